@@ -1,0 +1,133 @@
+// What the agent's rooms need from each other. Pod hosts drive pods; the runner drives one attempt; code agents know one provider.
+
+import type { Duplex, Readable, Writable } from 'node:stream'
+import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import type { Assignment, AttemptPresence, Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
+import type { Pod } from '@rdev/shared/domain/pod'
+
+/**
+ * A fresh `sh` inside a pod, its three streams attached, run as the pod's user with HOME and the pod's environment set.
+ * Streams keep backpressure: not reading stdout or stderr stops the far side. `closed` resolves (never rejects) when the stream is gone,
+ * which proves nothing about the processes in the pod. `destroy` cuts at once; the far side's stdin reaches its end.
+ */
+export interface Shell {
+  readonly stdin: Writable
+  readonly stdout: Readable
+  readonly stderr: Readable
+  readonly closed: Promise<void>
+  destroy(): void
+}
+
+/** `local`: a pod is a directory and child processes of this machine. `kubernetes`: a pod is a pod. Both pass one contract suite. */
+export interface PodHost {
+  readonly kind: 'local' | 'kubernetes'
+  /** Calls `onPods` with the whole inventory: once soon, then after every change, in order. Heals by itself when the API goes away. */
+  watch(onPods: (pods: readonly Pod[]) => void): void
+  shell(pod: string): Promise<Shell>
+  /** A TCP connection to a loopback port inside the pod. Rejects if nobody listens; every wait has a bound. */
+  connect(pod: string, port: number): Promise<Duplex>
+  close(): Promise<void>
+}
+
+/** How to run a process of an attempt. `script` is sh text that ends in `exec …`; it and `stdin` travel by stdin, never argv. */
+export interface ProcessSpec {
+  readonly script: string
+  readonly stdin: string
+  readonly timeout_s: number
+}
+
+export type StartOutcome =
+  | { readonly outcome: 'started' }
+  | { readonly outcome: 'exists' }
+  | { readonly outcome: 'floor' }
+  | { readonly outcome: 'failed'; readonly detail: string }
+
+export interface Chunk {
+  readonly stream: 'stdout' | 'stderr'
+  /** Byte offset of the first byte of `bytes` in the stream's file. */
+  readonly offset: number
+  readonly bytes: Buffer
+}
+
+export type StopReason = 'cancelled' | 'timeout' | 'stopped'
+
+/** Attempt directories and their process trees, by the supervisor, over the shells of a pod host. */
+export interface AttemptDirectories {
+  /** `mkdir` is the guard: of any number of calls at most one answers `started`. */
+  start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
+  /**
+   * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its
+   * sizes was delivered. Not iterating stops the reading (and so the network), not the process. Ends early when `signal` aborts.
+   */
+  follow(pod: string, name: string, from: { stdout: number; stderr: number }, signal: AbortSignal): AsyncIterable<Chunk>
+  /** Resolves when the process tree has ended and its record is written; undefined when `signal` aborts first. */
+  ended(pod: string, name: string, signal: AbortSignal): Promise<ExitRecord | undefined>
+  /** INT, TERM, KILL with pauses inside `graceS`; resolves when no process of the attempt is left. Of an ended attempt: at once. */
+  stop(pod: string, name: string, graceS: number, reason: StopReason): Promise<void>
+  list(pod: string): Promise<readonly AttemptPresence[]>
+  /** Small files beside the output, for what a code agent must know after a restart of this program. Undefined if not there. */
+  readNote(pod: string, name: string, note: string): Promise<string | undefined>
+  writeNote(pod: string, name: string, note: string, text: string): Promise<void>
+  /** Tells the pod that somebody still cares: its supervisors' orphan deadline starts anew. */
+  touch(pod: string): Promise<void>
+  /** Removes the directory of an ended attempt after the log holds its result, and records the floor above it. */
+  remove(pod: string, name: string): Promise<void>
+  /** A one-off script; for `available` and the like. Output is bounded to 64 KiB. */
+  run(pod: string, script: string, timeoutMs: number): Promise<{ exit_code: number; stdout: string; stderr: string }>
+}
+
+export interface NewEvent {
+  readonly type: StoredEventType
+  readonly data: EventData
+}
+
+/** One attempt as its code agent sees it. Fresh or adopted is the same, except for where `cursor` stands. */
+export interface Attempt {
+  readonly name: string
+  readonly assignment: Assignment
+  readonly pod: Pod
+  /** Where the log stands: reading goes on from here. */
+  readonly cursor: Cursor
+  /** Starts the process, or finds it when it was started before (by this agent or one before it). Rejects with RejectedStart if it must not run. */
+  process(spec: ProcessSpec): Promise<void>
+  /** Output from `cursor` on; see AttemptDirectories.follow. */
+  output(): AsyncIterable<Chunk>
+  exited(): Promise<ExitRecord>
+  /** Ends the process tree because the code agent is done with it (a server, or a CLI that does not exit after its result). */
+  stop(): Promise<void>
+  /** Hands events to the log together with the cursor after them, atomically. Resolves when there is room for more: await it. */
+  emit(events: readonly NewEvent[], cursor: Cursor): Promise<void>
+  delta(data: EventData): void
+  connect(port: number): Promise<Duplex>
+  readNote(note: string): Promise<string | undefined>
+  writeNote(note: string, text: string): Promise<void>
+  /** Aborted when the attempt is to end (cancel, timeout): stop waiting for the provider. The tree is killed by the runner. */
+  readonly signal: AbortSignal
+  /** Wall clock in milliseconds; for durations use differences of it only. */
+  now(): number
+}
+
+export interface CodeAgent {
+  readonly provider: AgentProvider
+  capabilities(): AgentCapabilities
+  /** Whether the provider's binary is in the pod. */
+  available(pod: string): Promise<boolean>
+  /** Runs to the end, and answers how it ended; throws only for bugs. */
+  execute(request: AgentRequest, attempt: Attempt): Promise<AgentResult>
+  /** Asks the provider to stop politely, before the tree is killed; resolves soon, whatever happened. */
+  cancel(attempt: Attempt): Promise<void>
+}
+
+/** Kinds without a provider: shell and git. */
+export interface CommandRunner {
+  execute(attempt: Attempt): Promise<AgentResult>
+}
+
+export interface Clock {
+  now(): number
+}
+
+export interface Log {
+  (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}

@@ -1,0 +1,195 @@
+// What the use cases, routes and objects of the control plane need from outside. Every port has two sides (memory and Postgres,
+// in-process and Durable Object) that pass one suite. Instants are milliseconds since the epoch.
+
+import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
+import type { AgentProvider } from '@rdev/shared/domain/code-agent'
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { Project } from '@rdev/shared/domain/project'
+import type { Session } from '@rdev/shared/domain/session'
+import type { Task, TaskKind, TaskOutcome, TaskSpec, TaskStatus } from '@rdev/shared/domain/task'
+
+export interface Page<Item> {
+  readonly data: readonly Item[]
+  readonly next_cursor: string | null
+}
+export interface PageRequest {
+  readonly cursor?: string | undefined
+  readonly limit: number
+}
+/** The projects a caller may see; null: all. Every read by id takes it, so that another tenant's object is simply not there. */
+export type ProjectFilter = readonly string[] | null
+
+export interface AttemptRef {
+  readonly task_id: string
+  readonly attempt: number
+}
+
+/** One place in a pod where an attempt could run now. `project_id` null: a pool place. */
+export interface Slot {
+  readonly pod: string
+  readonly project_id: string | null
+}
+
+/** A leased or running task with what its session adds to an assignment. */
+export interface LiveTask {
+  readonly task: Task
+  readonly provider_session_id: string | null
+}
+
+export interface NewTask {
+  readonly id: string
+  readonly spec: TaskSpec
+  readonly created_by: string
+  readonly created_at: number
+  /** Of kind agent without `session_id` in the request: `spec.session_id` is new and its row is inserted in the same statement. */
+  readonly new_session: boolean
+}
+
+export interface TaskStore {
+  /** One statement. Undefined if the project does not exist; the cluster comes from the project's row. */
+  insert(task: NewTask): Promise<Task | undefined>
+  get(id: string, projects: ProjectFilter): Promise<Task | undefined>
+  list(
+    filter: { projects: ProjectFilter; project_id?: string; session_id?: string; status?: TaskStatus; kind?: TaskKind },
+    page: PageRequest,
+  ): Promise<Page<Task>>
+  /** Applies a pure transition, fenced by status and attempt; retried if the row moved meanwhile. Undefined if there is no such task. */
+  change(id: string, projects: ProjectFilter, step: (task: Task) => Task): Promise<{ before: Task; after: Task } | undefined>
+  /**
+   * queued → leased for at most one task per slot, by priority, then run_after, then arrival; at most `max_running` live tasks per
+   * project, and one live task per session; a session with a pod goes back to it. Tasks past `queue_deadline_at` are not claimed.
+   * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
+   */
+  claim(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): Promise<readonly LiveTask[]>
+  /** Every leased or running task of a cluster. */
+  live(clusterId: string): Promise<readonly LiveTask[]>
+  /** leased → running for each that is still at that attempt; one statement. */
+  markStarted(started: readonly (AttemptRef & { started_at: number })[]): Promise<void>
+  /** leased → queued for each that is still at that attempt; one statement. Only for attempts that never started. */
+  requeue(refs: readonly AttemptRef[], runAfter: number): Promise<readonly Task[]>
+  /**
+   * leased | running → terminal, or → queued at `retryAt` if that is given and nobody asked to cancel; fenced by the attempt, one
+   * statement, which also writes the session's provider id and pod. Answers the row as it is afterwards, changed or not; undefined if
+   * there is none. Safe to repeat.
+   */
+  finish(ref: AttemptRef, end: TaskOutcome, retryAt: number | null): Promise<Task | undefined>
+  /** Extends the leases of these attempts (those still live) by `leaseMs` from the store's clock; one statement. */
+  renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
+  /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED; answers them. */
+  expireQueued(clusterId: string): Promise<readonly Task[]>
+  /** When the cluster next has something to look at: the earliest future `run_after` or `queue_deadline_at` of a queued task; null: nothing queued. */
+  nextDue(clusterId: string): Promise<{ queued: number; next_at: number | null }>
+}
+
+export interface SessionStore {
+  get(id: string, projects: ProjectFilter): Promise<Session | undefined>
+  list(filter: { projects: ProjectFilter; project_id?: string }, page: PageRequest): Promise<Page<Session>>
+}
+
+export interface ProjectStore {
+  get(id: string, projects: ProjectFilter): Promise<Project | undefined>
+  list(projects: ProjectFilter, page: PageRequest): Promise<Page<Project>>
+  /** Registers the cluster and the projects whose pods it reports; a project of another cluster is left alone. Writes only what changed. */
+  report(clusterId: string, pods: readonly Pod[]): Promise<void>
+}
+
+export interface ClusterStore {
+  list(): Promise<readonly { id: string }[]>
+}
+
+export interface KeyStore {
+  insert(key: ApiKey): Promise<void>
+  findByPrefix(prefix: string): Promise<ApiKey | undefined>
+  get(id: string): Promise<ApiKey | undefined>
+  list(page: PageRequest): Promise<Page<ApiKey>>
+  /** Sets `revoked_at` if it is not set; answers the key as it is afterwards. */
+  revoke(id: string, now: number): Promise<ApiKey | undefined>
+}
+
+export interface HubStatus {
+  readonly connected: boolean
+  readonly agent_version: string | null
+  readonly pods: readonly (Pod & { readonly running: number })[]
+}
+
+/** The hub of each cluster. */
+export interface Hubs {
+  /** Something may be claimable. Coalesced, cheap, may be lost: the row is the truth. */
+  poke(clusterId: string): Promise<void>
+  status(clusterId: string): Promise<HubStatus>
+}
+
+/** One stored event in its one encoding, shared by all readers and all formats. */
+export interface LogLine {
+  readonly seq: number
+  readonly type: string
+  readonly json: string
+}
+export type LogItem = LogLine | { readonly seq: null; readonly type: 'message.delta'; readonly json: string }
+
+export interface TaskLogs {
+  /** Brings the log up to what the row says: `task.queued`, `task.leased` of its attempt, `task.finished` of an ended task. Repeating is harmless. */
+  sync(task: Task): Promise<void>
+  /** Wants the attempt cancelled; told to its line now, or when it next connects. The row was written before. */
+  cancel(task: Task, graceS: number): Promise<void>
+  /** Stored events after `after`, at most `limit`. `finished` when the last of them is the last of the log. */
+  page(taskId: string, after: number, limit: number): Promise<{ lines: readonly LogLine[]; finished: boolean }>
+  /** Everything after `after`, in order, live, in batches; ends after `task.finished`, or when `signal` aborts. The reader's pace is kept. */
+  follow(taskId: string, options: { after: number; deltas: boolean; signal: AbortSignal }): AsyncIterable<readonly LogItem[]>
+  /** True as soon as `task.finished` is in the log, false after `waitMs`. */
+  ended(taskId: string, waitMs: number, signal: AbortSignal): Promise<boolean>
+}
+
+/** Signed, short-lived tokens that need no table: attempts' lines and stream tickets. */
+export interface Tokens {
+  sign(claims: TokenClaims): Promise<string>
+  /** The claims, or undefined if forged, expired or of another kind. */
+  verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string): Promise<Extract<TokenClaims, { kind: Kind }> | undefined>
+}
+export type TokenClaims =
+  | {
+      readonly kind: 'attempt'
+      readonly task_id: string
+      readonly attempt: number
+      readonly cluster_id: string
+      readonly epoch: number
+      readonly expires_at: number
+    }
+  | { readonly kind: 'stream'; readonly task_id: string; readonly key_id: string; readonly expires_at: number }
+
+export interface Clock {
+  now(): number
+}
+/** `random` fills that many bytes; `chance` is uniform in [0, 1). */
+export interface Randomness {
+  bytes(count: number): Uint8Array
+  chance(): number
+}
+
+export interface Log {
+  (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** Finds who a key belongs to; throws DomainError UNAUTHORIZED, KEY_REVOKED or KEY_EXPIRED. */
+export interface Authenticator {
+  (key: string | undefined): Promise<Caller>
+}
+
+export interface Deps {
+  readonly tasks: TaskStore
+  readonly sessions: SessionStore
+  readonly projects: ProjectStore
+  readonly clusters: ClusterStore
+  readonly keys: KeyStore
+  readonly hubs: Hubs
+  readonly logs: TaskLogs
+  readonly tokens: Tokens
+  readonly clock: Clock
+  readonly random: Randomness
+  readonly log: Log
+  /** Answers whether the database can be asked. */
+  readonly ready: () => Promise<boolean>
+  /** The environment's first admin key, if one is set: compared in constant time, never stored. */
+  readonly adminKey: string | null
+  readonly providers: readonly AgentProvider[]
+}

@@ -1,0 +1,113 @@
+import { z } from 'zod'
+import { scopes } from '../domain/api-key.ts'
+import { agentProviders, permissionModes } from '../domain/code-agent.ts'
+import { podRoles } from '../domain/pod.ts'
+import { instantSchema, pageOf, pageQuery } from './pages.ts'
+import { projectIdSchema } from './tasks.ts'
+
+export const projectSchema = z
+  .object({
+    id: z.string(),
+    cluster_id: z.string(),
+    pod: z.string().nullable(),
+    max_running: z.int(),
+    allow_bypass_permissions: z.boolean(),
+    created_at: instantSchema,
+    updated_at: instantSchema,
+  })
+  .meta({ id: 'Project' })
+export const projectPageSchema = pageOf(projectSchema, 'ProjectPage')
+
+export const sessionSchema = z
+  .object({
+    id: z.string(),
+    project_id: z.string(),
+    provider: z.enum(agentProviders),
+    provider_session_id: z.string().nullable(),
+    pod: z.string().nullable(),
+    last_task_id: z.string().nullable(),
+    created_at: instantSchema,
+    updated_at: instantSchema,
+  })
+  .meta({ id: 'Session' })
+export const sessionPageSchema = pageOf(sessionSchema, 'SessionPage')
+export const listSessionsQuery = z.strictObject({ ...pageQuery, project_id: projectIdSchema.optional() })
+
+export const workerSchema = z
+  .object({
+    name: z.string(),
+    cluster_id: z.string(),
+    role: z.enum(podRoles),
+    project_id: z.string().nullable(),
+    ready: z.boolean(),
+    slots: z.int(),
+    running: z.int(),
+    providers: z.array(z.enum(agentProviders)),
+  })
+  .meta({ id: 'Worker', description: 'A pod that a connected cluster reports now.' })
+export const workerPageSchema = z
+  .object({
+    data: z.array(workerSchema),
+    next_cursor: z.string().nullable(),
+    clusters: z.array(z.object({ id: z.string(), connected: z.boolean(), agent_version: z.string().nullable() })),
+  })
+  .meta({ id: 'WorkerPage' })
+
+export const providerSchema = z
+  .object({
+    provider: z.enum(agentProviders),
+    name: z.string(),
+    default: z.boolean(),
+    resume: z.boolean(),
+    deltas: z.boolean(),
+    allowed_tools: z.boolean(),
+    permission_modes: z.array(z.enum(permissionModes)),
+    reports_cost: z.boolean(),
+  })
+  .meta({ id: 'Provider' })
+export const providerPageSchema = pageOf(providerSchema, 'ProviderPage')
+
+const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
+
+export const createKeySchema = z
+  .strictObject({
+    name: z.string().min(1).max(100).meta({ example: 'release bot' }),
+    scopes: z.array(z.enum(scopes)).min(1),
+    project_ids: z
+      .array(projectIdSchema)
+      .min(1)
+      .max(200)
+      .nullable()
+      .default(null)
+      .meta({ description: 'Null: every project that the creating key may use.' }),
+    cluster_id: clusterIdSchema
+      .nullable()
+      .default(null)
+      .meta({ description: 'With `cluster:connect`: the cluster that the key speaks for.' }),
+    expires_at: instantSchema.nullable().default(null),
+  })
+  .superRefine((value, ctx) => {
+    if (value.scopes.includes('cluster:connect') !== (value.cluster_id !== null)) {
+      ctx.addIssue({ code: 'custom', path: ['cluster_id'], message: 'cluster_id goes with the scope cluster:connect, and only with it' })
+    }
+  })
+  .meta({ id: 'CreateKey' })
+
+export const keySchema = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    prefix: z.string().meta({ description: 'The public part, to recognise the key by.' }),
+    scopes: z.array(z.enum(scopes)),
+    project_ids: z.array(z.string()).nullable(),
+    cluster_id: z.string().nullable(),
+    created_at: instantSchema,
+    expires_at: instantSchema.nullable(),
+    revoked_at: instantSchema.nullable(),
+  })
+  .meta({ id: 'Key' })
+export const createdKeySchema = keySchema
+  .extend({ key: z.string().meta({ description: 'Shown this one time.' }) })
+  .meta({ id: 'CreatedKey' })
+export const keyPageSchema = pageOf(keySchema, 'KeyPage')
+export const listQuery = z.strictObject(pageQuery)

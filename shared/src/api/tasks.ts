@@ -1,0 +1,179 @@
+import { z } from 'zod'
+import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
+import { taskErrorCodes } from '../domain/errors.ts'
+import { retryClasses, taskKinds, taskStatuses, taskTargets } from '../domain/task.ts'
+import { usageSchema } from '../wire/parts.ts'
+import { instantSchema, pageOf, pageQuery } from './pages.ts'
+
+/** Text that Postgres, files and argv can all hold. */
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((value) => !value.includes('\u0000'), { message: 'must not contain NUL characters' })
+
+export const projectIdSchema = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: lower-case letters, digits and hyphens, at most 63')
+  .meta({ example: 'demo' })
+const sessionIdSchema = z.string().regex(/^ses_[0-9a-hjkmnp-tv-z]{26}$/, 'must be a session id (ses_…)')
+
+const label = z
+  .record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256))
+  .refine((labels) => Object.keys(labels).length <= 32, { message: 'at most 32 labels' })
+
+export const maxPromptChars = 1_000_000
+
+const common = {
+  working_dir: text(1024).optional().meta({ description: 'Directory to run in, relative to the project; default its root.' }),
+  env: z
+    .record(
+      z
+        .string()
+        .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
+        .refine((name) => !name.startsWith('RDEV_'), { message: 'names that begin with RDEV_ are reserved' }),
+      text(32_768),
+    )
+    .refine((env) => Object.keys(env).length <= 100, { message: 'at most 100 variables' })
+    .default({})
+    .meta({ description: 'Extra environment variables. Not a place for secrets: they are stored with the task.' }),
+  timeout_s: z
+    .number()
+    .min(minTimeoutS)
+    .max(maxTimeoutS)
+    .default(3600)
+    .meta({ description: 'Seconds the attempt may run, from start; the tree is killed then.' }),
+  queue_ttl_s: z
+    .number()
+    .min(1)
+    .max(7 * 86_400)
+    .optional()
+    .meta({ description: 'Seconds the task may wait in the queue before it fails with QUEUE_EXPIRED.' }),
+  priority: z.int().min(0).max(1000).default(100).meta({ description: 'Lower goes first.' }),
+  retry: z
+    .strictObject({ max_attempts: z.int().min(1).max(20).default(1), on: z.array(z.enum(retryClasses)).default([]) })
+    .default({ max_attempts: 1, on: [] })
+    .meta({ description: 'When a failed attempt is followed by another.' }),
+  target: z
+    .enum(taskTargets)
+    .default('project')
+    .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster." }),
+  labels: label.default({}),
+  metadata: z
+    .record(z.string(), z.json())
+    .default({})
+    .refine((value) => JSON.stringify(value).length <= 16_384, { message: 'at most 16 KiB of JSON' }),
+  idle_timeout_s: z
+    .number()
+    .min(1)
+    .max(maxTimeoutS)
+    .optional()
+    .meta({ description: 'Seconds without any output after which the attempt is ended.' }),
+}
+
+const agentFields = {
+  prompt: text(maxPromptChars).meta({ description: 'What the agent shall do.', example: 'Fix the failing test' }),
+  session_id: sessionIdSchema.optional().meta({ description: 'Continue this conversation. Without it a new session begins.' }),
+  model: text(128).optional(),
+  allowed_tools: z
+    .array(text(256).min(1))
+    .max(100)
+    .optional()
+    .meta({ description: "Tools the agent may use without asking, in the provider's own words." }),
+  permission_mode: z.enum(permissionModes).optional().meta({ description: '`bypassPermissions` only where the project allows it.' }),
+  deltas: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Also send unstored `message.delta` events while the model writes; read them with `?deltas=true`.' }),
+}
+
+const shellCommand = text(100_000).min(1).meta({ description: 'A script for `sh -c`.', example: 'npm test' })
+const gitCommand = z
+  .array(text(4096))
+  .min(1)
+  .max(256)
+  .meta({ description: 'Arguments of `git`.', example: ['status', '--short'] })
+
+/** The domain's own validation, so that API and domain cannot disagree. */
+const agentRules = (value: { prompt: string; timeout_s: number }, ctx: z.RefinementCtx) => {
+  for (const wrong of invalidAgentRequest(value)) ctx.addIssue({ code: 'custom', path: [wrong.field], message: wrong.message })
+}
+
+export const createAgentTaskSchema = z
+  .strictObject({
+    kind: z.literal('agent'),
+    project_id: projectIdSchema,
+    provider: z.enum(agentProviders).default(agentProviders[0]),
+    ...agentFields,
+    ...common,
+  })
+  .superRefine(agentRules)
+  .meta({ id: 'CreateAgentTask' })
+export const createShellTaskSchema = z
+  .strictObject({ kind: z.literal('shell'), project_id: projectIdSchema, command: shellCommand, ...common })
+  .meta({ id: 'CreateShellTask' })
+export const createGitTaskSchema = z
+  .strictObject({ kind: z.literal('git'), project_id: projectIdSchema, command: gitCommand, ...common })
+  .meta({ id: 'CreateGitTask' })
+export const createTaskSchema = z
+  .discriminatedUnion('kind', [createAgentTaskSchema, createShellTaskSchema, createGitTaskSchema])
+  .meta({ id: 'CreateTask' })
+export type CreateTask = z.infer<typeof createTaskSchema>
+
+/** Bodies of POST /v1/projects/{id}/claude|opencode|shell|git: the path says project, kind and provider. */
+export const shortAgentTaskSchema = z
+  .strictObject({ ...agentFields, ...common })
+  .superRefine(agentRules)
+  .meta({ id: 'ShortAgentTask' })
+export const shortShellTaskSchema = z.strictObject({ command: shellCommand, ...common }).meta({ id: 'ShortShellTask' })
+export const shortGitTaskSchema = z.strictObject({ command: gitCommand, ...common }).meta({ id: 'ShortGitTask' })
+
+export const taskSchema = z
+  .object({
+    id: z.string(),
+    kind: z.enum(taskKinds),
+    status: z.enum(taskStatuses),
+    project_id: z.string(),
+    provider: z.enum(agentProviders).nullable(),
+    model: z.string().nullable(),
+    session_id: z.string().nullable(),
+    attempt: z.int(),
+    max_attempts: z.int(),
+    priority: z.int(),
+    lane: z.string(),
+    target: z.enum(taskTargets),
+    cluster_id: z.string().nullable(),
+    pod: z.string().nullable(),
+    labels: z.record(z.string(), z.string()),
+    metadata: z.record(z.string(), z.unknown()),
+    cancel_requested_at: instantSchema.nullable(),
+    created_at: instantSchema,
+    started_at: instantSchema.nullable(),
+    finished_at: instantSchema.nullable(),
+    exit_code: z.int().nullable(),
+    result: z.string().nullable(),
+    error_code: z.enum(taskErrorCodes).nullable(),
+    error: z.string().nullable(),
+    usage: usageSchema.nullable(),
+    cost_usd: z.number().nullable(),
+    events_url: z.string().meta({ example: '/v1/tasks/task_01k…/events' }),
+  })
+  .meta({ id: 'Task' })
+export type TaskView = z.infer<typeof taskSchema>
+export const taskPageSchema = pageOf(taskSchema, 'TaskPage')
+
+export const listTasksQuery = z.strictObject({
+  ...pageQuery,
+  project_id: projectIdSchema.optional(),
+  session_id: sessionIdSchema.optional(),
+  status: z.enum(taskStatuses).optional(),
+  kind: z.enum(taskKinds).optional(),
+})
+export const getTaskQuery = z.strictObject({
+  wait_s: z.coerce
+    .number()
+    .min(0)
+    .max(60)
+    .optional()
+    .meta({ description: 'Wait up to this many seconds for the task to end; answers its state then, ended or not.' }),
+})

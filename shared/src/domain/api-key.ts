@@ -1,0 +1,90 @@
+// A key is `rdev_sk_<8 public>_<32 secret><6 checksum>`, all base 62. The checksum lets junk be refused without a query;
+// only the SHA-256 of the whole is stored.
+
+export const scopes = [
+  'tasks:read',
+  'tasks:write',
+  'sessions:read',
+  'projects:read',
+  'workers:read',
+  'keys:read',
+  'keys:write',
+  'cluster:connect',
+  'admin',
+] as const
+export type Scope = (typeof scopes)[number]
+
+export interface ApiKey {
+  readonly id: string
+  readonly name: string
+  /** The 8 public characters, unique. */
+  readonly prefix: string
+  /** SHA-256 of the key, hex. */
+  readonly hash: string
+  readonly scopes: readonly Scope[]
+  /** Null: every project. */
+  readonly project_ids: readonly string[] | null
+  /** With `cluster:connect`: the only cluster it may speak for. */
+  readonly cluster_id: string | null
+  readonly created_by: string
+  readonly created_at: number
+  readonly expires_at: number | null
+  readonly revoked_at: number | null
+}
+
+/** Who is asking. Use cases get this, never the key. */
+export interface Caller {
+  readonly key_id: string
+  readonly scopes: readonly Scope[]
+  readonly project_ids: readonly string[] | null
+  readonly cluster_id: string | null
+}
+
+export const hasScope = (caller: Pick<Caller, 'scopes'>, scope: Scope): boolean =>
+  caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))
+
+export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
+  caller.project_ids === null || caller.project_ids.includes(projectId)
+
+const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+const publicLength = 8
+const secretLength = 32
+const checksumLength = 6
+
+/** CRC-32 (IEEE 802.3, reflected 0xEDB88320), bitwise: a key is 40 characters, a table would not pay. */
+function crc32(text: string): number {
+  let crc = 0xffffffff
+  for (let i = 0; i < text.length; i++) {
+    crc ^= text.charCodeAt(i) & 0xff
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1))
+  }
+  return (crc ^ 0xffffffff) >>> 0
+}
+
+function checksum(body: string): string {
+  let rest = crc32(body)
+  let out = ''
+  for (let i = 0; i < checksumLength; i++) {
+    out = base62[rest % 62] + out
+    rest = Math.floor(rest / 62)
+  }
+  return out
+}
+
+/** `random` is 80 bytes; bytes of 248 and over are skipped so that all characters are equally likely (62 × 4 = 248). */
+export function newApiKey(random: Uint8Array): { key: string; prefix: string } {
+  let text = ''
+  for (const byte of random) {
+    if (byte < 248 && text.length < publicLength + secretLength) text += base62[byte % 62]
+  }
+  if (text.length < publicLength + secretLength) throw new RangeError('newApiKey needs more random bytes')
+  const prefix = text.slice(0, publicLength)
+  const body = `rdev_sk_${prefix}_${text.slice(publicLength)}`
+  return { key: body + checksum(body), prefix }
+}
+
+/** The public part of a well-formed key, or undefined: junk never reaches the database. */
+export function parseApiKey(key: string): { prefix: string } | undefined {
+  const match = /^(rdev_sk_([0-9A-Za-z]{8})_[0-9A-Za-z]{32})([0-9A-Za-z]{6})$/.exec(key)
+  return match && checksum(match[1]!) === match[3] ? { prefix: match[2]! } : undefined
+}

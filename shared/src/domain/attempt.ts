@@ -1,0 +1,68 @@
+// One lease of a task by a cluster. Its number is the fencing token; its directory in the pod is the start guard.
+
+import type { AgentProvider, PermissionMode } from './code-agent.ts'
+import type { TaskKind } from './task.ts'
+
+/** Everything an agent needs to start or adopt an attempt. Level-triggered: sent again on every reconnect. */
+export interface Assignment {
+  readonly task_id: string
+  readonly attempt: number
+  readonly project_id: string
+  readonly pod: string
+  readonly kind: TaskKind
+  readonly provider: AgentProvider | null
+  readonly prompt: string | null
+  readonly command: string | readonly string[] | null
+  readonly model: string | null
+  readonly allowed_tools: readonly string[] | null
+  readonly permission_mode: PermissionMode | null
+  readonly working_dir: string | null
+  readonly env: Readonly<Record<string, string>>
+  readonly timeout_s: number
+  readonly idle_timeout_s: number | null
+  readonly deltas: boolean
+  readonly session_id: string | null
+  readonly provider_session_id: string | null
+  /** Opens the task's log to this attempt only. */
+  readonly token: string
+}
+
+/** An attempt directory as found in a pod. */
+export interface AttemptPresence {
+  readonly task_id: string
+  readonly attempt: number
+  readonly pod: string
+  readonly state: 'running' | 'exited' | 'broken'
+}
+
+export const rejectReasons = [
+  'no_such_pod',
+  'pod_not_ready',
+  'no_free_slot',
+  'draining',
+  'already_ended',
+  'floor',
+  'start_failed',
+  'binary_missing',
+  'invalid',
+] as const
+export type RejectReason = (typeof rejectReasons)[number]
+
+/** How far the log has read: byte offsets for a process; `state` is the code agent's own (bounded), opaque to everyone else. */
+export interface Cursor {
+  readonly stdout: number
+  readonly stderr: number
+  readonly state?: unknown
+}
+export const startCursor: Cursor = { stdout: 0, stderr: 0 }
+
+/** Written by the supervisor at the end, aside and renamed: the only truth about how a process ended. */
+export interface ExitRecord {
+  readonly exit_code: number
+  readonly stdout_bytes: number
+  readonly stderr_bytes: number
+  /** Milliseconds since the epoch, by the pod's clock. */
+  readonly started_at: number
+  readonly ended_at: number
+  readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died'
+}

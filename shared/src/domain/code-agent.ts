@@ -1,0 +1,63 @@
+import type { TaskErrorCode } from './errors.ts'
+import type { Usage } from './event.ts'
+
+/** Providers in the order of registration; the first is the default. */
+export const agentProviders = ['claude-code', 'opencode'] as const
+export type AgentProvider = (typeof agentProviders)[number]
+
+/** The words of Claude Code's `--permission-mode`; other providers map them to their own policy. */
+export const permissionModes = ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'] as const
+export type PermissionMode = (typeof permissionModes)[number]
+
+/** What one agent run is asked to do. `bypassPermissions` is honoured only if the project allows it. */
+export interface AgentRequest {
+  readonly provider: AgentProvider
+  readonly prompt: string
+  readonly model?: string | undefined
+  readonly allowed_tools?: readonly string[] | undefined
+  readonly permission_mode?: PermissionMode | undefined
+  /** The provider's own id of the conversation to continue. */
+  readonly provider_session_id?: string | undefined
+  readonly timeout_s: number
+  readonly idle_timeout_s?: number | undefined
+  /** Send unstored `message.delta` events while the model writes. */
+  readonly deltas: boolean
+}
+
+export const minTimeoutS = 1
+export const maxTimeoutS = 24 * 60 * 60
+
+export interface AgentCapabilities {
+  readonly provider: AgentProvider
+  readonly name: string
+  readonly resume: boolean
+  readonly deltas: boolean
+  readonly allowed_tools: boolean
+  readonly permission_modes: readonly PermissionMode[]
+  readonly reports_cost: boolean
+}
+
+/** How a run ended, as its provider tells it. Outcomes are states, never thrown. */
+export interface AgentResult {
+  readonly status: 'succeeded' | 'failed' | 'cancelled' | 'timed_out'
+  readonly result?: string | undefined
+  readonly error_code?: TaskErrorCode | undefined
+  readonly error?: string | undefined
+  readonly exit_code?: number | undefined
+  readonly usage?: Usage | undefined
+  readonly cost_usd?: number | undefined
+  readonly turns?: number | undefined
+  readonly provider_session_id?: string | undefined
+  /** RFC 3339; with RATE_LIMITED, when the provider says it may be tried again. */
+  readonly resets_at?: string | undefined
+}
+
+/** Fields that are wrong, as pairs of name and reason; empty when the request is good. */
+export function invalidAgentRequest(request: Pick<AgentRequest, 'prompt' | 'timeout_s'>): readonly { field: string; message: string }[] {
+  const wrong: { field: string; message: string }[] = []
+  if (request.prompt.trim() === '') wrong.push({ field: 'prompt', message: 'prompt is required' })
+  if (!Number.isFinite(request.timeout_s) || request.timeout_s < minTimeoutS || request.timeout_s > maxTimeoutS) {
+    wrong.push({ field: 'timeout_s', message: `timeout_s must be between ${minTimeoutS} and ${maxTimeoutS} seconds` })
+  }
+  return wrong
+}

@@ -1,0 +1,60 @@
+// The one table of error codes: code → HTTP status and title. A published code never changes its status.
+
+export const errorCodes = {
+  BAD_REQUEST: { status: 400, title: 'The request is not valid' },
+  UNAUTHORIZED: { status: 401, title: 'An API key is required' },
+  KEY_REVOKED: { status: 401, title: 'This API key was revoked' },
+  KEY_EXPIRED: { status: 401, title: 'This API key has expired' },
+  FORBIDDEN: { status: 403, title: 'This API key may not do that' },
+  NOT_FOUND: { status: 404, title: 'Not found' },
+  METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not have that method' },
+  NOT_ACCEPTABLE: { status: 406, title: 'None of the accepted media types is offered' },
+  CONFLICT: { status: 409, title: 'The state of the resource does not allow that' },
+  PAYLOAD_TOO_LARGE: { status: 413, title: 'The request body is too large' },
+  UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The request body must be JSON' },
+  UPGRADE_REQUIRED: { status: 426, title: 'This path speaks WebSocket' },
+  TOO_MANY_REQUESTS: { status: 429, title: 'Too many requests' },
+  INTERNAL_ERROR: { status: 500, title: 'Something broke on our side' },
+  SERVICE_UNAVAILABLE: { status: 503, title: 'A part that this needs is away for the moment' },
+} as const
+
+export type ErrorCode = keyof typeof errorCodes
+
+/** One invalid field of a request: a JSON Pointer (RFC 6901) into the body, or the name of a query or path parameter. */
+export interface FieldError {
+  readonly pointer?: string
+  readonly parameter?: string
+  readonly message: string
+}
+
+/** Thrown by domain and use cases; the problem middleware is its only translator. `detail` is shown to the caller. */
+export class DomainError extends Error {
+  readonly code: ErrorCode
+  readonly fields: readonly FieldError[]
+  constructor(code: ErrorCode, detail: string = errorCodes[code].title, options: { fields?: readonly FieldError[]; cause?: unknown } = {}) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'DomainError'
+    this.code = code
+    this.fields = options.fields ?? []
+  }
+}
+
+/** Why a task did not succeed (`error_code` of a task). */
+export const taskErrorCodes = [
+  'RATE_LIMITED',
+  'AUTH_FAILED',
+  'TIMEOUT',
+  'STALE_WORKER',
+  'AGENT_ERROR',
+  'INVALID_SPEC',
+  'POD_UNAVAILABLE',
+  'IMAGE_PULL',
+  'WORKSPACE_ERROR',
+  'EMPTY_RESULT',
+  'CANCELLED',
+  'LOST',
+  'QUEUE_EXPIRED',
+  'BINARY_MISSING',
+  'INTERNAL',
+] as const
+export type TaskErrorCode = (typeof taskErrorCodes)[number]

@@ -1,0 +1,60 @@
+// A task's log: numbered entries, 1…n. Stored types have a seq; transient ones do not and are never replayed.
+
+export const storedEventTypes = [
+  'task.queued',
+  'task.leased',
+  'task.started',
+  'task.requeued',
+  'task.finished',
+  'agent.started',
+  'message.user',
+  'message.assistant',
+  'message.thinking',
+  'tool.started',
+  'tool.finished',
+  'output',
+  'usage',
+  'workspace.prepared',
+  'git.committed',
+  'git.pushed',
+  'pr.opened',
+  'approval.requested',
+  'approval.resolved',
+  'limit.reached',
+  'error',
+  'provider.raw',
+] as const
+export type StoredEventType = (typeof storedEventTypes)[number]
+
+export const transientEventTypes = ['message.delta', 'stream.gap', 'stream.end'] as const
+export type TransientEventType = (typeof transientEventTypes)[number]
+
+export type EventData = Readonly<Record<string, unknown>>
+
+/** What an attempt reports: the log numbers it. `time` is RFC 3339 with milliseconds, by the agent's clock. */
+export interface AttemptEvent {
+  readonly type: StoredEventType
+  readonly time: string
+  readonly data: EventData
+}
+
+/** What a client reads. `attempt` is 0 for what happened before the first lease. */
+export interface TaskEvent {
+  readonly seq: number
+  readonly type: StoredEventType
+  readonly time: string
+  readonly task_id: string
+  readonly attempt: number
+  readonly data: EventData
+}
+
+/** Tokens of one attempt, summed over its turns. */
+export interface Usage {
+  readonly input_tokens: number
+  readonly output_tokens: number
+  readonly cache_read_tokens: number
+  readonly cache_write_tokens: number
+}
+
+/** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
+export const maxEventBytes = 256 * 1024

@@ -1,0 +1,29 @@
+import type { AgentProvider } from './code-agent.ts'
+
+export const podRoles = ['project', 'worker'] as const
+export type PodRole = (typeof podRoles)[number]
+
+/** A pod as the agent sees it now. `uid` tells a pod from its successor of the same name. */
+export interface Pod {
+  readonly name: string
+  readonly uid: string
+  readonly role: PodRole
+  /** Of role project: which one it is the home of. */
+  readonly project_id: string | null
+  readonly ready: boolean
+  /** How many attempts may run in it at once. */
+  readonly slots: number
+  readonly providers: readonly AgentProvider[]
+  readonly allow_bypass_permissions: boolean
+}
+
+export const podLabels = {
+  project: 'rdev.orchard9.ai/project',
+  projectId: 'rdev.orchard9.ai/project-id',
+  role: 'rdev.orchard9.ai/role',
+  slots: 'rdev.orchard9.ai/slots',
+  bypass: 'rdev.orchard9.ai/allow-bypass-permissions',
+} as const
+
+/** Free places of a pod are its slots less what runs there. */
+export const freeSlots = (pod: Pod, running: number): number => (pod.ready ? Math.max(0, pod.slots - running) : 0)

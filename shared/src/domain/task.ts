@@ -1,0 +1,176 @@
+// A task, its states, and the only transitions there are. Pure: stores run these functions, or SQL that says the same.
+
+import type { AgentProvider, PermissionMode } from './code-agent.ts'
+import type { TaskErrorCode } from './errors.ts'
+import type { Usage } from './event.ts'
+
+export const taskKinds = ['agent', 'shell', 'git'] as const
+export type TaskKind = (typeof taskKinds)[number]
+
+export const liveStatuses = ['queued', 'leased', 'running'] as const
+export const terminalStatuses = ['succeeded', 'failed', 'cancelled', 'timed_out', 'lost'] as const
+export const taskStatuses = [...liveStatuses, ...terminalStatuses] as const
+export type TerminalStatus = (typeof terminalStatuses)[number]
+export type TaskStatus = (typeof taskStatuses)[number]
+export const isTerminal = (status: TaskStatus): status is TerminalStatus => (terminalStatuses as readonly string[]).includes(status)
+
+export const taskTargets = ['project', 'pool'] as const
+export type TaskTarget = (typeof taskTargets)[number]
+
+export const retryClasses = ['never_started', 'infra', 'lost', 'rate_limited', 'agent_error'] as const
+export type RetryClass = (typeof retryClasses)[number]
+export interface RetryPolicy {
+  readonly max_attempts: number
+  readonly on: readonly RetryClass[]
+}
+
+/** What was asked for; immutable once accepted. `command` is argv of kind git, a script for `sh -c` of kind shell. */
+export interface TaskSpec {
+  readonly kind: TaskKind
+  readonly project_id: string
+  readonly provider: AgentProvider | null
+  readonly prompt: string | null
+  readonly command: string | readonly string[] | null
+  readonly session_id: string | null
+  readonly model: string | null
+  readonly allowed_tools: readonly string[] | null
+  readonly permission_mode: PermissionMode | null
+  readonly working_dir: string | null
+  readonly env: Readonly<Record<string, string>>
+  readonly timeout_s: number
+  readonly queue_ttl_s: number | null
+  readonly idle_timeout_s: number | null
+  readonly priority: number
+  readonly retry: RetryPolicy
+  readonly target: TaskTarget
+  readonly deltas: boolean
+  readonly labels: Readonly<Record<string, string>>
+  readonly metadata: Readonly<Record<string, unknown>>
+}
+
+/** A row of the queue. Instants are milliseconds since the epoch. `attempt` is 0 until the first lease. */
+export interface Task {
+  readonly id: string
+  readonly spec: TaskSpec
+  readonly status: TaskStatus
+  readonly attempt: number
+  readonly lane: string
+  readonly run_after: number
+  readonly queue_deadline_at: number | null
+  readonly cluster_id: string
+  readonly pod: string | null
+  readonly lease_until: number | null
+  readonly claim_id: string | null
+  readonly cancel_requested_at: number | null
+  readonly created_by: string
+  readonly created_at: number
+  readonly started_at: number | null
+  readonly finished_at: number | null
+  readonly exit_code: number | null
+  readonly result: string | null
+  readonly error_code: TaskErrorCode | null
+  readonly error: string | null
+  readonly usage: Usage | null
+  readonly cost_usd: number | null
+}
+
+/** How an attempt ended. What the log's `task.finished` and the row both say. */
+export interface TaskOutcome {
+  readonly status: TerminalStatus
+  readonly exit_code: number | null
+  readonly result: string | null
+  readonly error_code: TaskErrorCode | null
+  readonly error: string | null
+  readonly usage: Usage | null
+  readonly cost_usd: number | null
+  /** Measured in the pod, start to end; null if it never started. */
+  readonly duration_ms: number | null
+  /** The provider's id of the conversation, to be continued by the next task of the session. */
+  readonly provider_session_id: string | null
+}
+
+export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {}): TaskOutcome => ({
+  status,
+  exit_code: null,
+  result: null,
+  error_code: null,
+  error: null,
+  usage: null,
+  cost_usd: null,
+  duration_ms: null,
+  provider_session_id: null,
+  ...more,
+})
+
+/** queued → leased. The new attempt number is the fencing token. */
+export function lease(task: Task, by: { pod: string; claimId: string; leaseUntil: number }): Task {
+  if (task.status !== 'queued') return task
+  return { ...task, status: 'leased', attempt: task.attempt + 1, pod: by.pod, claim_id: by.claimId, lease_until: by.leaseUntil }
+}
+
+/** leased → running; anything else, or another attempt, changes nothing. */
+export function start(task: Task, attempt: number, now: number): Task {
+  if (task.status !== 'leased' || task.attempt !== attempt) return task
+  return { ...task, status: 'running', started_at: now }
+}
+
+/** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
+export function finish(task: Task, attempt: number, end: TaskOutcome, now: number): Task {
+  if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
+  const { duration_ms, provider_session_id: _, ...facts } = end
+  const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
+  return { ...task, ...facts, started_at: started, finished_at: now, lease_until: null }
+}
+
+/** queued → cancelled at once; leased and running only remember the wish, the exit record decides. Ended: unchanged. */
+export function cancel(task: Task, now: number): Task {
+  if (isTerminal(task.status)) return task
+  if (task.status === 'queued') {
+    return {
+      ...task,
+      status: 'cancelled',
+      error_code: 'CANCELLED',
+      error: 'cancelled while queued',
+      cancel_requested_at: now,
+      finished_at: now,
+    }
+  }
+  return task.cancel_requested_at === null ? { ...task, cancel_requested_at: now } : task
+}
+
+/** leased → queued after the attempt is known never to have started. */
+export function requeue(task: Task, attempt: number, runAfter: number): Task {
+  if (task.status !== 'leased' || task.attempt !== attempt) return task
+  return { ...task, status: 'queued', pod: null, claim_id: null, lease_until: null, run_after: runAfter }
+}
+
+/** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
+export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): RetryClass | null {
+  if (end.status === 'lost') return 'lost'
+  if (end.status !== 'failed') return null
+  switch (end.error_code) {
+    case 'RATE_LIMITED':
+      return 'rate_limited'
+    case 'AGENT_ERROR':
+    case 'EMPTY_RESULT':
+      return 'agent_error'
+    case 'POD_UNAVAILABLE':
+    case 'IMAGE_PULL':
+    case 'WORKSPACE_ERROR':
+    case 'STALE_WORKER':
+      return 'infra'
+    default:
+      return null
+  }
+}
+
+/** Whether an attempt that ended so is followed by another. A cancelled task never is; the store checks the wish again. */
+export function mayRetry(
+  task: Pick<Task, 'spec' | 'attempt' | 'cancel_requested_at'>,
+  end: Pick<TaskOutcome, 'status' | 'error_code'>,
+): boolean {
+  const kind = retryClassOf(end)
+  return (
+    kind !== null && task.cancel_requested_at === null && task.attempt < task.spec.retry.max_attempts && task.spec.retry.on.includes(kind)
+  )
+}

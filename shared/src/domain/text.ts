@@ -1,0 +1,31 @@
+/** Cuts `text` to at most `maxBytes` of UTF-8, never inside a character; `removed` counts the bytes that are missing. */
+export function truncateUtf8(text: string, maxBytes: number): { text: string; removed: number } {
+  // Every UTF-16 unit takes at most 3 bytes, so short texts need no counting.
+  if (text.length * 3 <= maxBytes) return { text, removed: 0 }
+  let bytes = 0
+  let cut = -1
+  for (let i = 0; i < text.length;) {
+    const point = text.codePointAt(i)!
+    const size = point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+    if (cut < 0 && bytes + size > maxBytes) cut = i
+    bytes += size
+    i += point > 0xffff ? 2 : 1
+  }
+  if (cut < 0) return { text, removed: 0 }
+  const kept = text.slice(0, cut)
+  return { text: kept, removed: bytes - utf8Length(kept) }
+}
+
+export function utf8Length(text: string): number {
+  let bytes = 0
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i)
+    if (unit < 0x80) bytes += 1
+    else if (unit < 0x800) bytes += 2
+    else if (unit >= 0xd800 && unit < 0xdc00 && i + 1 < text.length) {
+      bytes += 4
+      i++
+    } else bytes += 3
+  }
+  return bytes
+}

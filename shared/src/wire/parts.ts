@@ -1,0 +1,85 @@
+// The schemas that frames share. Each is checked to agree with the domain's type of the same name.
+
+import { z } from 'zod'
+import type { Assignment, AttemptPresence, Cursor } from '../domain/attempt.ts'
+import { rejectReasons } from '../domain/attempt.ts'
+import { agentProviders, permissionModes } from '../domain/code-agent.ts'
+import { taskErrorCodes } from '../domain/errors.ts'
+import type { AttemptEvent, Usage } from '../domain/event.ts'
+import { storedEventTypes } from '../domain/event.ts'
+import type { Pod } from '../domain/pod.ts'
+import { podRoles } from '../domain/pod.ts'
+import type { TaskOutcome } from '../domain/task.ts'
+import { taskKinds, terminalStatuses } from '../domain/task.ts'
+
+export const taskIdSchema = z.string().regex(/^task_[0-9a-hjkmnp-tv-z]{26}$/)
+export const attemptNumberSchema = z.int().min(1).max(999_999)
+const count = z.int().min(0)
+
+export const attemptRefSchema = z.object({ task_id: taskIdSchema, attempt: attemptNumberSchema })
+export type AttemptRef = z.infer<typeof attemptRefSchema>
+
+export const podSchema: z.ZodType<Pod> = z.object({
+  name: z.string().min(1).max(253),
+  uid: z.string().min(1).max(64),
+  role: z.enum(podRoles),
+  project_id: z.string().min(1).max(63).nullable(),
+  ready: z.boolean(),
+  slots: z.int().min(0).max(1000),
+  providers: z.array(z.enum(agentProviders)),
+  allow_bypass_permissions: z.boolean(),
+})
+
+export const presenceSchema: z.ZodType<AttemptPresence> = attemptRefSchema.extend({
+  pod: z.string(),
+  state: z.enum(['running', 'exited', 'broken']),
+})
+
+export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
+  project_id: z.string(),
+  pod: z.string(),
+  kind: z.enum(taskKinds),
+  provider: z.enum(agentProviders).nullable(),
+  prompt: z.string().nullable(),
+  command: z.union([z.string(), z.array(z.string())]).nullable(),
+  model: z.string().nullable(),
+  allowed_tools: z.array(z.string()).nullable(),
+  permission_mode: z.enum(permissionModes).nullable(),
+  working_dir: z.string().nullable(),
+  env: z.record(z.string(), z.string()),
+  timeout_s: z.number().positive(),
+  idle_timeout_s: z.number().positive().nullable(),
+  deltas: z.boolean(),
+  session_id: z.string().nullable(),
+  provider_session_id: z.string().nullable(),
+  token: z.string(),
+})
+
+export const cursorSchema: z.ZodType<Cursor> = z.object({ stdout: count, stderr: count, state: z.unknown().optional() })
+
+export const attemptEventSchema: z.ZodType<AttemptEvent> = z.object({
+  type: z.enum(storedEventTypes),
+  time: z.iso.datetime({ precision: 3 }),
+  data: z.record(z.string(), z.unknown()),
+})
+
+export const usageSchema: z.ZodType<Usage> = z.object({
+  input_tokens: count,
+  output_tokens: count,
+  cache_read_tokens: count,
+  cache_write_tokens: count,
+})
+
+export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
+  status: z.enum(terminalStatuses),
+  exit_code: z.int().nullable(),
+  result: z.string().nullable(),
+  error_code: z.enum(taskErrorCodes).nullable(),
+  error: z.string().nullable(),
+  usage: usageSchema.nullable(),
+  cost_usd: z.number().min(0).nullable(),
+  duration_ms: z.number().min(0).nullable(),
+  provider_session_id: z.string().max(256).nullable(),
+})
+
+export const rejectReasonSchema = z.enum(rejectReasons)

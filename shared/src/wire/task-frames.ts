@@ -1,0 +1,47 @@
+// The socket of one attempt to its task's log: /v1/tasks/{id}/attempts/{n}/connect, opened with the attempt's token.
+// The log speaks first (`resume`); the attempt then sends what follows. `received` counts the attempt's own events that the log
+// holds; it is what makes a repeated or reordered batch harmless.
+
+import { z } from 'zod'
+import { attemptEventSchema, cursorSchema, outcomeSchema } from './parts.ts'
+
+const count = z.int().min(0)
+
+/** Agent → log. */
+export const taskUpSchema = z.discriminatedUnion('type', [
+  /** `after` is the attempt's own count before the first of `events`; `cursor` is where reading goes on after the last. */
+  z.object({ type: z.literal('events'), after: count, cursor: cursorSchema, events: z.array(attemptEventSchema).max(256) }),
+  /** The process tree is gone and every event was sent: `after` is their number. Sent once per connection, until acknowledged. */
+  z.object({ type: z.literal('result'), after: count, outcome: outcomeSchema }),
+  /** Not stored, not numbered, lost if nobody listens. */
+  z.object({
+    type: z.literal('deltas'),
+    deltas: z.array(z.object({ type: z.literal('message.delta'), data: z.record(z.string(), z.unknown()) })).max(256),
+  }),
+])
+export type TaskUp = z.infer<typeof taskUpSchema>
+
+const cancelCommand = z.object({ type: z.literal('cancel'), grace_s: z.number().min(0) })
+const messageCommand = z.object({ type: z.literal('message'), id: z.string(), text: z.string() })
+const approvalCommand = z.object({ type: z.literal('approval'), id: z.string(), decision: z.enum(['allow', 'deny']) })
+export const taskCommandSchema = z.discriminatedUnion('type', [cancelCommand, messageCommand, approvalCommand])
+export type TaskCommand = z.infer<typeof taskCommandSchema>
+
+/** Log → agent. */
+export const taskDownSchema = z.discriminatedUnion('type', [
+  /** Where the log stands, and every command that is still wanted. `result` says that the result is already held. */
+  z.object({
+    type: z.literal('resume'),
+    received: count,
+    seq: count,
+    cursor: cursorSchema,
+    pending: z.array(taskCommandSchema),
+    result: z.boolean(),
+  }),
+  /** Cumulative, only after the write. */
+  z.object({ type: z.literal('ack'), received: count, seq: count, result: z.boolean() }),
+  cancelCommand,
+  messageCommand,
+  approvalCommand,
+])
+export type TaskDown = z.infer<typeof taskDownSchema>

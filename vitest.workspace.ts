@@ -1,0 +1,35 @@
+// The whole of vitest's configuration; run with `--config vitest.workspace.ts`.
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['{shared,control-plane,cluster-agent,dev}/**/*.test.ts'],
+          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
+      },
+      {
+        test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, fileParallelism: false },
+      },
+      {
+        test: {
+          name: 'cluster',
+          include: ['{cluster-agent,e2e}/**/*.cluster.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
