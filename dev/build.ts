@@ -1,0 +1,3 @@
+import { bundleClusterAgent, bundleControlPlane } from './bundle.ts'
+
+for (const file of await Promise.all([bundleControlPlane(), bundleClusterAgent()])) console.log(`built ${file}`)

@@ -1,0 +1,43 @@
+// Builds both programs. The Worker's bundle is the same whether Miniflare runs it here or wrangler deploys it.
+import { build } from 'esbuild'
+import { mkdir } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+
+export const repository = fileURLToPath(new URL('..', import.meta.url))
+
+/** Bundles the Worker for workerd into one module; answers its path. */
+export async function bundleControlPlane(outFile = `${repository}dist/control-plane/main.js`): Promise<string> {
+  await build({
+    entryPoints: [`${repository}control-plane/src/main.ts`],
+    outfile: outFile,
+    bundle: true,
+    format: 'esm',
+    target: 'es2024',
+    platform: 'neutral',
+    mainFields: ['module', 'main'],
+    conditions: ['workerd', 'worker', 'import'],
+    external: ['cloudflare:*', 'node:*'],
+    sourcemap: 'linked',
+    logLevel: 'error',
+  })
+  return outFile
+}
+
+/** Bundles the agent for Node with everything it needs, so that its image holds one directory and no node_modules. */
+export async function bundleClusterAgent(outDir = `${repository}dist/cluster-agent`): Promise<string> {
+  await mkdir(outDir, { recursive: true })
+  await build({
+    entryPoints: [`${repository}cluster-agent/src/main.ts`],
+    outfile: `${outDir}/main.mjs`,
+    bundle: true,
+    format: 'esm',
+    target: 'node24',
+    platform: 'node',
+    // Dependencies in CommonJS call require(); ES modules have none.
+    banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+    loader: { '.sh': 'text' },
+    sourcemap: 'linked',
+    logLevel: 'error',
+  })
+  return `${outDir}/main.mjs`
+}

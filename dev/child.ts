@@ -1,0 +1,78 @@
+// A program of the stack in a process group of its own: it can be killed whole (workerd included), started again, and goes when we go.
+import { fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+
+export interface Child {
+  readonly pid: number
+  /** Resolves when the process is gone, however that came. */
+  readonly exited: Promise<{ code: number | null; signal: string | null }>
+  /** To the whole group. SIGKILL is what a crash looks like. */
+  kill(signal: NodeJS.Signals): Promise<void>
+  /** SIGTERM, and SIGKILL to what is still there after `graceMs`. */
+  stop(graceMs?: number): Promise<void>
+}
+
+export interface ChildOptions {
+  readonly file: string
+  readonly env: Readonly<Record<string, string>>
+  readonly onOutput: (text: string) => void
+}
+
+/** Starts `file`; resolves with its first IPC message, which is how each program of `dev/` says that it is ready. */
+export async function startChild<Ready>(options: ChildOptions): Promise<{ child: Child; ready: Ready }> {
+  const started: ChildProcess = fork(options.file, [], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', NODE_NO_WARNINGS: '1', ...options.env },
+  })
+  const printed: string[] = []
+  for (const stream of [started.stdout, started.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      if (printed.length < 50) printed.push(text)
+      options.onOutput(text)
+    })
+  }
+  const exited = new Promise<{ code: number | null; signal: string | null }>((resolve) =>
+    started.once('exit', (code, signal) => resolve({ code, signal })),
+  )
+  const pid = started.pid
+  if (pid === undefined) throw new Error(`${options.file} could not be started`)
+  const ready = await Promise.race([
+    once(started, 'message').then(([message]) => message as Ready),
+    exited.then(({ code, signal }) => {
+      throw new Error(`${options.file} ended (${signal ?? code}) before it was ready:\n${printed.join('')}`)
+    }),
+  ])
+
+  const signalGroup = (signal: NodeJS.Signals) => {
+    try {
+      process.kill(-pid, signal)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+  return {
+    ready,
+    child: {
+      pid,
+      exited,
+      kill: async (signal) => {
+        signalGroup(signal)
+        if (signal === 'SIGKILL') await exited
+      },
+      stop: async (graceMs = 15_000) => {
+        try {
+          process.kill(pid, 'SIGTERM')
+        } catch {
+          return signalGroup('SIGKILL')
+        }
+        const timer = setTimeout(() => signalGroup('SIGKILL'), graceMs)
+        await exited
+        clearTimeout(timer)
+        // What the program itself left in its group.
+        signalGroup('SIGKILL')
+      },
+    },
+  }
+}

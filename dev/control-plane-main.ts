@@ -1,0 +1,18 @@
+// The control plane as a program of its own. Its parent sends nothing; when the parent goes, so does this.
+import { startControlPlane } from './control-plane.ts'
+
+const options = JSON.parse(process.env.RDEV_CONTROL_PLANE ?? '{}') as {
+  host: string
+  port: number
+  directory: string
+  bundle: string
+  vars: Record<string, string>
+}
+const controlPlane = await startControlPlane({ ...options, onOutput: (text) => process.stderr.write(text) })
+
+const stop = () => void controlPlane.stop().finally(() => process.exit(0))
+process.once('SIGTERM', stop)
+process.once('disconnect', stop)
+// A parent in a terminal stops us itself, in its order.
+process.on('SIGINT', () => {})
+process.send?.({ url: controlPlane.url })

@@ -1,0 +1,176 @@
+// The whole of rdev on this machine in one process tree: Postgres (PGlite) behind Neon's HTTP protocol, the Worker in workerd, the
+// scripted model unless a real one is given, and an agent with local pods. `npm start`, the end-to-end suite and the benches use it.
+import { mkdir } from 'node:fs/promises'
+import { bundleControlPlane, repository } from './bundle.ts'
+import { startChild } from './child.ts'
+import type { Child } from './child.ts'
+import { createClient } from './client.ts'
+import type { Client } from './client.ts'
+import { createDemoProject } from './demo-project.ts'
+import { startModel } from './model/server.ts'
+import { startDatabase } from './neon-proxy/embedded.ts'
+import { loadSecrets, saveSecrets } from './secrets.ts'
+
+export const clusterId = 'local'
+
+export interface StackOptions {
+  readonly dataDirectory: string
+  /** 0 picks a free one. */
+  readonly port: number
+  readonly adminKey?: string | undefined
+  /** Default: the scripted model. */
+  readonly model?: { readonly apiKey: string; readonly baseUrl: string | undefined } | undefined
+  readonly logLevel?: string
+  readonly onLog?: (text: string) => void
+  /** Slots of each local pod. */
+  readonly slots?: number
+  /** More environment for the agent. */
+  readonly agentEnv?: Readonly<Record<string, string>>
+}
+
+export interface Stack {
+  readonly url: string
+  readonly adminKey: string
+  readonly client: Client
+  readonly modelUrl: string | undefined
+  readonly dataDirectory: string
+  /** The running programs; each can be killed and started again. */
+  agent: Child
+  controlPlane: Child
+  startAgent(): Promise<void>
+  startControlPlane(): Promise<void>
+  /** Resolves when an agent is connected. */
+  connected(): Promise<void>
+  stop(): Promise<void>
+}
+
+export function localPods(dataDirectory: string, env: Readonly<Record<string, string>>, slots: number) {
+  const pod = (name: string, role: 'project' | 'worker') => ({
+    name,
+    role,
+    project_id: role === 'project' ? name : null,
+    slots,
+    directory: `${dataDirectory}/pods/${name}`,
+    env,
+    allow_bypass_permissions: false,
+  })
+  return [pod('demo', 'project'), pod('worker-1', 'worker'), pod('worker-2', 'worker')]
+}
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { dataDirectory } = options
+  const onLog = options.onLog ?? (() => {})
+  await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
+  const secrets = await loadSecrets(dataDirectory)
+  const adminKey = options.adminKey ?? secrets.adminKey
+  const closers: (() => Promise<void>)[] = []
+  const stop = async () => {
+    for (const close of closers.splice(0).toReversed()) await close()
+  }
+
+  try {
+    const [bundle, database, model] = await Promise.all([
+      bundleControlPlane(`${dataDirectory}/control-plane.js`),
+      startDatabase(`${dataDirectory}/postgres`),
+      options.model ? undefined : startModel({ host: '127.0.0.1', port: 0 }),
+      createDemoProject(`${dataDirectory}/pods/demo/workspace`),
+    ])
+    closers.push(() => database.close())
+    if (model) closers.push(() => model.close())
+
+    let port = options.port
+    const startControlPlane = async () => {
+      const started = await startChild<{ url: string }>({
+        file: `${repository}dev/control-plane-main.ts`,
+        env: {
+          RDEV_CONTROL_PLANE: JSON.stringify({
+            host: '127.0.0.1',
+            port,
+            directory: `${dataDirectory}/objects`,
+            bundle,
+            vars: {
+              DATABASE_URL: database.connectionString,
+              NEON_FETCH_ENDPOINT: database.fetchEndpoint,
+              RDEV_ADMIN_KEY: adminKey,
+              RDEV_TOKEN_SECRET: secrets.tokenSecret,
+            },
+          }),
+        },
+        onOutput: onLog,
+      })
+      // Started again, it must be found at the same address.
+      port = Number(new URL(started.ready.url).port)
+      stack.controlPlane = started.child
+    }
+
+    const client = () => createClient(`http://127.0.0.1:${port}`, adminKey)
+    const clusterKey = async () => {
+      if (secrets.clusterKey) return secrets.clusterKey
+      const created = await client().json<{ key: string }>('POST', '/v1/keys', {
+        name: 'agent of this machine',
+        scopes: ['cluster:connect'],
+        cluster_id: clusterId,
+      })
+      await saveSecrets(dataDirectory, { ...secrets, clusterKey: created.key })
+      return (secrets.clusterKey = created.key)
+    }
+
+    const podEnv = {
+      PATH: `${repository}node_modules/.bin:${process.env.PATH ?? ''}`,
+      ANTHROPIC_API_KEY: options.model?.apiKey ?? 'scripted',
+      ...(model || options.model?.baseUrl ? { ANTHROPIC_BASE_URL: model?.url ?? options.model?.baseUrl ?? '' } : {}),
+    }
+    const startAgent = async () => {
+      const started = await startChild({
+        file: `${repository}dev/agent-main.ts`,
+        env: {
+          RDEV_URL: `http://127.0.0.1:${port}`,
+          RDEV_CLUSTER_ID: clusterId,
+          RDEV_CLUSTER_KEY: await clusterKey(),
+          RDEV_POD_HOST: 'local',
+          RDEV_LOCAL_PODS: JSON.stringify(localPods(dataDirectory, podEnv, options.slots ?? 4)),
+          RDEV_STOP_ATTEMPTS_ON_EXIT: 'true',
+          RDEV_LOG_LEVEL: options.logLevel ?? 'info',
+          ...options.agentEnv,
+        },
+        onOutput: onLog,
+      })
+      stack.agent = started.child
+    }
+
+    const stack: Stack = {
+      get url() {
+        return `http://127.0.0.1:${port}`
+      },
+      get client() {
+        return client()
+      },
+      adminKey,
+      modelUrl: model?.url,
+      dataDirectory,
+      // Both are set before the stack is handed out.
+      agent: undefined as never,
+      controlPlane: undefined as never,
+      startAgent,
+      startControlPlane,
+      connected: async () => {
+        for (const deadline = Date.now() + 30_000; ;) {
+          const { clusters } = await client().json<{ clusters: { connected: boolean }[] }>('GET', '/v1/workers')
+          if (clusters.some((cluster) => cluster.connected)) return
+          if (Date.now() > deadline) throw new Error('the agent did not connect within 30 s')
+          await new Promise((resolve) => setTimeout(resolve, 50))
+        }
+      },
+      stop,
+    }
+    await startControlPlane()
+    closers.push(() => stack.controlPlane.stop())
+    await startAgent()
+    closers.push(() => stack.agent.stop())
+    await stack.connected()
+    return stack
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}

@@ -1,0 +1,76 @@
+// `npm start`: everything embedded, one real task shown from start to end, then the API until Ctrl-C.
+import { createServer } from 'node:net'
+import type { TaskView } from '@rdev/shared/api/tasks'
+import { printEvent } from './print-events.ts'
+import { readSettings } from './settings.ts'
+import { startStack } from './stack.ts'
+
+const say = (text: string) => console.log(text)
+
+/** Rejects with what to do when the port is taken, before anything is started. */
+const portIsFree = (port: number) =>
+  new Promise<void>((resolve, reject) => {
+    const probe = createServer()
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        new Error(
+          error.code === 'EADDRINUSE'
+            ? `Port ${port} is in use. Choose another one: PORT=8788 npm start`
+            : `Port ${port}: ${error.message}`,
+        ),
+      )
+    })
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
+  })
+
+async function main() {
+  const settings = readSettings(process.env)
+  await portIsFree(settings.port)
+  say(`Starting rdev; its data is in ${settings.dataDirectory}`)
+  const stack = await startStack({ ...settings, onLog: (text) => process.stderr.write(text) })
+
+  let stopping = false
+  const stop = async () => {
+    if (stopping) return process.exit(1)
+    stopping = true
+    say('\nStopping (again to stop at once) …')
+    await stack.stop()
+    process.exit(0)
+  }
+  process.on('SIGINT', () => void stop())
+  process.on('SIGTERM', () => void stop())
+
+  const { client } = stack
+  const earlier = await client.json<{ data: TaskView[] }>('GET', '/v1/tasks?limit=200')
+  if (earlier.data.length > 0) say(`Found ${earlier.data.length === 200 ? 'at least 200' : earlier.data.length} earlier task(s) here.`)
+  say(
+    settings.model
+      ? 'Claude Code runs against your model.'
+      : 'No ANTHROPIC_API_KEY is set: Claude Code runs for real, against a scripted model on this machine.',
+  )
+
+  const task = await client.task({
+    kind: 'agent',
+    project_id: 'demo',
+    prompt: 'The test in this repository fails. Find out why, fix it, and run the test.',
+  })
+  say(`\nPOST /v1/tasks → ${task.id}; its events as they come:\n`)
+  for await (const event of client.events(task.id, { resume: true })) printEvent(event)
+  const ended = await client.finished(task.id)
+  say(`\n${ended.status}: ${ended.result ?? ended.error ?? ''}\n`)
+
+  const head = `curl -sN -H "Authorization: Bearer ${stack.adminKey}"`
+  const json = `-H 'Content-Type: application/json'`
+  say(`The API is at ${stack.url} (reference: ${stack.url}/docs)`)
+  say(`Admin key: ${stack.adminKey}\n`)
+  say('Try:\n')
+  say(`  ${head} "${stack.url}/v1/tasks/${task.id}/events?after=2" -H 'Accept: text/event-stream'\n`)
+  say(`  ${head} "${stack.url}/v1/projects/demo/shell" ${json} -d '{"command":"git log --oneline && npm test"}'\n`)
+  say(`  ${head} "${stack.url}/v1/projects/demo/opencode" ${json} -d '{"prompt":"What does this repository do?"}'\n`)
+  say('Ctrl-C stops everything; the data stays.')
+}
+
+await main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error)
+  process.exit(1)
+})

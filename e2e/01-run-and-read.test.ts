@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import { collect, isWhole, outputOf, setup, teardown, typesOf } from './setup.ts'
+import type { Bundle } from './setup.ts'
+
+let stack: Bundle
+beforeAll(async () => {
+  stack = await setup()
+})
+afterAll(() => teardown(stack))
+
+test('a real Claude Code task fixes the failing test and streams to its end', async () => {
+  const { task, events } = await stack.run({
+    kind: 'agent',
+    project_id: 'demo',
+    prompt: 'The test in this repository fails. Find out why, fix it, and run the test.',
+  })
+  expect(task, stack.printed.join('')).toMatchObject({ status: 'succeeded', provider: 'claude-code', attempt: 1, exit_code: 0 })
+  expect(task.result).toBeTruthy()
+  expect(task.usage?.output_tokens).toBeGreaterThan(0)
+  expect(isWhole(events)).toBe(true)
+  expect(typesOf(events)).toEqual(
+    expect.arrayContaining([
+      'task.queued',
+      'task.leased',
+      'task.started',
+      'agent.started',
+      'tool.started',
+      'tool.finished',
+      'message.assistant',
+      'task.finished',
+    ]),
+  )
+  const check = await stack.run({ kind: 'shell', project_id: 'demo', command: 'npm test' })
+  expect(check.task.exit_code, outputOf(check.events)).toBe(0)
+})
+
+test('a real OpenCode task answers', async () => {
+  const { task, events } = await stack.run({
+    kind: 'agent',
+    project_id: 'demo',
+    provider: 'opencode',
+    prompt: 'What does this repository do?',
+  })
+  expect(task, stack.printed.join('')).toMatchObject({ status: 'succeeded', provider: 'opencode' })
+  expect(task.result).toBeTruthy()
+  expect(isWhole(events)).toBe(true)
+  expect(typesOf(events)).toEqual(expect.arrayContaining(['agent.started', 'message.assistant']))
+})
+
+test('JSON pages, SSE and NDJSON give identical events, and every seq resumes with exactly the rest', async () => {
+  const { task, events } = await stack.run({
+    kind: 'shell',
+    project_id: 'demo',
+    command: 'for i in 1 2 3 4 5; do echo "line $i"; sleep 0.12; done; echo oops >&2',
+  })
+  expect(isWhole(events)).toBe(true)
+
+  const pages: TaskEvent[] = []
+  for (let after = 0, finished = false; !finished;) {
+    const page = await stack.client.json<{ data: TaskEvent[]; next_after: number; finished: boolean }>(
+      'GET',
+      `/v1/tasks/${task.id}/events?after=${after}&limit=2`,
+    )
+    expect(page.data.length).toBeLessThanOrEqual(2)
+    pages.push(...page.data)
+    after = page.next_after
+    finished = page.finished
+  }
+  expect(pages).toEqual(events)
+
+  for (let after = 0; after <= events.length; after++) {
+    const rest = events.slice(after)
+    const ndjson = await stack.client.fetch('GET', `/v1/tasks/${task.id}/events?after=${after}`, {
+      headers: { accept: 'application/x-ndjson' },
+    })
+    const lines = (await ndjson.text()).split('\n').filter(Boolean)
+    expect(lines.map((line) => JSON.parse(line) as TaskEvent)).toEqual(rest)
+    expect(await collect(stack.client.events(task.id, { after }))).toEqual(rest)
+    const page = await stack.client.json<{ data: TaskEvent[] }>('GET', `/v1/tasks/${task.id}/events?after=${after}`)
+    expect(page.data).toEqual(rest)
+  }
+  const end = await stack.client.fetch('GET', `/v1/tasks/${task.id}/events`, {
+    headers: { accept: 'text/event-stream', 'last-event-id': String(events.length) },
+  })
+  expect(end.status).toBe(204)
+})
+
+test('a browser reads the stream with a ticket instead of a header', async () => {
+  const { task, events } = await stack.run({ kind: 'shell', project_id: 'demo', command: 'echo hello' })
+  const { url } = await stack.client.json<{ url: string }>('POST', `/v1/tasks/${task.id}/tickets`)
+  const response = await fetch(new URL(url, stack.url), { headers: { accept: 'text/event-stream' } })
+  expect(response.status).toBe(200)
+  const ids = [...(await response.text()).matchAll(/^id: ?(\d+)$/gm)].map(([, id]) => Number(id))
+  expect(ids).toEqual(events.map((event) => event.seq))
+})
+
+test('twenty tasks at once all end, each with its own whole log', async () => {
+  const runs = await Promise.all(
+    Array.from({ length: 20 }, (_, i) =>
+      stack.run({ kind: 'shell', project_id: 'demo', target: i % 2 ? 'pool' : 'project', command: `echo task ${i}` }),
+    ),
+  )
+  for (const [i, { task, events }] of runs.entries()) {
+    expect(task.status).toBe('succeeded')
+    expect(isWhole(events)).toBe(true)
+    expect(outputOf(events)).toBe(`task ${i}\n`)
+  }
+})
