@@ -2,9 +2,12 @@
 
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Assignment, AttemptPresence, Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, Cursor, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { TaskOutcome } from '@rdev/shared/domain/task'
+import type { AttemptRef } from '@rdev/shared/wire/parts'
+import type { TaskCommand } from '@rdev/shared/wire/task-frames'
 
 /**
  * A fresh `sh` inside a pod, its three streams attached, run as the pod's user with HOME and the pod's environment set.
@@ -30,7 +33,10 @@ export interface PodHost {
   close(): Promise<void>
 }
 
-/** How to run a process of an attempt. `script` is sh text that ends in `exec …`; it and `stdin` travel by stdin, never argv. */
+/**
+ * How to run a process of an attempt. `script` is sh text that ends in `exec …`; it and `stdin` travel by stdin, never argv.
+ * Before a code agent's script the runner puts the assignment's `env` and the change to its working directory.
+ */
 export interface ProcessSpec {
   readonly script: string
   readonly stdin: string
@@ -102,7 +108,11 @@ export interface Attempt {
   connect(port: number): Promise<Duplex>
   readNote(note: string): Promise<string | undefined>
   writeNote(note: string, text: string): Promise<void>
-  /** Aborted when the attempt is to end (cancel, timeout): stop waiting for the provider. The tree is killed by the runner. */
+  /**
+   * Aborted when the attempt is to end (cancel, timeout): stop waiting for the provider. The tree is killed by the runner. Also aborted when
+   * this program lets go of an attempt that goes on (drain, or reading again from another cursor): every method is inert then, and what
+   * `execute` answers is not used.
+   */
   readonly signal: AbortSignal
   /** Wall clock in milliseconds; for durations use differences of it only. */
   now(): number
@@ -122,6 +132,63 @@ export interface CodeAgent {
 /** Kinds without a provider: shell and git. */
 export interface CommandRunner {
   execute(attempt: Attempt): Promise<AgentResult>
+}
+
+/** Where a task's log stands for an attempt: how many of its events it holds, and where reading goes on after them. */
+export interface LogPosition {
+  readonly received: number
+  readonly cursor: Cursor
+}
+
+/** An event of an attempt in its one encoding; `bytes` is the UTF-8 length of `json`. */
+export interface EncodedEvent {
+  readonly json: string
+  readonly bytes: number
+}
+
+/** The line of one attempt to its task's log. It reconnects by itself for ever; closing it loses nothing that the pod's files hold. */
+export interface TaskLine {
+  /** Events and the cursor after them, kept together. Resolves when the window has taken them; order is that of the calls. */
+  emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
+  /** Lost if nobody listens. */
+  delta(data: EventData): void
+  /** After the last `emit`. Sent on every connection until the log has it. */
+  result(outcome: TaskOutcome): void
+  /** A fresh token; a line that was turned away dials again with it. */
+  token(token: string): void
+  /** Resolves when everything emitted is acknowledged, or after `maxMs`. */
+  flushed(maxMs: number): Promise<void>
+  close(): void
+}
+
+export interface TaskLineHandlers {
+  /**
+   * Read from here on. Called at the first resume (not if the line was opened at the position the log then tells), and again whenever the log
+   * stands where this line cannot go on from: whatever was emitted and not acknowledged is forgotten then, as is the result.
+   */
+  restart(from: LogPosition): void
+  /** Repeated on every reconnect while it is wanted. */
+  command(command: TaskCommand): void
+  /** The log holds the result (`acked`), or is complete without it (`ended`). The line is closed. */
+  finished(how: 'acked' | 'ended'): void
+  /** The token was refused: only a fresh one helps. The line waits for it. */
+  refused(): void
+}
+
+export type OpenLine = (
+  ref: { readonly task_id: string; readonly attempt: number; readonly token: string },
+  /** Undefined: the log tells. */
+  at: LogPosition | undefined,
+  handlers: TaskLineHandlers,
+) => TaskLine
+
+/** What the runner tells the hub. Lost while the hub is away: `hello` says it all again. */
+export interface HubReports {
+  accepted(ref: AttemptRef, startedAt: number): void
+  rejected(ref: AttemptRef, reason: RejectReason, detail?: string): void
+  finished(ref: AttemptRef): void
+  /** Asks to be told anew what should run here. */
+  hello(): void
 }
 
 export interface Clock {
