@@ -1,0 +1,30 @@
+import { DomainError } from '@rdev/shared/domain/errors'
+import { cancel, isTerminal } from '@rdev/shared/domain/task'
+import type { Task } from '@rdev/shared/domain/task'
+import type { Deps, ProjectFilter } from '../ports.ts'
+import { tellLater } from './later.ts'
+import type { Later } from './later.ts'
+
+/** Between the polite request, TERM and KILL. */
+export const cancelGraceS = 10
+
+type Needs = Pick<Deps, 'tasks' | 'logs' | 'clock' | 'log'>
+
+/** Queued: final at once. Leased or running: the wish is kept and told to the attempt. Ended: unchanged. Safe to repeat. */
+export async function cancelTask(deps: Needs, id: string, projects: ProjectFilter, later: Later): Promise<Task> {
+  const changed = await deps.tasks.change(id, projects, (task) => cancel(task, deps.clock.now()))
+  if (!changed) throw new DomainError('NOT_FOUND', 'there is no such task')
+  const { before, after } = changed
+
+  if (before.status === 'queued') {
+    tellLater(deps, later, 'task log was not synced', id, () => deps.logs.sync(after))
+  } else if (!isTerminal(after.status)) {
+    // Waited for: only the log can carry the wish to the attempt, so an answer before it was stored there could be an empty promise.
+    try {
+      await deps.logs.cancel(after, cancelGraceS)
+    } catch (cause) {
+      throw new DomainError('SERVICE_UNAVAILABLE', 'the cancel was noted but could not be passed on; repeat it', { cause })
+    }
+  }
+  return after
+}

@@ -1,0 +1,48 @@
+import { mayUseProject, newApiKey } from '@rdev/shared/domain/api-key'
+import type { ApiKey, Caller, Scope } from '@rdev/shared/domain/api-key'
+import { DomainError } from '@rdev/shared/domain/errors'
+import { newId } from '@rdev/shared/domain/ids'
+import type { Deps } from '../ports.ts'
+import { scopesBeyond } from './grant.ts'
+
+export interface NewKey {
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  readonly project_ids: readonly string[] | null
+  readonly cluster_id: string | null
+  readonly expires_at: number | null
+}
+
+/** Nobody gives away more than they have. The key itself exists only in the answer; the row holds its SHA-256. */
+export async function createKey(
+  { keys, clock, random }: Pick<Deps, 'keys' | 'clock' | 'random'>,
+  sha256: (text: string) => Promise<string>,
+  caller: Caller,
+  asked: NewKey,
+): Promise<{ key: string; row: ApiKey }> {
+  const now = clock.now()
+  if (asked.expires_at !== null && asked.expires_at <= now) throw refuse('BAD_REQUEST', 'expires_at', 'expires_at lies in the past')
+  const beyond = scopesBeyond(caller, asked)
+  if (beyond.length > 0) throw refuse('FORBIDDEN', 'scopes', `this API key cannot grant what it lacks: ${beyond.join(', ')}`)
+  const foreign = asked.project_ids?.filter((id) => !mayUseProject(caller, id)) ?? []
+  if (foreign.length > 0) throw refuse('FORBIDDEN', 'project_ids', `this API key cannot grant projects it lacks: ${foreign.join(', ')}`)
+
+  const { key, prefix } = newApiKey(random.bytes(80))
+  const row: ApiKey = {
+    ...asked,
+    id: newId('key', now, random.bytes(10)),
+    scopes: [...new Set(asked.scopes)],
+    // "Every project" of a restricted key is every project of its own.
+    project_ids: asked.project_ids ?? caller.project_ids,
+    prefix,
+    hash: await sha256(key),
+    created_by: caller.key_id,
+    created_at: now,
+    revoked_at: null,
+  }
+  await keys.insert(row)
+  return { key, row }
+}
+
+const refuse = (code: 'BAD_REQUEST' | 'FORBIDDEN', field: string, message: string) =>
+  new DomainError(code, message, { fields: [{ pointer: `/${field}`, message }] })

@@ -1,0 +1,31 @@
+import { fullJitter } from '@rdev/shared/domain/backoff'
+import { mayRetry, retryClassOf } from '@rdev/shared/domain/task'
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import type { AttemptRef, Deps } from '../ports.ts'
+
+type Needs = Pick<Deps, 'tasks' | 'hubs' | 'clock' | 'random' | 'log'>
+
+/**
+ * Writes how an attempt ended: the row becomes terminal, or queued again where the task's policy wants that. Answers the row as
+ * it is afterwards, whoever wrote it; undefined if there is none. Fenced and safe to repeat; throws only if the store does.
+ */
+export async function finishTask(deps: Needs, ref: AttemptRef, end: TaskOutcome): Promise<Task | undefined> {
+  const after = await deps.tasks.finish(ref, end, await retryAt(deps, ref, end))
+  if (after?.status === 'queued') {
+    // Only a hint: the hub learns of a queued row by its own alarm too.
+    try {
+      await deps.hubs.poke(after.cluster_id)
+    } catch (error) {
+      deps.log('warn', 'hub was not poked', { task_id: ref.task_id, attempt: ref.attempt, error: String(error) })
+    }
+  }
+  return after
+}
+
+/** The row is read only for an outcome that some policy could retry; a success costs one statement. */
+async function retryAt({ tasks, clock, random }: Needs, ref: AttemptRef, end: TaskOutcome): Promise<number | null> {
+  if (retryClassOf(end) === null) return null
+  const task = await tasks.get(ref.task_id, null)
+  if (!task || task.attempt !== ref.attempt || !mayRetry(task, end)) return null
+  return clock.now() + fullJitter(ref.attempt - 1, random.chance())
+}
