@@ -1,0 +1,46 @@
+// The events that a log writes by itself, from the task's row. Everything else comes from the attempt.
+
+import type { StoredEventType, TaskEvent } from '@rdev/shared/domain/event'
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { instant } from './instant.ts'
+
+/** Only the log writes these; an attempt that sends one is malformed. */
+const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
+export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
+
+const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null && value !== undefined))
+
+export function queuedEvent(task: Task, seq: number): TaskEvent {
+  const { kind, project_id, provider, session_id, priority } = task.spec
+  const data = present({ kind, project_id, provider, session_id, priority })
+  return { seq, type: 'task.queued', time: instant(task.created_at), task_id: task.id, attempt: 0, data }
+}
+
+export function leasedEvent(task: Task, seq: number, now: number): TaskEvent {
+  const data = present({ cluster_id: task.cluster_id, pod: task.pod })
+  return { seq, type: 'task.leased', time: instant(now), task_id: task.id, attempt: task.attempt, data }
+}
+
+/** `ended` is how the attempt ended, if it ever started. */
+export function requeuedEvent(task: Task, attempt: number, ended: TaskOutcome | null, seq: number, now: number): TaskEvent {
+  const data = present({
+    reason: ended === null ? 'not_started' : (ended.error_code ?? ended.status),
+    error: ended?.error,
+    next_attempt: attempt + 1,
+    not_before: task.attempt === attempt ? instant(task.run_after) : null,
+  })
+  return { seq, type: 'task.requeued', time: instant(now), task_id: task.id, attempt, data }
+}
+
+/** From the row, so that the log and `GET /v1/tasks/{id}` say the same; only the duration was measured in the pod. */
+export function finishedEvent(task: Task, ended: TaskOutcome | null, seq: number, now: number): TaskEvent {
+  const { status, error_code, error, exit_code, result, usage, cost_usd, started_at, finished_at } = task
+  const measured = started_at !== null && finished_at !== null ? Math.max(0, finished_at - started_at) : 0
+  const data = {
+    status,
+    ...present({ error_code, error, exit_code, result, usage, cost_usd }),
+    duration_ms: ended?.duration_ms ?? measured,
+  }
+  return { seq, type: 'task.finished', time: instant(now), task_id: task.id, attempt: task.attempt, data }
+}
