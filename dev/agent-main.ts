@@ -3,3 +3,5 @@ process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))
 process.on('SIGINT', () => {})
 process.send?.({ started: true })
 await import('../cluster-agent/src/main.ts')
+
+export {}

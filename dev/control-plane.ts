@@ -1,6 +1,7 @@
 // The Worker in workerd on this machine, by Miniflare: the bundle that also deploys, Durable Object storage kept in a directory.
 import { Miniflare, NoOpLog, convertV4MiniflareOptions } from 'miniflare'
 import { readFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { unstable_getMiniflareWorkerOptions } from 'wrangler'
 import { bundleControlPlane, repository } from './bundle.ts'
 
@@ -33,10 +34,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       log: new NoOpLog(),
       // Without this Miniflare asks the network for a sample of request properties.
       cf: false,
-      handleRuntimeStdio: (stdout, stderr) => {
+      handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
         for (const stream of [stdout, stderr]) stream.on('data', (chunk: Buffer) => options.onOutput?.(chunk.toString()))
       },
-      bindings: { ...workerOptions.bindings, ...options.vars },
+      bindings: options.vars,
       modules: [{ type: 'ESModule', path: 'main.js', contents: await readFile(bundle, 'utf8') }],
     }),
     resourcePersistencePath: options.directory,

@@ -24,6 +24,12 @@ export interface StackOptions {
   readonly onLog?: (text: string) => void
   /** Slots of each local pod. */
   readonly slots?: number
+  /** Put before the PATH of the pods, for what stands in for a provider's binary. */
+  readonly podPath?: string
+  /** The scripted model listens here; pods of a cluster reach it only at an address of the node. */
+  readonly modelHost?: string
+  /** Instead of local pods: brings pods into being that use the model at this port, and answers the environment that leads the agent to them. */
+  readonly podHost?: (modelPort: number) => Promise<Readonly<Record<string, string>>>
   /** More environment for the agent. */
   readonly agentEnv?: Readonly<Record<string, string>>
 }
@@ -72,7 +78,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const [bundle, database, model] = await Promise.all([
       bundleControlPlane(`${dataDirectory}/control-plane.js`),
       startDatabase(`${dataDirectory}/postgres`),
-      options.model ? undefined : startModel({ host: '127.0.0.1', port: 0 }),
+      options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
       createDemoProject(`${dataDirectory}/pods/demo/workspace`),
     ])
     closers.push(() => database.close())
@@ -115,11 +121,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       return (secrets.clusterKey = created.key)
     }
 
-    const podEnv = {
-      PATH: `${repository}node_modules/.bin:${process.env.PATH ?? ''}`,
+    const localPodEnv = {
+      PATH: `${options.podPath ? `${options.podPath}:` : ''}${repository}node_modules/.bin:${process.env.PATH ?? ''}`,
       ANTHROPIC_API_KEY: options.model?.apiKey ?? 'scripted',
       ...(model || options.model?.baseUrl ? { ANTHROPIC_BASE_URL: model?.url ?? options.model?.baseUrl ?? '' } : {}),
     }
+    const podHostEnv = options.podHost
+      ? await options.podHost(Number(new URL(model?.url ?? 'http://127.0.0.1:0').port))
+      : { RDEV_POD_HOST: 'local', RDEV_LOCAL_PODS: JSON.stringify(localPods(dataDirectory, localPodEnv, options.slots ?? 4)) }
     const startAgent = async () => {
       const started = await startChild({
         file: `${repository}dev/agent-main.ts`,
@@ -127,8 +136,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           RDEV_URL: `http://127.0.0.1:${port}`,
           RDEV_CLUSTER_ID: clusterId,
           RDEV_CLUSTER_KEY: await clusterKey(),
-          RDEV_POD_HOST: 'local',
-          RDEV_LOCAL_PODS: JSON.stringify(localPods(dataDirectory, podEnv, options.slots ?? 4)),
+          ...podHostEnv,
           RDEV_STOP_ATTEMPTS_ON_EXIT: 'true',
           RDEV_LOG_LEVEL: options.logLevel ?? 'info',
           ...options.agentEnv,
