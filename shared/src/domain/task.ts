@@ -144,6 +144,28 @@ export function requeue(task: Task, attempt: number, runAfter: number): Task {
   return { ...task, status: 'queued', pod: null, claim_id: null, lease_until: null, run_after: runAfter }
 }
 
+/**
+ * leased | running → queued, for another attempt under the task's policy. It has waited its turn once, so its queue deadline is over;
+ * what somebody wants cancelled is not tried again.
+ */
+export function retry(task: Task, attempt: number, runAfter: number): Task {
+  if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
+  const again = { status: 'queued', pod: null, claim_id: null, lease_until: null, started_at: null, queue_deadline_at: null } as const
+  return { ...task, ...again, run_after: runAfter }
+}
+
+/** queued → failed, when it may wait no longer. */
+export function expire(task: Task, now: number): Task {
+  if (task.status !== 'queued' || task.queue_deadline_at === null || task.queue_deadline_at > now) return task
+  return {
+    ...task,
+    status: 'failed',
+    error_code: 'QUEUE_EXPIRED',
+    error: 'waited in the queue for longer than queue_ttl_s',
+    finished_at: now,
+  }
+}
+
 /** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
 export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): RetryClass | null {
   if (end.status === 'lost') return 'lost'

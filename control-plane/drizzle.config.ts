@@ -1,0 +1,8 @@
+// `npm run migrations` writes the next migration from the schema. Migrations are only ever added: a merged one never changes.
+import { defineConfig } from 'drizzle-kit'
+
+export default defineConfig({
+  dialect: 'postgresql',
+  schema: './control-plane/src/stores/schema.ts',
+  out: './migrations',
+})

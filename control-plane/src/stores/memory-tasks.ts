@@ -1,0 +1,181 @@
+import type { Session } from '@rdev/shared/domain/session'
+import { expire, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
+import type { Clock, LiveTask, TaskStore } from '../ports.ts'
+import { place } from './memory-claim.ts'
+import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
+import { storableOrNull } from './storable.ts'
+
+const isLive = (task: Task) => task.status === 'leased' || task.status === 'running'
+
+/** Every method does its work before it first awaits, so each is as atomic as the one statement of the Postgres store. */
+export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
+  const sessionOf = (task: Task): Session | undefined => (task.spec.session_id ? rows.sessions.get(task.spec.session_id) : undefined)
+  const withSession = (task: Task): LiveTask => ({ task, provider_session_id: sessionOf(task)?.provider_session_id ?? null })
+  const save = (task: Task) => {
+    rows.tasks.set(task.id, task)
+    return task
+  }
+  const all = (test: (task: Task) => boolean) => [...rows.tasks.values()].filter(test).sort((a, b) => (a.id < b.id ? -1 : 1))
+
+  return {
+    async insert({ id, spec, created_by, created_at, new_session }) {
+      const project = rows.projects.get(spec.project_id)
+      if (!project) return undefined
+      if (rows.tasks.has(id)) throw new Error(`task ${id} exists already`)
+      if (spec.session_id !== null) {
+        const before = rows.sessions.get(spec.session_id)
+        if (new_session) {
+          if (before || spec.provider === null) throw new Error(`session ${spec.session_id} cannot begin`)
+          rows.sessions.set(spec.session_id, {
+            id: spec.session_id,
+            project_id: spec.project_id,
+            provider: spec.provider,
+            provider_session_id: null,
+            pod: null,
+            last_task_id: id,
+            created_at,
+            updated_at: created_at,
+          })
+        } else {
+          if (!before) throw new Error(`session ${spec.session_id} does not exist`)
+          rows.sessions.set(spec.session_id, { ...before, last_task_id: id, updated_at: created_at })
+        }
+      }
+      return save({
+        id,
+        spec: structuredClone(spec),
+        status: 'queued',
+        attempt: 0,
+        lane: spec.project_id,
+        // By the store's clock where the caller's is ahead of it: a new task is due at once.
+        run_after: Math.min(created_at, clock.now()),
+        queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
+        cluster_id: project.cluster_id,
+        pod: null,
+        lease_until: null,
+        claim_id: null,
+        cancel_requested_at: null,
+        created_by,
+        created_at,
+        started_at: null,
+        finished_at: null,
+        exit_code: null,
+        result: null,
+        error_code: null,
+        error: null,
+        usage: null,
+        cost_usd: null,
+      })
+    },
+
+    async get(id, projects) {
+      const task = rows.tasks.get(id)
+      return task && allows(projects, task.spec.project_id) ? task : undefined
+    },
+
+    async list({ projects, project_id, session_id, status, kind }, page) {
+      return pageDown(
+        all(
+          ({ spec, ...task }) =>
+            allows(projects, spec.project_id) &&
+            (project_id === undefined || spec.project_id === project_id) &&
+            (session_id === undefined || spec.session_id === session_id) &&
+            (status === undefined || task.status === status) &&
+            (kind === undefined || spec.kind === kind),
+        ),
+        page,
+      )
+    },
+
+    async change(id, projects, step) {
+      const before = rows.tasks.get(id)
+      if (!before || !allows(projects, before.spec.project_id)) return undefined
+      return { before, after: save(step(before)) }
+    },
+
+    async claim({ clusterId, claimId, slots, leaseMs }) {
+      if (rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
+      const now = clock.now()
+      const due = all(
+        (task) =>
+          task.cluster_id === clusterId &&
+          task.status === 'queued' &&
+          task.run_after <= now &&
+          (task.queue_deadline_at === null || task.queue_deadline_at > now),
+      )
+      const live = all(isLive)
+      const placements = place(due, slots, {
+        sessionOf,
+        sessionBusy: (sessionId) => live.some((task) => task.spec.session_id === sessionId),
+        roomOf: (projectId) =>
+          (rows.projects.get(projectId)?.max_running ?? 0) - live.filter((task) => task.spec.project_id === projectId).length,
+      })
+      if (placements.length > 0) rows.claims.add(claimId)
+      return placements
+        .map(({ task, pod }) => withSession(save(lease(task, { pod, claimId, leaseUntil: now + leaseMs }))))
+        .sort((a, b) => (a.task.id < b.task.id ? -1 : 1))
+    },
+
+    async live(clusterId) {
+      return all((task) => task.cluster_id === clusterId && isLive(task)).map(withSession)
+    },
+
+    async markStarted(started) {
+      for (const { task_id, attempt, started_at } of started) {
+        const task = rows.tasks.get(task_id)
+        if (task) save(start(task, attempt, started_at))
+      }
+    },
+
+    async requeue(refs, runAfter) {
+      const changed: Task[] = []
+      for (const { task_id, attempt } of refs) {
+        const before = rows.tasks.get(task_id)
+        const after = before && requeue(before, attempt, runAfter)
+        if (after && after !== before) changed.push(save(after))
+      }
+      return changed.sort((a, b) => (a.id < b.id ? -1 : 1))
+    },
+
+    async finish(ref, end, retryAt) {
+      const before = rows.tasks.get(ref.task_id)
+      if (!before) return undefined
+      const now = clock.now()
+      const told = { ...end, result: storableOrNull(end.result), error: storableOrNull(end.error) }
+      const again = retryAt === null ? before : retry(before, ref.attempt, retryAt)
+      const after = again === before ? finish(before, ref.attempt, told, now) : again
+      if (after === before) return before
+      const session = sessionOf(before)
+      const provider_session_id = storableOrNull(end.provider_session_id)
+      if (session && provider_session_id !== null) {
+        rows.sessions.set(session.id, { ...session, provider_session_id, pod: before.pod, updated_at: now })
+      }
+      return save(after)
+    },
+
+    async renew(clusterId, refs, leaseMs) {
+      const lease_until = clock.now() + leaseMs
+      for (const { task_id, attempt } of refs) {
+        const task = rows.tasks.get(task_id)
+        if (task && task.cluster_id === clusterId && task.attempt === attempt && isLive(task)) save({ ...task, lease_until })
+      }
+    },
+
+    async expireQueued(clusterId) {
+      const now = clock.now()
+      return all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task).map((task) =>
+        save(expire(task, now)),
+      )
+    },
+
+    async nextDue(clusterId) {
+      const now = clock.now()
+      const queued = all((task) => task.cluster_id === clusterId && task.status === 'queued')
+      const instants = queued.flatMap((task) => [
+        ...(task.run_after > now ? [task.run_after] : []),
+        ...(task.queue_deadline_at === null ? [] : [task.queue_deadline_at]),
+      ])
+      return { queued: queued.length, next_at: instants.length === 0 ? null : Math.min(...instants) }
+    },
+  }
+}

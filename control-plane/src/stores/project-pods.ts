@@ -1,0 +1,20 @@
+import type { Pod } from '@rdev/shared/domain/pod'
+
+/** How many tasks of a project may be live at once, until an operator says otherwise. */
+export const defaultMaxRunning = 4
+
+export interface ProjectPod {
+  readonly id: string
+  readonly pod: string
+  readonly allow_bypass_permissions: boolean
+}
+
+/** One pod for each project: the ready one, else the first by name, so that the same report always says the same. */
+export function projectPods(pods: readonly Pod[]): ProjectPod[] {
+  const homes = new Map<string, Pod>()
+  const inOrder = [...pods].sort((a, b) => Number(b.ready) - Number(a.ready) || (a.name < b.name ? -1 : 1))
+  for (const pod of inOrder) {
+    if (pod.role === 'project' && pod.project_id !== null && !homes.has(pod.project_id)) homes.set(pod.project_id, pod)
+  }
+  return [...homes].map(([id, pod]) => ({ id, pod: pod.name, allow_bypass_permissions: pod.allow_bypass_permissions }))
+}

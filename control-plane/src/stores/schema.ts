@@ -1,0 +1,200 @@
+// The tables. The domain's words are repeated here as CHECKs, so that no statement, ours or anyone's, can write a row that the domain
+// does not know. What is never filtered (the spec, usage) is `json`, not `jsonb`: it comes back exactly as it went in, and a `\u0000`
+// in someone's metadata is not an error. Storage parameters (fillfactor, autovacuum) are in a migration: drizzle has no words for them.
+
+import type { Scope } from '@rdev/shared/domain/api-key'
+import type { AgentProvider } from '@rdev/shared/domain/code-agent'
+import type { TaskErrorCode } from '@rdev/shared/domain/errors'
+import type { Usage } from '@rdev/shared/domain/event'
+import {
+  type TaskKind,
+  type TaskSpec,
+  type TaskStatus,
+  type TaskTarget,
+  taskKinds,
+  taskStatuses,
+  taskTargets,
+  terminalStatuses,
+} from '@rdev/shared/domain/task'
+import { sql } from 'drizzle-orm'
+import {
+  boolean,
+  check,
+  customType,
+  doublePrecision,
+  index,
+  integer,
+  json,
+  type PgColumn,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core'
+
+/** Milliseconds since the epoch in the program, `timestamptz` with milliseconds in the table. */
+const instant = customType<{ data: number; driverData: string }>({
+  dataType: () => 'timestamp (3) with time zone',
+  toDriver: (ms) => new Date(ms).toISOString(),
+  fromDriver: (value) => new Date(value).getTime(),
+})
+
+const words = (list: readonly string[]) => sql.raw(list.map((word) => `'${word}'`).join(', '))
+const oneOf = (column: PgColumn, list: readonly string[]) => sql`${column} in (${words(list)})`
+
+/** An attempt ends as the task does, or goes back to the queue without having started. */
+export const attemptStatuses = ['leased', 'running', ...terminalStatuses, 'requeued'] as const
+export type AttemptStatus = (typeof attemptStatuses)[number]
+
+export const clusters = pgTable('clusters', {
+  id: text().primaryKey(),
+  created_at: instant().notNull(),
+})
+
+export const projects = pgTable(
+  'projects',
+  {
+    id: text().primaryKey(),
+    cluster_id: text()
+      .notNull()
+      .references(() => clusters.id),
+    pod: text(),
+    max_running: integer().notNull().default(4),
+    allow_bypass_permissions: boolean().notNull().default(false),
+    created_at: instant().notNull(),
+    updated_at: instant().notNull(),
+  },
+  (t) => [index('projects_cluster').on(t.cluster_id), check('projects_max_running', sql`${t.max_running} >= 0`)],
+)
+
+export const sessions = pgTable(
+  'sessions',
+  {
+    id: text().primaryKey(),
+    project_id: text()
+      .notNull()
+      .references(() => projects.id),
+    provider: text().$type<AgentProvider>().notNull(),
+    provider_session_id: text(),
+    pod: text(),
+    last_task_id: text(),
+    created_at: instant().notNull(),
+    updated_at: instant().notNull(),
+  },
+  (t) => [index('sessions_project').on(t.project_id, t.id)],
+)
+
+export const tasks = pgTable(
+  'tasks',
+  {
+    id: text().primaryKey(),
+    // What is filtered or checked of the spec; the whole of it is in `spec`. None of these ever changes.
+    project_id: text()
+      .notNull()
+      .references(() => projects.id),
+    session_id: text().references(() => sessions.id),
+    kind: text().$type<TaskKind>().notNull(),
+    target: text().$type<TaskTarget>().notNull(),
+    priority: integer().notNull(),
+    timeout_s: doublePrecision().notNull(),
+    spec: json().$type<TaskSpec>().notNull(),
+    created_by: text().notNull(),
+    created_at: instant().notNull(),
+    cluster_id: text()
+      .notNull()
+      .references(() => clusters.id),
+    lane: text().notNull(),
+
+    status: text().$type<TaskStatus>().notNull(),
+    attempt: integer().notNull().default(0),
+    run_after: instant().notNull(),
+    queue_deadline_at: instant(),
+    pod: text(),
+    lease_until: instant(),
+    claim_id: text(),
+    cancel_requested_at: instant(),
+    started_at: instant(),
+    finished_at: instant(),
+    exit_code: integer(),
+    result: text(),
+    error_code: text().$type<TaskErrorCode>(),
+    error: text(),
+    usage: json().$type<Usage>(),
+    cost_usd: doublePrecision(),
+  },
+  (t) => {
+    const queued = sql`${t.status} = 'queued'`
+    const live = sql`${t.status} in ('leased', 'running')`
+    return [
+      // Claim: the head of each lane. The order is the order of the queue.
+      index('tasks_queued_lane').on(t.project_id, t.priority, t.run_after, t.id).where(queued),
+      index('tasks_queued_session')
+        .on(t.session_id, t.priority, t.run_after, t.id)
+        .where(sql`${queued} and ${t.session_id} is not null`),
+      index('tasks_queued_cluster').on(t.cluster_id, t.run_after).where(queued),
+      index('tasks_queued_deadline')
+        .on(t.cluster_id, t.queue_deadline_at)
+        .where(sql`${queued} and ${t.queue_deadline_at} is not null`),
+      index('tasks_live_cluster').on(t.cluster_id).where(live),
+      index('tasks_live_project').on(t.project_id).where(live),
+      // At most one live task per session, whatever the statements do.
+      uniqueIndex('tasks_live_session').on(t.session_id).where(live),
+      // Ids begin with their time, so their order is the order of creation.
+      index('tasks_project').on(t.project_id, t.id),
+      index('tasks_session')
+        .on(t.session_id, t.id)
+        .where(sql`${t.session_id} is not null`),
+      check('tasks_status', oneOf(t.status, taskStatuses)),
+      check('tasks_kind', oneOf(t.kind, taskKinds)),
+      check('tasks_target', oneOf(t.target, taskTargets)),
+      check('tasks_attempt', sql`${t.attempt} >= 0`),
+      check('tasks_priority', sql`${t.priority} between 0 and 1000`),
+      check('tasks_timeout', sql`${t.timeout_s} between 1 and 86400`),
+      check('tasks_finished', sql`(${t.finished_at} is not null) = (${oneOf(t.status, terminalStatuses)})`),
+      check('tasks_leased', sql`(${t.lease_until} is not null) = (${live})`),
+      check('tasks_live', sql`not ${live} or (${t.attempt} > 0 and ${t.pod} is not null and ${t.claim_id} is not null)`),
+      check('tasks_running', sql`${t.status} <> 'running' or ${t.started_at} is not null`),
+    ]
+  },
+)
+
+export const attempts = pgTable(
+  'attempts',
+  {
+    task_id: text()
+      .notNull()
+      .references(() => tasks.id),
+    n: integer().notNull(),
+    cluster_id: text().notNull(),
+    pod: text().notNull(),
+    claim_id: text().notNull(),
+    status: text().$type<AttemptStatus>().notNull(),
+    leased_at: instant().notNull(),
+    started_at: instant(),
+    ended_at: instant(),
+    exit_code: integer(),
+    error_code: text().$type<TaskErrorCode>(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.task_id, t.n] }),
+    // "Has this claim been made?", also after its tasks went back to the queue.
+    index('attempts_claim').on(t.claim_id),
+    check('attempts_n', sql`${t.n} > 0`),
+    check('attempts_status', oneOf(t.status, attemptStatuses)),
+    check('attempts_ended', sql`(${t.ended_at} is null) = (${t.status} in ('leased', 'running'))`),
+  ],
+)
+
+export const apiKeys = pgTable('api_keys', {
+  id: text().primaryKey(),
+  name: text().notNull(),
+  prefix: text().notNull().unique('api_keys_prefix'),
+  hash: text().notNull(),
+  scopes: text().array().$type<readonly Scope[]>().notNull(),
+  project_ids: text().array().$type<readonly string[]>(),
+  cluster_id: text(),
+  created_by: text().notNull(),
+  created_at: instant().notNull(),
+  expires_at: instant(),
+  revoked_at: instant(),
+})

@@ -1,0 +1,11 @@
+import type { ClusterStore, KeyStore, ProjectStore, SessionStore, TaskStore } from '../ports.ts'
+
+/** What both sides, memory and Postgres, offer. `ready` answers whether the database can be asked; it never throws. */
+export interface Stores {
+  readonly tasks: TaskStore
+  readonly sessions: SessionStore
+  readonly projects: ProjectStore
+  readonly clusters: ClusterStore
+  readonly keys: KeyStore
+  readonly ready: () => Promise<boolean>
+}
