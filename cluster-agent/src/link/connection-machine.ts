@@ -1,0 +1,139 @@
+// One socket that is always wanted: when to dial, when to ping, when to give a silent one up. Both links of the agent are made of it.
+// It never gives up. `now` is monotonic milliseconds, so that clock jumps change nothing; after a pause of the machine the first
+// timer finds the silence and dials anew, which costs one reconnect and never a hang.
+
+import { reconnectDelay } from '@rdev/shared/domain/backoff'
+import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
+
+/** A connection that was healthy this long forgives what failed before it. */
+export const healthyAfterMs = 60_000
+/** Two agents with one identity must not throw each other out in a loop. */
+export const supersededWaitMs = 30_000
+/** From the open socket to the peer's first frame; a peer that says nothing is as good as none. */
+export const greetingTimeoutMs = 15_000
+/** The longest that a peer's Retry-After is believed. */
+export const maxRetryAfterMs = 10 * 60_000
+
+export interface ConnectionState {
+  /** `parked`: nothing is dialled until `dial`; `stopped`: never again. */
+  readonly phase: 'waiting' | 'dialing' | 'open' | 'parked' | 'stopped'
+  /** Tries since the last healthy connection. */
+  readonly tries: number
+  readonly openedAt: number
+  readonly greetedAt: number | null
+  readonly heardAt: number
+  /** Frames of an earlier socket carry an earlier number and are ignored. */
+  readonly socket: number
+}
+
+export type ConnectionInput =
+  | { readonly type: 'dial' }
+  | { readonly type: 'opened'; readonly socket: number }
+  /** The peer spoke as expected: from here on the connection counts as healthy. */
+  | { readonly type: 'greeted' }
+  | { readonly type: 'heard'; readonly socket: number }
+  | { readonly type: 'closed'; readonly socket: number; readonly code: number; readonly retryAfterMs: number | null }
+  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly socket: number }
+  /** Cut now and dial again, as after any loss. */
+  | { readonly type: 'drop'; readonly code: number; readonly reason: string }
+  | { readonly type: 'park'; readonly code: number; readonly reason: string }
+  | { readonly type: 'stop'; readonly code: number; readonly reason: string }
+
+export type ConnectionEffect =
+  | { readonly type: 'dial'; readonly socket: number }
+  | { readonly type: 'ping' }
+  | { readonly type: 'close'; readonly code: number; readonly reason: string }
+  /** Without a closing handshake: the peer is not there to answer it. */
+  | { readonly type: 'terminate' }
+  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly inMs: number; readonly socket: number }
+  | { readonly type: 'up' }
+  | { readonly type: 'down'; readonly code: number; readonly retryInMs: number }
+
+export interface ConnectionStep {
+  readonly state: ConnectionState
+  readonly effects: readonly ConnectionEffect[]
+}
+
+export const newConnection: ConnectionState = { phase: 'parked', tries: 0, openedAt: 0, greetedAt: null, heardAt: 0, socket: 0 }
+
+const nothing = (state: ConnectionState): ConnectionStep => ({ state, effects: [] })
+
+function dial(state: ConnectionState): ConnectionStep {
+  const socket = state.socket + 1
+  return { state: { ...state, phase: 'dialing', socket, tries: state.tries + 1, greetedAt: null }, effects: [{ type: 'dial', socket }] }
+}
+
+/** The socket is gone or given up: wait for the next try. The socket's number moves on, so whatever it still says is ignored. */
+function lost(state: ConnectionState, code: number, retryAfterMs: number | null, now: number, random: number): ConnectionStep {
+  const healthy = state.phase === 'open' && state.greetedAt !== null && now - state.greetedAt >= healthyAfterMs
+  // `tries` counts dials; the first retry after one dial, or after health, is immediate.
+  const tries = healthy ? 0 : Math.max(0, state.tries - 1)
+  const delay = Math.max(
+    reconnectDelay(tries, random),
+    Math.min(retryAfterMs ?? 0, maxRetryAfterMs),
+    code === closeCodes.superseded ? supersededWaitMs : 0,
+  )
+  const socket = state.socket + 1
+  return {
+    state: { ...state, phase: 'waiting', tries: tries + 1, socket, greetedAt: null },
+    effects: [
+      { type: 'down', code, retryInMs: delay },
+      { type: 'timer', timer: 'dial', inMs: delay, socket },
+    ],
+  }
+}
+
+export function stepConnection(state: ConnectionState, input: ConnectionInput, now: number, random: number): ConnectionStep {
+  if (state.phase === 'stopped') return nothing(state)
+  switch (input.type) {
+    case 'dial':
+      return state.phase === 'parked' || state.phase === 'waiting' ? dial({ ...state, tries: 0 }) : nothing(state)
+    case 'opened':
+      if (input.socket !== state.socket || state.phase !== 'dialing') return nothing(state)
+      return {
+        state: { ...state, phase: 'open', openedAt: now, heardAt: now },
+        effects: [
+          { type: 'timer', timer: 'greeting', inMs: greetingTimeoutMs, socket: state.socket },
+          { type: 'timer', timer: 'ping', inMs: pingEveryMs, socket: state.socket },
+          { type: 'up' },
+        ],
+      }
+    case 'greeted':
+      return state.phase === 'open' && state.greetedAt === null ? nothing({ ...state, greetedAt: now }) : nothing(state)
+    case 'heard':
+      return input.socket === state.socket && state.phase === 'open' ? nothing({ ...state, heardAt: now }) : nothing(state)
+    case 'closed':
+      if (input.socket !== state.socket || (state.phase !== 'open' && state.phase !== 'dialing')) return nothing(state)
+      return lost(state, input.code, input.retryAfterMs, now, random)
+    case 'timer':
+      return input.socket === state.socket ? timer(state, input.timer, now, random) : nothing(state)
+    case 'drop': {
+      if (state.phase !== 'open' && state.phase !== 'dialing') return nothing(state)
+      const step = lost(state, input.code, null, now, random)
+      return { state: step.state, effects: [{ type: 'close', code: input.code, reason: input.reason }, ...step.effects] }
+    }
+    case 'park':
+    case 'stop': {
+      const phase = input.type === 'park' ? 'parked' : 'stopped'
+      const hadSocket = state.phase === 'open' || state.phase === 'dialing'
+      return {
+        state: { ...state, phase, socket: state.socket + 1, greetedAt: null },
+        effects: hadSocket ? [{ type: 'close', code: input.code, reason: input.reason }] : [],
+      }
+    }
+  }
+}
+
+function timer(state: ConnectionState, name: 'dial' | 'ping' | 'greeting', now: number, random: number): ConnectionStep {
+  if (name === 'dial') return state.phase === 'waiting' ? dial(state) : nothing(state)
+  if (state.phase !== 'open') return nothing(state)
+  const silentMs = now - state.heardAt
+  if ((name === 'greeting' && state.greetedAt === null) || (name === 'ping' && silentMs >= pongTimeoutMs)) {
+    const step = lost(state, 1006, null, now, random)
+    return { state: step.state, effects: [{ type: 'terminate' }, ...step.effects] }
+  }
+  if (name === 'greeting') return nothing(state)
+  // The next look comes when the pong would be overdue, if that is sooner.
+  const inMs = Math.max(1, Math.min(pingEveryMs, pongTimeoutMs - silentMs))
+  return { state, effects: [{ type: 'ping' }, { type: 'timer', timer: 'ping', inMs, socket: state.socket }] }
+}
