@@ -1,0 +1,107 @@
+// A WebSocket to the API server for exec and port-forward, opened with the cluster's own credentials.
+//
+// client-node's Exec and PortForward are not used for the streams: they buffer what the reader does not take (181 MiB in 4 s, measured), send no
+// pings, and lose the error of a refused port. What is left of them is the credentials and the channel protocols, and those are small.
+
+import type { IncomingMessage } from 'node:http'
+import type { RequestOptions } from 'node:https'
+import type { KubeConfig } from '@kubernetes/client-node'
+import { WebSocket } from 'ws'
+
+export interface SocketTiming {
+  /** From the request to the upgrade's answer. */
+  readonly openTimeoutMs: number
+  readonly pingEveryMs: number
+  /** After a ping that nothing answers, the connection is half-open: cut it. */
+  readonly pongTimeoutMs: number
+}
+export const socketTiming: SocketTiming = { openTimeoutMs: 10_000, pingEveryMs: 15_000, pongTimeoutMs: 10_000 }
+
+/** The API server sends frames of 32 KiB; one far above that is not from it. */
+const maxFrameBytes = 4 * 1024 * 1024
+/** Of an error page that explains a refused upgrade, as much as belongs in a log line. */
+const maxRefusalBytes = 16 * 1024
+
+/** Resolves with an open, paused socket: nothing is lost before the caller listens, and `resume()` starts it. */
+export async function openSocket(kubeConfig: KubeConfig, path: string, protocol: string, timing: SocketTiming): Promise<WebSocket> {
+  const cluster = kubeConfig.getCurrentCluster()
+  if (!cluster) throw new Error('the kubeconfig names no cluster')
+  const options: RequestOptions = {}
+  await kubeConfig.applyToHTTPSOptions(options)
+  const url = `${cluster.server.replace(/^http/, 'ws').replace(/\/$/, '')}${path}`
+
+  return await new Promise((resolve, reject) => {
+    const socket = new WebSocket(url, [protocol], {
+      ...options,
+      handshakeTimeout: timing.openTimeoutMs,
+      perMessageDeflate: false,
+      maxPayload: maxFrameBytes,
+    })
+    socket.once('open', () => {
+      // Before the promise's continuation runs, frames that came with the upgrade would be emitted to nobody.
+      socket.pause()
+      keepAwake(socket, timing)
+      resolve(socket)
+    })
+    socket.once('unexpected-response', (request, response: IncomingMessage) => {
+      void refusal(response).then((error) => {
+        request.destroy()
+        reject(error)
+      })
+    })
+    // After the opening, an error is followed by `close`, which is what everybody waits for.
+    socket.on('error', (error) => reject(new Error(`the API server could not be reached: ${error.message}`, { cause: error })))
+  })
+}
+
+/** Pings find a half-open connection. While the reader holds the socket paused, silence is our own doing and proves nothing. */
+function keepAwake(socket: WebSocket, timing: SocketTiming): void {
+  let heard = true
+  let verdict: NodeJS.Timeout | undefined
+  const hear = (): void => {
+    heard = true
+  }
+  socket.on('pong', hear)
+  socket.on('message', hear)
+  const beat = setInterval(() => {
+    heard = false
+    socket.ping()
+    verdict = setTimeout(() => {
+      if (!heard && !socket.isPaused) socket.terminate()
+    }, timing.pongTimeoutMs).unref()
+  }, timing.pingEveryMs).unref()
+  socket.once('close', () => {
+    clearInterval(beat)
+    clearTimeout(verdict)
+  })
+}
+
+/** What the API server says in place of an upgrade: its Status object's message, e.g. `pods "demo" not found`. */
+async function refusal(response: IncomingMessage): Promise<Error> {
+  let text = ''
+  response.setEncoding('utf8')
+  // The answer's head came in time; its body has a bound as well.
+  const timer = setTimeout(() => response.destroy(), 2_000)
+  try {
+    for await (const part of response) {
+      text += String(part)
+      if (text.length > maxRefusalBytes) break
+    }
+  } catch {
+    // Half of an explanation is better than none.
+  } finally {
+    clearTimeout(timer)
+  }
+  return new Error(`the API server answered ${response.statusCode}: ${statusMessage(text) ?? 'no reason given'}`)
+}
+
+/** The `message` of a Kubernetes Status object, in one line of bounded length. */
+export function statusMessage(text: string): string | undefined {
+  try {
+    const status: unknown = JSON.parse(text)
+    if (typeof status !== 'object' || status === null || !('message' in status) || typeof status.message !== 'string') return undefined
+    return status.message.replace(/\s+/g, ' ').slice(0, 300)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,243 @@
+// Pods of a real cluster for the scenarios: a project's and two workers, as restricted as a namespace under pod security admission `restricted`
+// demands. It needs a KUBECONFIG and the claudebox image, nothing else; `e2e/cluster/up.sh` brings both.
+//
+// Looking into containers is done by client-node's own Exec, not by the pod host under test: a judge must not share the judged one's errors.
+
+import { execFile } from 'node:child_process'
+import { PassThrough } from 'node:stream'
+import { promisify } from 'node:util'
+import { ApiException, CoreV1Api, Exec, KubeConfig, type V1Pod, type V1Status } from '@kubernetes/client-node'
+import { podLabels } from '@rdev/shared/domain/pod'
+
+/** Where a server of this machine must listen for pods to reach it, and the name they reach it by. */
+export const nodeAddress = process.env.RDEV_CLUSTER_ADDRESS ?? '10.89.0.1'
+export const modelHost = process.env.RDEV_CLUSTER_MODEL_HOST ?? 'model.rdev.test'
+const image = process.env.RDEV_CLAUDEBOX_IMAGE ?? 'localhost/claudebox:1'
+
+export interface ClusterPodsOptions {
+  readonly namespace?: string
+  /** For every container; values as they are, so pass none that must stay secret. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Id of the project whose home the pod `demo` is. */
+  readonly projectId?: string
+  /** A directory of this machine that becomes the project pod's workspace. */
+  readonly workspace?: string
+  readonly slots?: number
+  readonly readyWithinMs?: number
+}
+
+export interface ContainerProcess {
+  readonly pid: number
+  readonly ppid: number
+  /** `ps`'s letters; one that begins with Z is a zombie. */
+  readonly state: string
+  readonly command: string
+}
+
+export interface ClusterPods {
+  readonly kubeConfig: KubeConfig
+  readonly namespace: string
+  readonly project: 'demo'
+  readonly workers: readonly ['worker-1', 'worker-2']
+  /** What the agent needs in its environment to drive these pods. */
+  readonly agentEnv: Readonly<Record<string, string>>
+  /** All processes of the container but PID 1, its child, and the one that looks. */
+  processes(pod: string): Promise<readonly ContainerProcess[]>
+  /** Pids of the processes that carry this text in their environment or command line, zombies included. */
+  processesWith(pod: string, text: string): Promise<readonly number[]>
+  /** A script by `sh`, as the pod's user. Throws only if it could not be run. */
+  run(pod: string, script: string): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }>
+  /** The contents of a directory of this machine, put into one of the container. */
+  copyInto(pod: string, from: string, to: string): Promise<void>
+  uid(pod: string): Promise<string>
+  /** Deletes the pod as a node would: TERM, then KILL after `graceS`. Resolves when it is gone. */
+  delete(pod: string, graceS?: number): Promise<void>
+  /** Makes a deleted pod anew under its name; resolves when it is ready. */
+  create(pod: string): Promise<void>
+  /** Removes the namespace with all that is in it. */
+  remove(): Promise<void>
+}
+
+const project = 'demo'
+const workers = ['worker-1', 'worker-2'] as const
+
+export async function createClusterPods(options: ClusterPodsOptions = {}): Promise<ClusterPods> {
+  const { namespace = 'rdev-test', readyWithinMs = 120_000 } = options
+  const kubeConfig = new KubeConfig()
+  kubeConfig.loadFromDefault()
+  const api = kubeConfig.makeApiClient(CoreV1Api)
+
+  const read = async (name: string): Promise<V1Pod | undefined> => await found(api.readNamespacedPod({ namespace, name }))
+  const remove = async (name: string, graceS: number): Promise<void> => {
+    const before = await read(name)
+    if (!before) return
+    await found(api.deleteNamespacedPod({ namespace, name, gracePeriodSeconds: graceS }))
+    await until(`pod ${name} to be gone`, 60_000, async () => (await read(name))?.metadata?.uid !== before.metadata?.uid)
+  }
+  const create = async (name: string): Promise<void> => {
+    await api.createNamespacedPod({ namespace, body: podOf(name, options) })
+    await until(`pod ${name} to be ready`, readyWithinMs, async () => {
+      const pod = await read(name)
+      const waiting = pod?.status?.containerStatuses?.[0]?.state?.waiting
+      if (waiting?.reason && /Err|Backoff/i.test(waiting.reason))
+        throw new Error(`pod ${name}: ${waiting.reason}: ${waiting.message ?? ''}`)
+      return (pod?.status?.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True')
+    })
+    if (name === project && options.workspace) await pods.copyInto(name, options.workspace, '/home/agent/workspace')
+  }
+
+  const pods: ClusterPods = {
+    kubeConfig,
+    namespace,
+    project,
+    workers,
+    agentEnv: { RDEV_POD_HOST: 'kubernetes', RDEV_NAMESPACE: namespace, KUBECONFIG: process.env.KUBECONFIG ?? '' },
+    run: async (pod, script) => await execIn(kubeConfig, namespace, pod, ['sh', '-c', script]),
+    async processes(pod) {
+      const { stdout } = await execIn(kubeConfig, namespace, pod, ['ps', '-eww', '-o', 'pid=,ppid=,stat=,args='])
+      return stdout
+        .split('\n')
+        .flatMap((line) => {
+          const [, pid, ppid, state, command] = /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) ?? []
+          return pid ? [{ pid: Number(pid), ppid: Number(ppid), state: state ?? '', command: command ?? '' }] : []
+        })
+        .filter(({ pid, ppid, command }) => pid !== 1 && !(ppid === 1 && command === 'sleep infinity') && !command.startsWith('ps -eww'))
+    },
+    async processesWith(pod, text) {
+      // The pattern comes by stdin, so that the search does not find itself.
+      const script = `exec grep -lsaF -f - /proc/[0-9]*/environ /proc/[0-9]*/cmdline`
+      const { stdout } = await execIn(kubeConfig, namespace, pod, ['sh', '-c', script], Buffer.from(`${text}\n`))
+      return [...new Set([...stdout.matchAll(/^\/proc\/(\d+)\//gm)].map(([, pid]) => Number(pid)))]
+    },
+    async copyInto(pod, from, to) {
+      const { stdout: archive } = await promisify(execFile)('tar', ['-C', from, '--owner=1000', '--group=1000', '-c', '.'], {
+        encoding: 'buffer',
+        maxBuffer: 64 * 1024 * 1024,
+      })
+      const { exitCode, stderr } = await execIn(
+        kubeConfig,
+        namespace,
+        pod,
+        // The length is told because stdin's end is not waited for: see execIn.
+        ['sh', '-c', `mkdir -p '${to}' && head -c ${archive.length} | tar -C '${to}' -x --no-same-owner`],
+        archive,
+      )
+      if (exitCode !== 0) throw new Error(`copying into ${pod} failed: ${stderr}`)
+    },
+    uid: async (pod) => (await read(pod))?.metadata?.uid ?? '',
+    delete: async (pod, graceS = 0) => await remove(pod, graceS),
+    create,
+    async remove() {
+      await found(api.deleteNamespace({ name: namespace }))
+      await until(
+        `namespace ${namespace} to be gone`,
+        120_000,
+        async () => (await found(api.readNamespace({ name: namespace }))) === undefined,
+      )
+    },
+  }
+
+  await until(`namespace ${namespace} of an earlier run to be gone`, 120_000, async () => {
+    return (await found(api.readNamespace({ name: namespace })))?.metadata?.deletionTimestamp === undefined
+  })
+  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted', 'pod-security.kubernetes.io/enforce-version': 'latest' }
+  if (!(await found(api.readNamespace({ name: namespace })))) await api.createNamespace({ body: { metadata: { name: namespace, labels } } })
+  await until('the default service account', 30_000, async () => {
+    return (await found(api.readNamespacedServiceAccount({ namespace, name: 'default' }))) !== undefined
+  })
+  await Promise.all(
+    [project, ...workers].map(async (name) => {
+      await remove(name, 0)
+      await create(name)
+    }),
+  )
+  return pods
+}
+
+function podOf(name: string, { env = {}, projectId = project, slots }: ClusterPodsOptions): V1Pod {
+  const role: Record<string, string> =
+    name === project ? { [podLabels.project]: 'true', [podLabels.projectId]: projectId } : { [podLabels.role]: 'worker' }
+  return {
+    metadata: { name, labels: { ...role, ...(slots === undefined ? {} : { [podLabels.slots]: String(slots) }) } },
+    spec: {
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: 5,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 1000,
+        runAsGroup: 1000,
+        fsGroup: 1000,
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
+      containers: [
+        {
+          name: 'box',
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
+          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
+          resources: { requests: { cpu: '10m', memory: '64Mi' } },
+          // As in a real project's pod, the home outlives its container.
+          volumeMounts: [{ name: 'home', mountPath: '/home/agent' }],
+        },
+      ],
+      volumes: [{ name: 'home', emptyDir: {} }],
+    },
+  }
+}
+
+/** One command to its end; small outputs only. */
+async function execIn(kubeConfig: KubeConfig, namespace: string, pod: string, command: string[], input?: Buffer) {
+  const stdout = new PassThrough()
+  const stderr = new PassThrough()
+  const stdin = input ? new PassThrough() : null
+  const texts = Promise.all([stdout, stderr].map(textOf))
+  let timer: NodeJS.Timeout | undefined
+  try {
+    const status = await new Promise<V1Status>((resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`no end of an exec in ${pod}`)), 30_000)
+      new Exec(kubeConfig)
+        .exec(namespace, pod, 'box', command, stdout, stderr, stdin, false, resolve)
+        .then((socket) => {
+          socket.onclose = () => reject(new Error(`an exec in ${pod} was cut`))
+          stdin?.end(input)
+        })
+        .catch((error: unknown) => reject(error instanceof Error ? error : new Error(`exec in ${pod} was refused`, { cause: error })))
+    })
+    const cause = status.details?.causes?.find(({ reason }) => reason === 'ExitCode')
+    if (status.status !== 'Success' && !cause) throw new Error(`exec in ${pod}: ${status.message ?? 'no reason given'}`)
+    stdout.end()
+    stderr.end()
+    const [out = '', err = ''] = await texts
+    return { exitCode: Number(cause?.message ?? 0), stdout: out, stderr: err }
+  } finally {
+    clearTimeout(timer)
+    stdout.end()
+    stderr.end()
+  }
+}
+
+async function textOf(stream: PassThrough): Promise<string> {
+  let text = ''
+  stream.setEncoding('utf8')
+  for await (const part of stream) text += String(part)
+  return text
+}
+
+/** Undefined in place of a 404. */
+async function found<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof ApiException && error.code === 404) return undefined
+    throw error
+  }
+}
+
+async function until(what: string, withinMs: number, reached: () => Promise<boolean>): Promise<void> {
+  for (const deadline = performance.now() + withinMs; !(await reached());) {
+    if (performance.now() > deadline) throw new Error(`waited ${withinMs} ms for ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
+}
