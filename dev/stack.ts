@@ -29,7 +29,7 @@ export interface StackOptions {
   /** The scripted model listens here; pods of a cluster reach it only at an address of the node. */
   readonly modelHost?: string
   /** Instead of local pods: brings pods into being that use the model at this port, and answers the environment that leads the agent to them. */
-  readonly podHost?: (modelPort: number) => Promise<Readonly<Record<string, string>>>
+  readonly podHost?: (modelPort: number, demoWorkspace: string) => Promise<Readonly<Record<string, string>>>
   /** More environment for the agent. */
   readonly agentEnv?: Readonly<Record<string, string>>
 }
@@ -69,6 +69,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
   const secrets = await loadSecrets(dataDirectory)
   const adminKey = options.adminKey ?? secrets.adminKey
+  const demoWorkspace = `${dataDirectory}/pods/demo/workspace`
   const closers: (() => Promise<void>)[] = []
   const stop = async () => {
     for (const close of closers.splice(0).toReversed()) await close()
@@ -79,7 +80,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       bundleControlPlane(`${dataDirectory}/control-plane.js`),
       startDatabase(`${dataDirectory}/postgres`),
       options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
-      createDemoProject(`${dataDirectory}/pods/demo/workspace`),
+      createDemoProject(demoWorkspace),
     ])
     closers.push(() => database.close())
     if (model) closers.push(() => model.close())
@@ -127,7 +128,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       ...(model || options.model?.baseUrl ? { ANTHROPIC_BASE_URL: model?.url ?? options.model?.baseUrl ?? '' } : {}),
     }
     const podHostEnv = options.podHost
-      ? await options.podHost(Number(new URL(model?.url ?? 'http://127.0.0.1:0').port))
+      ? await options.podHost(Number(new URL(model?.url ?? 'http://127.0.0.1:0').port), demoWorkspace)
       : { RDEV_POD_HOST: 'local', RDEV_LOCAL_PODS: JSON.stringify(localPods(dataDirectory, localPodEnv, options.slots ?? 4)) }
     const startAgent = async () => {
       const started = await startChild({
