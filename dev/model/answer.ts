@@ -11,7 +11,7 @@ const asksForWord = /\b(?:what|which)\b[^.?!]*\bword\b|\bword\b[^.?!]*\?/i
 /** The word somebody told in an earlier prompt of this conversation; the latest wins. */
 function toldWord(turns: readonly Turn[]): string | undefined {
   return turns
-    .filter((turn) => /\bremember\b/i.test(turn.text))
+    .filter((turn) => /\bremember\b/i.test(turn.text) && !asksForWord.test(turn.text))
     .map((turn) => told.exec(turn.text)?.[1])
     .findLast((word) => word !== undefined)
 }
@@ -25,12 +25,12 @@ export function answer(conversation: Conversation, repeats: number, now: number)
   const scripted = scenarioReply(conversation, turn, repeats, now)
   if (scripted) return scripted
 
-  if (/\bremember\b/i.test(turn.text) && told.test(turn.text)) return say(`I will remember the word ${told.exec(turn.text)![1]}.`)
   if (asksForWord.test(turn.text)) {
     const word = toldWord(conversation.turns.slice(0, -1))
     return say(word === undefined ? 'I do not know: nobody told me a word in this conversation.' : `The word is ${word}.`)
   }
-  if (/\bfix\b[^.]*\btests?\b/i.test(turn.text)) return repair(conversation, turn)
+  if (/\bremember\b/i.test(turn.text) && told.test(turn.text)) return say(`I will remember the word ${told.exec(turn.text)![1]}.`)
+  if (/\bfix\b/i.test(turn.text) && /\btests?\b/i.test(turn.text)) return repair(conversation, turn)
 
   const command = /\brun\b[^`]*`([^`]+)`/i.exec(turn.text)?.[1]
   if (command !== undefined) {

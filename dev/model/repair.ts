@@ -11,6 +11,7 @@ const maxEdits = 8
 
 /** One slip of the hand and what was meant, likelier ones first. */
 const slips: readonly (readonly [RegExp, string])[] = [
+  [/\(let (\w+) = 1;/, '(let $1 = 0;'],
   [/ - (?!1\b)/, ' + '],
   [/ <= /, ' < '],
   [/ < /, ' <= '],

@@ -1,4 +1,5 @@
-// A line `[[scenario: NAME ARGUMENT]]` in a prompt chooses what the model does. README.md lists them for people.
+// `[[scenario: NAME ARGUMENT]]` in a prompt chooses what the model does; a command may also stand in a `[[command: …]]` of its own, to the end
+// of its line. README.md lists them for people.
 
 import type { Conversation, Turn } from './conversation.ts'
 import { callTool, refuse, say, think, type Reply } from './reply.ts'
@@ -103,9 +104,10 @@ export const scenarioNames = Object.keys(scenarios)
 
 /** What the marker in the latest prompt asks for; undefined if there is none or nobody knows it. */
 export function scenarioReply(conversation: Conversation, turn: Turn, repeats: number, now: number): Reply | undefined {
-  const marker = /\[\[scenario:\s*(\S+?)(?:\s+(.*))?\]\]/.exec(turn.text)
+  const command = /\[\[command:\s*(.*)\]\]/.exec(turn.text)
+  const marker = /\[\[scenario:\s*(\S+?)(?:\s+(.*))?\]\]/.exec(command ? turn.text.replace(command[0], '') : turn.text)
   if (!marker) return undefined
   const scenario = Object.hasOwn(scenarios, marker[1]!) ? scenarios[marker[1]!] : undefined
   if (!scenario) return refuse(400, 'invalid_request_error', `There is no scenario "${marker[1]}"; there are: ${scenarioNames.join(', ')}`)
-  return scenario({ conversation, turn, argument: (marker[2] ?? '').trim(), repeats, now })
+  return scenario({ conversation, turn, argument: (command?.[1] ?? marker[2] ?? '').trim(), repeats, now })
 }

@@ -1,0 +1,75 @@
+// Cuts a stream of bytes into lines with the offset after each, holding a bounded amount of a line that never ends.
+
+/** A longer line is not parsed as a whole any more; only its two ends are kept. Real ones stay far below. */
+export const maxLineBytes = 8 * 1024 * 1024
+/** Of a longer line, this much of its beginning and of its end is kept. */
+export const endBytes = 64 * 1024
+
+export interface Line {
+  readonly text: string
+  /** Offset of the byte after the line's newline. */
+  readonly end: number
+  /** Bytes missing between the two ends of a line that was too long; `text` is its beginning and `tail` its end. */
+  readonly removed: number
+  readonly tail: string
+}
+
+const newline = 0x0a
+
+export class LineReader {
+  /** Offset of the next byte that is wanted. */
+  #position: number
+  /** Parts of the unfinished line: whole until it grows too long, then its beginning only. */
+  #parts: Buffer[] = []
+  #length = 0
+  #tail: Buffer | undefined
+  readonly #max: number
+
+  constructor(position: number, max: number = maxLineBytes) {
+    this.#position = position
+    this.#max = max
+  }
+
+  /** Lines that `bytes` complete. Bytes before the position (told twice after a reconnect) are left out. */
+  *push(offset: number, bytes: Buffer): Generator<Line> {
+    let at = Math.max(0, this.#position - offset)
+    while (at < bytes.length) {
+      const found = bytes.indexOf(newline, at)
+      const end = found < 0 ? bytes.length : found
+      this.#keep(bytes.subarray(at, end))
+      at = found < 0 ? end : end + 1
+      this.#position = offset + at
+      if (found >= 0) yield this.#take()
+    }
+  }
+
+  /** The last line, if it has no newline. */
+  *rest(): Generator<Line> {
+    if (this.#length > 0) yield this.#take()
+  }
+
+  #keep(bytes: Buffer): void {
+    if (bytes.length === 0) return
+    this.#length += bytes.length
+    if (this.#tail) {
+      this.#tail = Buffer.concat([this.#tail, bytes.subarray(-endBytes)]).subarray(-endBytes)
+      return
+    }
+    // A copy: a view would keep the whole chunk alive.
+    this.#parts.push(Buffer.from(bytes))
+    if (this.#length <= this.#max) return
+    const whole = Buffer.concat(this.#parts)
+    this.#parts = [Buffer.from(whole.subarray(0, endBytes))]
+    this.#tail = Buffer.from(whole.subarray(-endBytes))
+  }
+
+  #take(): Line {
+    const text = Buffer.concat(this.#parts).toString('utf8')
+    const removed = this.#tail ? this.#length - this.#parts[0]!.length - this.#tail.length : 0
+    const line = { text, end: this.#position, removed, tail: this.#tail?.toString('utf8') ?? '' }
+    this.#parts = []
+    this.#length = 0
+    this.#tail = undefined
+    return line
+  }
+}

@@ -1,0 +1,21 @@
+// How a supervised process ended, where that alone decides; the rest is for its provider's own words.
+
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
+
+/** Undefined if the process ended by itself, or was stopped because its code agent was done with it. */
+export function endedFromOutside(exit: ExitRecord): AgentResult | undefined {
+  const { exit_code } = exit
+  switch (exit.reason) {
+    case 'cancelled':
+      return { status: 'cancelled', error_code: 'CANCELLED', error: 'cancelled while it ran', exit_code }
+    case 'timeout':
+      return { status: 'timed_out', error_code: 'TIMEOUT', error: 'the time limit of the task was reached', exit_code }
+    case 'orphaned':
+      return { status: 'failed', error_code: 'LOST', error: 'no agent followed the process for too long, so it was ended', exit_code }
+    case 'supervisor_died':
+      return { status: 'failed', error_code: 'LOST', error: 'the supervisor was killed; the output is incomplete', exit_code }
+    default:
+      return undefined
+  }
+}
