@@ -132,7 +132,10 @@ export interface TaskLogs {
   sync(task: Task): Promise<void>
   /** Wants the attempt cancelled; told to its line now, or when it next connects. The row was written before. */
   cancel(task: Task, graceS: number): Promise<void>
-  /** Stored events after `after`, at most `limit`. `finished` when the last of them is the last of the log. */
+  /**
+   * Stored events after `after`, at most `limit` (fewer where they are large, none only at the end). `finished` when the log is complete
+   * and nothing follows them; so also when there are none after `after`.
+   */
   page(taskId: string, after: number, limit: number): Promise<{ lines: readonly LogLine[]; finished: boolean }>
   /** Everything after `after`, in order, live, in batches; ends after `task.finished`, or when `signal` aborts. The reader's pace is kept. */
   follow(taskId: string, options: { after: number; deltas: boolean; signal: AbortSignal }): AsyncIterable<readonly LogItem[]>

@@ -67,7 +67,7 @@ export const providerSchema = z
   .meta({ id: 'Provider' })
 export const providerPageSchema = pageOf(providerSchema, 'ProviderPage')
 
-const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
+export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
 
 export const createKeySchema = z
   .strictObject({

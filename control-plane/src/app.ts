@@ -1,0 +1,63 @@
+// The HTTP side of the control plane: middleware, then every route at its path. What it needs comes in; it imports no store and no object.
+
+import { Hono } from 'hono'
+import { createAuthentication } from './middleware/auth.ts'
+import type { AppEnv } from './middleware/env.ts'
+import { notFound, onError } from './middleware/problem.ts'
+import { requestId } from './middleware/request-id.ts'
+import type { Deps } from './ports.ts'
+import { connect } from './routes/connect.ts'
+import type { ConnectHandlers } from './routes/connect.ts'
+import { docs } from './routes/docs.ts'
+import { streamLimits } from './routes/event-stream.ts'
+import type { StreamLimits } from './routes/event-stream.ts'
+import { health } from './routes/health.ts'
+import { keys } from './routes/keys.ts'
+import { projects } from './routes/projects.ts'
+import { providers } from './routes/providers.ts'
+import { sessions } from './routes/sessions.ts'
+import { shortForms } from './routes/short-forms.ts'
+import { taskEvents } from './routes/task-events.ts'
+import { tasks } from './routes/tasks.ts'
+import { workers } from './routes/workers.ts'
+
+export type { AttemptClaims, ConnectHandlers } from './routes/connect.ts'
+
+export interface AppOptions {
+  /** Who answers the upgrades of clusters and attempts. Without it both paths answer 503. */
+  readonly connect?: ConnectHandlers
+  readonly streamLimits?: StreamLimits
+}
+
+/** One app serves all requests of an isolate; it remembers keys for 5 s, so make it once. */
+export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
+  const auth = createAuthentication(deps)
+  const app = new Hono<AppEnv>()
+  app.onError(onError(deps))
+  app.notFound(notFound(app))
+  app.use(requestId(deps))
+  app.use(async (c, next) => {
+    c.set('auth', auth)
+    await next()
+  })
+
+  for (const routes of [
+    tasks(deps),
+    taskEvents(deps, options.streamLimits ?? streamLimits),
+    shortForms(deps),
+    projects(deps),
+    sessions(deps),
+    workers(deps),
+    providers(deps),
+    keys(deps),
+    health(deps),
+    connect(deps, options.connect),
+  ]) {
+    app.route('/', routes)
+  }
+  app.route(
+    '/',
+    docs(() => app.routes),
+  )
+  return app
+}

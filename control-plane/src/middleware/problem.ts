@@ -1,0 +1,70 @@
+// The one translator of errors to HTTP (RFC 9457). What it does not know is a bug: 500 without words of its own, logged once.
+
+import type { Problem } from '@rdev/shared/api/problem'
+import { DomainError, errorCodes } from '@rdev/shared/domain/errors'
+import type { ErrorCode } from '@rdev/shared/domain/errors'
+import type { Context, ErrorHandler, Hono, NotFoundHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { METHODS } from 'hono/router'
+import { routePath } from 'hono/route'
+import type { Deps } from '../ports.ts'
+import type { AppEnv } from './env.ts'
+
+function problem(c: Context<AppEnv>, error: DomainError): Response {
+  const { status, title } = errorCodes[error.code]
+  const body: Problem = {
+    type: 'about:blank',
+    title,
+    status,
+    detail: error.message,
+    code: error.code,
+    request_id: c.var.requestId,
+    ...(error.fields.length > 0 && { errors: [...error.fields] }),
+  }
+  c.header('cache-control', 'no-store')
+  if (status === 401) c.header('www-authenticate', 'Bearer realm="rdev"')
+  if (status === 503) c.header('retry-after', '1')
+  if (status === 426) c.header('upgrade', 'websocket')
+  return c.body(JSON.stringify(body), status, { 'content-type': 'application/problem+json' })
+}
+
+export const onError =
+  ({ log }: Pick<Deps, 'log'>): ErrorHandler<AppEnv> =>
+  (error, c) => {
+    const known = error instanceof DomainError ? error : fromHttpException(error)
+    const answer = known ?? new DomainError('INTERNAL_ERROR')
+    if (errorCodes[answer.code].status >= 500) {
+      log('error', 'request failed', { request_id: c.var.requestId, method: c.req.method, route: routePath(c, -1), ...facts(error) })
+    }
+    return problem(c, answer)
+  }
+
+function fromHttpException(error: Error): DomainError | undefined {
+  if (!(error instanceof HTTPException)) return undefined
+  const codes = Object.keys(errorCodes) as ErrorCode[]
+  const code = codes.find((code) => errorCodes[code].status === error.status)
+  return code && errorCodes[code].status < 500 ? new DomainError(code) : undefined
+}
+
+/**
+ * What broke, without what was in it: the outer message of a database library holds the statement's parameters, so only the
+ * innermost cause speaks, briefly, and of the outer error only its stack frames.
+ */
+function facts(error: Error): Readonly<Record<string, unknown>> {
+  let cause = error
+  for (let depth = 0; depth < 5 && cause.cause instanceof Error; depth++) cause = cause.cause
+  const frames = error.stack?.split('\n').filter((line) => line.startsWith('    at '))
+  return { error: cause.name, reason: cause.message.slice(0, 300), stack: frames?.slice(0, 8).join('\n') }
+}
+
+/** 404, or 405 with `Allow` where the path exists under another method. */
+export const notFound =
+  (app: Hono<AppEnv>): NotFoundHandler<AppEnv> =>
+  (c) => {
+    const allowed = METHODS.map((method) => method.toUpperCase()).filter((method) =>
+      app.router.match(method, c.req.path)[0].some(([[, route]]) => route.method !== 'ALL'),
+    )
+    if (allowed.length === 0) return problem(c, new DomainError('NOT_FOUND', 'there is nothing at this path'))
+    c.header('allow', allowed.join(', '))
+    return problem(c, new DomainError('METHOD_NOT_ALLOWED', `this path has ${allowed.join(', ')}`))
+  }

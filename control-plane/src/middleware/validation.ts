@@ -1,0 +1,62 @@
+// From zod's issues to the fields of a problem: JSON Pointers into a body, names of parameters in a query.
+
+import { DomainError } from '@rdev/shared/domain/errors'
+import type { FieldError } from '@rdev/shared/domain/errors'
+import type { z } from 'zod'
+
+/** RFC 6901. */
+export const pointer = (path: readonly PropertyKey[]): string =>
+  path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+
+export function parseBody<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer(path), message }))
+}
+
+/** One value per name: a repeated parameter says two things, and is refused. */
+export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: Readonly<Record<string, readonly string[]>>): z.output<Schema> {
+  const asParameter = (path: readonly PropertyKey[], message: string): FieldError => ({ parameter: path.map(String).join('.'), message })
+  const repeated = Object.keys(query).filter((name) => query[name]!.length > 1)
+  if (repeated.length > 0) {
+    throw refusal(
+      repeated.map((name) => ({ path: [name], message: 'given more than once' })),
+      asParameter,
+    )
+  }
+  const parsed = schema.safeParse(Object.fromEntries(Object.entries(query).map(([name, values]) => [name, values[0]])))
+  if (parsed.success) return parsed.data
+  throw refusal(wrongFields(parsed.error), asParameter)
+}
+
+interface Wrong {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}
+
+function refusal(wrong: readonly Wrong[], toField: (path: readonly PropertyKey[], message: string) => FieldError): DomainError {
+  const first = wrong[0]!
+  const name = first.path.map(String).join('.')
+  const detail = (name === '' ? first.message : `${name}: ${first.message}`) + (wrong.length > 1 ? `, and ${wrong.length - 1} more` : '')
+  return new DomainError('BAD_REQUEST', detail, { fields: wrong.map(({ path, message }) => toField(path, message)) })
+}
+
+/** A body can be wrong in a million places; the first of them will do. */
+const maxFields = 50
+
+function wrongFields(error: z.ZodError): readonly Wrong[] {
+  return error.issues.flatMap(wrongField).slice(0, maxFields)
+}
+
+function wrongField(issue: z.core.$ZodIssue): readonly Wrong[] {
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'unknown field' }))
+    case 'invalid_key':
+      return [{ path: issue.path, message: issue.issues[0]?.message ?? issue.message }]
+    case 'invalid_type':
+      return [{ path: issue.path, message: issue.message.endsWith('received undefined') ? 'is required' : issue.message }]
+    default:
+      return [{ path: issue.path, message: issue.message }]
+  }
+}

@@ -1,0 +1,164 @@
+// A live HTTP answer from batches of log lines. It promises: lines leave as soon as the reader takes them, with no timer on their way;
+// nothing is fetched that the reader has not asked for (one batch at a time), so a slow client slows the log and fills no memory; and
+// whatever happens, both sides are let go. A stream is a convenience: each of its ends is one that a client resumes from.
+
+import type { LogItem } from '../ports.ts'
+
+/** How the lines are written: Server-Sent Events or NDJSON. */
+export interface StreamFormat {
+  readonly mediaType: string
+  /** Sent at once, before any line. */
+  readonly opening: string
+  readonly heartbeat: string
+  line(item: LogItem): string
+  ending(reason: EndReason): string
+}
+
+/** `finished`: the log is complete. The others ask the client to come back with its last seq; `unauthorized` with another key. */
+export type EndReason = 'finished' | 'rotate' | 'unauthorized' | 'error'
+
+export const serverSentEvents: StreamFormat = {
+  mediaType: 'text/event-stream',
+  opening: 'retry: 1000\n\n',
+  heartbeat: ': hb\n\n',
+  line: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
+  ending: (reason) => `event: stream.end\ndata: {"reason":"${reason}"}\n\n`,
+}
+
+/**
+ * One event a line, the last is `task.finished`; only an earlier end gets a line of its own. The heartbeat is a single space: JSON
+ * allows it before a value, so every reader takes the next line as it is, where an empty line would break those that parse each line.
+ */
+export const ndjson: StreamFormat = {
+  mediaType: 'application/x-ndjson',
+  opening: '',
+  heartbeat: ' ',
+  line: ({ json }) => `${json}\n`,
+  ending: (reason) => (reason === 'finished' ? '' : `{"type":"stream.end","data":{"reason":"${reason}"}}\n`),
+}
+
+export interface StreamLimits {
+  /** Keeps proxies from closing a silent connection, and finds clients that are gone. */
+  readonly heartbeatMs: number
+  /** Ends every stream on purpose, so that resuming is exercised and no connection grows old. */
+  readonly rotateMs: number
+  /** How long a client may leave what was sent unread before its connection is dropped. */
+  readonly drainMs: number
+  /** How often the key is looked at again; with the 5 s that a key is remembered, a revoked one ends the stream within 60 s. */
+  readonly recheckMs: number
+}
+export const streamLimits: StreamLimits = { heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }
+
+export interface StreamSource {
+  /** Starts reading; ends after `task.finished`, or soon after `signal` aborts. */
+  follow(signal: AbortSignal): AsyncIterable<readonly LogItem[]>
+  /** Whether the reader may still read; throws where that cannot be told now. */
+  allowed(): Promise<boolean>
+  /** Told once about what broke; the client only hears that something did. */
+  failed(error: unknown): void
+  /** Aborted when the client is gone. */
+  readonly gone: AbortSignal
+}
+
+export function eventStream(source: StreamSource, format: StreamFormat, limits: StreamLimits): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder()
+  const reading = new AbortController()
+  const batches = source.follow(reading.signal)[Symbol.asyncIterator]()
+  let opened = format.opening === ''
+  let end: EndReason | undefined
+  /** The client asked for more and nothing is on its way to it. */
+  let wanted = false
+  let ticks = 0
+  let idleTicks = 0
+  let timer: ReturnType<typeof setInterval> | null = null
+
+  /** Lets go of the log, the timer and the request. Safe to repeat. */
+  function release(): void {
+    clearInterval(timer)
+    source.gone.removeEventListener('abort', release)
+    reading.abort()
+    // A generator that waits for the log ends by the signal; this runs its `finally` where it never started.
+    void batches.return?.()?.catch(() => undefined)
+  }
+
+  /** One interval for all that depends on time. Whoever waits for a batch in `pull` writes the ending. */
+  function tick(controller: ReadableStreamDefaultController<Uint8Array>): void {
+    ticks++
+    const elapsed = (everyMs: number) => ticks % Math.max(1, Math.floor(everyMs / limits.heartbeatMs)) === 0
+    const drained = wanted && (controller.desiredSize ?? 0) >= 0
+    idleTicks = drained ? 0 : idleTicks + 1
+    if (idleTicks * limits.heartbeatMs > limits.drainMs) {
+      release()
+      controller.error(new Error('the client does not read'))
+      return
+    }
+    if (elapsed(limits.rotateMs)) return stop('rotate')
+    if (elapsed(limits.recheckMs)) void recheck()
+    if (drained && opened) controller.enqueue(encoder.encode(format.heartbeat))
+  }
+
+  function stop(reason: EndReason): void {
+    end ??= reason
+    reading.abort()
+  }
+
+  async function recheck(): Promise<void> {
+    // What cannot be told now is asked again; a database that is away ends no stream.
+    const allowed = await source.allowed().catch(() => true)
+    if (!allowed) stop('unauthorized')
+  }
+
+  /** The next chunk to write; undefined at the end. */
+  async function nextChunk(): Promise<string | undefined> {
+    for (;;) {
+      if (end) return undefined
+      const next = await batches.next()
+      if (next.done) {
+        end ??= 'rotate'
+        return undefined
+      }
+      if (next.value.at(-1)?.type === 'task.finished') end = 'finished'
+      let chunk = ''
+      for (const item of next.value) chunk += format.line(item)
+      if (chunk !== '') return chunk
+    }
+  }
+
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        timer = setInterval(tick, limits.heartbeatMs, controller)
+        if (source.gone.aborted) release()
+        else source.gone.addEventListener('abort', release, { once: true })
+      },
+
+      async pull(controller) {
+        if (!opened) {
+          opened = true
+          controller.enqueue(encoder.encode(format.opening))
+          return
+        }
+        wanted = true
+        let chunk: string | undefined
+        try {
+          chunk = await nextChunk()
+        } catch (error) {
+          if (!reading.signal.aborted) source.failed(error)
+          end ??= 'error'
+        }
+        wanted = false
+        idleTicks = 0
+        const text = (chunk ?? '') + (end ? format.ending(end) : '')
+        if (text !== '') controller.enqueue(encoder.encode(text))
+        if (end) {
+          release()
+          controller.close()
+        }
+      },
+
+      cancel: release,
+    },
+    // Nothing is read ahead of the client.
+    { highWaterMark: 0 },
+  )
+}

@@ -1,0 +1,44 @@
+import type { CreateTask } from '@rdev/shared/api/tasks'
+import type { TaskSpec } from '@rdev/shared/domain/task'
+
+/** From a valid body to what is kept: every field there, null where nothing was asked for. */
+export function toTaskSpec(body: CreateTask): TaskSpec {
+  const common = {
+    kind: body.kind,
+    project_id: body.project_id,
+    working_dir: body.working_dir ?? null,
+    env: body.env,
+    timeout_s: body.timeout_s,
+    queue_ttl_s: body.queue_ttl_s ?? null,
+    idle_timeout_s: body.idle_timeout_s ?? null,
+    priority: body.priority,
+    retry: body.retry,
+    target: body.target,
+    labels: body.labels,
+    metadata: body.metadata,
+  }
+  if (body.kind !== 'agent') {
+    return {
+      ...common,
+      command: body.command,
+      provider: null,
+      prompt: null,
+      session_id: null,
+      model: null,
+      allowed_tools: null,
+      permission_mode: null,
+      deltas: false,
+    }
+  }
+  return {
+    ...common,
+    command: null,
+    provider: body.provider,
+    prompt: body.prompt,
+    session_id: body.session_id ?? null,
+    model: body.model ?? null,
+    allowed_tools: body.allowed_tools ?? null,
+    permission_mode: body.permission_mode ?? null,
+    deltas: body.deltas,
+  }
+}

@@ -1,0 +1,93 @@
+// From rows to what the API shows. A task's prompt, command and environment never leave this way.
+
+import { toInstant, toInstantOrNull } from '@rdev/shared/api/pages'
+import type { keySchema, projectSchema, sessionSchema, workerSchema } from '@rdev/shared/api/resources'
+import type { TaskView } from '@rdev/shared/api/tasks'
+import type { ApiKey } from '@rdev/shared/domain/api-key'
+import type { Project } from '@rdev/shared/domain/project'
+import type { Session } from '@rdev/shared/domain/session'
+import type { Task } from '@rdev/shared/domain/task'
+import type { z } from 'zod'
+import type { HubStatus, Page } from '../ports.ts'
+
+export function toTaskView(task: Task): TaskView {
+  const { spec } = task
+  return {
+    id: task.id,
+    kind: spec.kind,
+    status: task.status,
+    project_id: spec.project_id,
+    provider: spec.provider,
+    model: spec.model,
+    session_id: spec.session_id,
+    attempt: task.attempt,
+    max_attempts: spec.retry.max_attempts,
+    priority: spec.priority,
+    lane: task.lane,
+    target: spec.target,
+    cluster_id: task.cluster_id,
+    pod: task.pod,
+    labels: { ...spec.labels },
+    metadata: { ...spec.metadata },
+    cancel_requested_at: toInstantOrNull(task.cancel_requested_at),
+    created_at: toInstant(task.created_at),
+    started_at: toInstantOrNull(task.started_at),
+    finished_at: toInstantOrNull(task.finished_at),
+    exit_code: task.exit_code,
+    result: task.result,
+    error_code: task.error_code,
+    error: task.error,
+    usage: task.usage,
+    cost_usd: task.cost_usd,
+    events_url: `/v1/tasks/${task.id}/events`,
+  }
+}
+
+export function toProjectView(project: Project): z.infer<typeof projectSchema> {
+  return {
+    id: project.id,
+    cluster_id: project.cluster_id,
+    pod: project.pod,
+    max_running: project.max_running,
+    allow_bypass_permissions: project.allow_bypass_permissions,
+    created_at: toInstant(project.created_at),
+    updated_at: toInstant(project.updated_at),
+  }
+}
+
+export function toSessionView(session: Session): z.infer<typeof sessionSchema> {
+  return {
+    id: session.id,
+    project_id: session.project_id,
+    provider: session.provider,
+    provider_session_id: session.provider_session_id,
+    pod: session.pod,
+    last_task_id: session.last_task_id,
+    created_at: toInstant(session.created_at),
+    updated_at: toInstant(session.updated_at),
+  }
+}
+
+export function toWorkerView(clusterId: string, pod: HubStatus['pods'][number]): z.infer<typeof workerSchema> {
+  const { name, role, project_id, ready, slots, running, providers } = pod
+  return { name, cluster_id: clusterId, role, project_id, ready, slots, running, providers: [...providers] }
+}
+
+export function toKeyView(key: ApiKey): z.infer<typeof keySchema> {
+  return {
+    id: key.id,
+    name: key.name,
+    prefix: key.prefix,
+    scopes: [...key.scopes],
+    project_ids: key.project_ids && [...key.project_ids],
+    cluster_id: key.cluster_id,
+    created_at: toInstant(key.created_at),
+    expires_at: toInstantOrNull(key.expires_at),
+    revoked_at: toInstantOrNull(key.revoked_at),
+  }
+}
+
+export const toPageView = <Row, View>(page: Page<Row>, toView: (row: Row) => View) => ({
+  data: page.data.map(toView),
+  next_cursor: page.next_cursor,
+})
