@@ -1,0 +1,198 @@
+// What the hub concludes about attempts from the rows and from what the agent says it has. The only place that gives an attempt back
+// to the queue or gives it up; each such line names its proof (RELIABILITY 2).
+
+import { fullJitter } from '@rdev/shared/domain/backoff'
+import type { RejectReason } from '@rdev/shared/domain/attempt'
+import type { TaskErrorCode } from '@rdev/shared/domain/errors'
+import { outcome } from '@rdev/shared/domain/task'
+import type { HubUp } from '@rdev/shared/wire/hub-frames'
+import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './cluster-hub-draft.ts'
+import { maxFailedDispatches, orphanMs, type Connection, type Dispatch, type Live } from './cluster-hub-state.ts'
+
+type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
+
+const lost = (error: string) => outcome('lost', { error_code: 'LOST', error })
+
+/** Rows and `hello` are both there: works out what should be, and says so. `began` tells what was claimed since the rows were read. */
+export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[], began: number, random: number, now: number): void {
+  const hello = connection.hello ?? []
+  const here = new Map(hello.map((presence) => [nameOf(presence), presence]))
+  const saidGone = new Set(d.early.flatMap((frame) => (frame.type === 'finished' ? frame.attempts.map(nameOf) : [])))
+  const before = d.live
+  const known = new Set<string>()
+  d.live = new Map()
+  const adopt: Live[] = []
+  const again: Live[] = []
+  const started: { task_id: string; attempt: number; started_at: number }[] = []
+
+  for (const row of rows) {
+    const { task } = row
+    const name = nameOf(refOf(row))
+    const memory = before.get(name)
+    const pod = podOf(d, task.pod)
+    known.add(name)
+    const entry: Live = {
+      ...row,
+      phase: 'assigned',
+      uid: pod?.uid ?? null,
+      connection: connection.id,
+      resent: memory === undefined || memory.resent || memory.connection !== null,
+      added: memory?.added ?? ++d.counter,
+      done_at: null,
+    }
+    if (saidGone.has(name)) continue
+    if (memory?.phase === 'leaving') {
+      d.live.set(name, memory)
+    } else if (here.has(name)) {
+      const running: Live = { ...entry, phase: 'running' }
+      d.live.set(name, running)
+      adopt.push(running)
+      if (task.status === 'leased') started.push({ ...refOf(row), started_at: now })
+    } else if (memory !== undefined && memory.connection === connection.id && memory.phase !== 'unknown') {
+      // Sent or confirmed on this very connection: this `hello` may have been written before that.
+      const kept: Live = { ...entry, phase: memory.phase, uid: memory.uid, resent: memory.resent, done_at: memory.done_at }
+      d.live.set(name, kept)
+      if (memory.phase === 'assigned') again.push(kept)
+    } else if (pod !== undefined && !pod.ready) {
+      // Its directories could not be listed: proof of nothing. When it is ready, `hello` is asked for.
+      d.live.set(name, { ...entry, phase: 'unknown' })
+    } else if (task.status === 'running') {
+      // Its pod is gone, or was looked into and has no such directory.
+      endAttempt(d, entry, lost(pod === undefined ? 'its pod is gone' : 'its pod knows nothing of it'))
+    } else if (pod === undefined) {
+      // Never confirmed, and whatever there was is gone with its pod.
+      giveBack(d, entry, 'no_such_pod', undefined, random, now)
+    } else {
+      d.live.set(name, entry)
+      again.push(entry)
+    }
+  }
+
+  for (const [name, memory] of before) {
+    if (known.has(name) || d.live.has(name)) continue
+    if (memory.phase === 'leaving') d.live.set(name, memory)
+    else if (memory.added >= began) {
+      // Claimed after the rows were read.
+      const sent: Live = { ...memory, connection: connection.id }
+      d.live.set(name, sent)
+      if (memory.phase === 'assigned') again.push(sent)
+    }
+  }
+
+  const stop = hello
+    .map(({ task_id, attempt }) => ({ task_id, attempt }))
+    .filter((ref) => !known.has(nameOf(ref)) && !d.live.has(nameOf(ref)))
+  const [first = [], ...more] = inParts(adopt)
+  const send = { type: 'send' as const, connection: connection.id }
+  d.effects.push({ ...send, frame: { type: 'welcome', epoch: connection.epoch, server_time: now, adopt: first, stop } })
+  for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
+  assign(d, again)
+  if (started.length > 0) write(d, { kind: 'mark_started', started })
+  // A wish to cancel may not have reached the log.
+  const wishes = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
+  if (wishes.length > 0) d.effects.push({ type: 'sync_logs', tasks: wishes })
+}
+
+/** No agent: what its supervisor has surely ended by itself is lost; the rest waits for the agent, or for its own time. */
+export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void {
+  const before = d.live
+  d.live = new Map()
+  d.orphanAt = null
+  for (const row of rows) {
+    const name = nameOf(refOf(row))
+    const memory = before.get(name)
+    const entry: Live = {
+      ...row,
+      phase: 'unknown',
+      uid: memory?.uid ?? null,
+      connection: null,
+      resent: true,
+      added: ++d.counter,
+      done_at: null,
+    }
+    const goneAt = (row.task.lease_until ?? now) + orphanMs
+    if (memory?.phase === 'leaving') d.live.set(name, memory)
+    else if (goneAt <= now) endAttempt(d, entry, lost('its cluster did not come back'))
+    else {
+      d.live.set(name, entry)
+      d.orphanAt = Math.min(d.orphanAt ?? goneAt, goneAt)
+    }
+  }
+}
+
+export function accepted(d: Draft, connection: Connection, frame: Frame<'accepted'>): void {
+  const started: Frame<'accepted'>['attempts'] = []
+  let stranger = false
+  for (const { task_id, attempt, started_at } of frame.attempts) {
+    const name = nameOf({ task_id, attempt })
+    const entry = d.live.get(name)
+    if (entry === undefined) stranger = true
+    else if (entry.phase === 'assigned' || entry.phase === 'unknown') {
+      d.live.set(name, { ...entry, phase: 'running', connection: connection.id, uid: podOf(d, entry.task.pod)?.uid ?? entry.uid })
+      if (entry.task.status === 'leased') started.push({ task_id, attempt, started_at })
+    }
+  }
+  if (started.length > 0) write(d, { kind: 'mark_started', started })
+  // It runs something that it should not: the welcome that answers its `hello` will say so.
+  if (stranger) askHello(d)
+}
+
+export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now: number): void {
+  for (const { task_id, attempt, reason, detail } of frame.attempts) {
+    const entry = d.live.get(nameOf({ task_id, attempt }))
+    if (entry === undefined || entry.phase === 'leaving' || entry.phase === 'done') continue
+    if (reason === 'floor' || reason === 'already_ended') {
+      // Its directory was there and was removed: what it reported is in the log, or nowhere.
+      if (entry.resent || entry.phase === 'running') endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
+      else giveBack(d, entry, reason, detail, random, now)
+    } else if (entry.phase === 'assigned') {
+      // The agent says that it never started, and no other agent can have: its directory was not there.
+      giveBack(d, entry, reason, detail, random, now)
+    } else {
+      d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown' })
+    }
+  }
+}
+
+const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
+  no_such_pod: 'POD_UNAVAILABLE',
+  pod_not_ready: 'POD_UNAVAILABLE',
+  no_free_slot: 'POD_UNAVAILABLE',
+  draining: 'POD_UNAVAILABLE',
+  start_failed: 'POD_UNAVAILABLE',
+  already_ended: 'STALE_WORKER',
+  floor: 'STALE_WORKER',
+  binary_missing: 'BINARY_MISSING',
+  invalid: 'INVALID_SPEC',
+}
+
+/**
+ * An attempt that never started: back into the queue, or failed after five. A dispatch raises the attempt number whether it started or not,
+ * so the number itself counts them; attempts that the task's own policy may add are allowed on top.
+ */
+function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | undefined, random: number, now: number): void {
+  const { task } = entry
+  const hopeless = reason === 'binary_missing' || reason === 'invalid'
+  const tooOften = task.attempt >= maxFailedDispatches + task.spec.retry.max_attempts - 1 && reason !== 'draining'
+  if (hopeless || tooOften) {
+    const error = `not started: ${reason}${detail ? `: ${detail}` : ''}`
+    endAttempt(d, entry, outcome('failed', { error_code: rejectCodes[reason], error }))
+    return
+  }
+  d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
+  const delay = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
+  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay })
+}
+
+/** After the inventory changed. */
+export function checkPods(d: Draft): void {
+  let look = false
+  for (const entry of d.live.values()) {
+    if (entry.phase !== 'running' && entry.phase !== 'unknown') continue
+    const pod = podOf(d, entry.task.pod)
+    // An assigned one is not judged here: the agent will say that it could not start it.
+    if (pod === undefined || (entry.uid !== null && pod.uid !== entry.uid)) endAttempt(d, entry, lost('its pod is gone'))
+    else if (entry.phase === 'unknown' && pod.ready) look = true
+  }
+  if (look) askHello(d)
+}

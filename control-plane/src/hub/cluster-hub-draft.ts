@@ -1,0 +1,114 @@
+// The hub's state while one step is being made of it: a copy that may be written to, and the effects so far.
+
+import { attemptName } from '@rdev/shared/domain/ids'
+import type { Assignment } from '@rdev/shared/domain/attempt'
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { TaskOutcome } from '@rdev/shared/domain/task'
+import type { AttemptRef } from '../ports.ts'
+import {
+  maxAssignChars,
+  type Dispatch,
+  type HubEffect,
+  type HubState,
+  type HubStep,
+  type Live,
+  type PendingWrite,
+  type Write,
+} from './cluster-hub-state.ts'
+
+type Writable<T> = { -readonly [Key in keyof T]: T[Key] }
+export interface Draft extends Omit<Writable<HubState>, 'live' | 'writes'> {
+  live: Map<string, Live>
+  writes: Map<number, PendingWrite>
+  effects: HubEffect[]
+}
+
+export const open = (state: HubState): Draft => ({ ...state, live: new Map(state.live), writes: new Map(state.writes), effects: [] })
+
+export function done({ effects, ...state }: Draft): HubStep {
+  return { state, effects }
+}
+
+export const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.attempt)
+export const refOf = ({ task }: Pick<Live, 'task'>): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
+export const podOf = (d: Draft, name: string | null): Pod | undefined => d.pods.find((pod) => pod.name === name)
+
+export function write(d: Draft, what: Write): void {
+  const id = ++d.counter
+  d.writes.set(id, { write: what, busy: true })
+  d.effects.push({ type: 'write', id, write: what })
+}
+
+/** Tries what failed again: after one to five seconds, so that many hubs do not come back at once. */
+export function retryLater(d: Draft, random: number, now: number): void {
+  d.retryAt ??= now + 1_000 + Math.floor(random * 4_000)
+}
+
+export function startLoad(d: Draft): void {
+  if (d.loading !== null) {
+    d.loadWanted = true
+    return
+  }
+  d.loadWanted = false
+  d.loading = ++d.counter
+  d.effects.push({ type: 'load' })
+}
+
+/** The attempt ends so, unless its log holds a result already. */
+export function endAttempt(d: Draft, entry: Live, end: TaskOutcome): void {
+  d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
+  write(d, { kind: 'end', task: entry.task, outcome: end })
+}
+
+export function assignmentOf({ task, provider_session_id, token }: Dispatch): Assignment {
+  const { spec } = task
+  return {
+    task_id: task.id,
+    attempt: task.attempt,
+    project_id: spec.project_id,
+    pod: task.pod ?? '',
+    kind: spec.kind,
+    provider: spec.provider,
+    prompt: spec.prompt,
+    command: spec.command,
+    model: spec.model,
+    allowed_tools: spec.allowed_tools,
+    permission_mode: spec.permission_mode,
+    working_dir: spec.working_dir,
+    env: spec.env,
+    timeout_s: spec.timeout_s,
+    idle_timeout_s: spec.idle_timeout_s,
+    deltas: spec.deltas,
+    session_id: spec.session_id,
+    provider_session_id,
+    token,
+  }
+}
+
+/** In as many parts as frames are needed; at least one, perhaps empty. */
+export function inParts(entries: readonly Dispatch[]): Assignment[][] {
+  const parts: Assignment[][] = [[]]
+  let chars = 0
+  for (const entry of entries) {
+    const assignment = assignmentOf(entry)
+    const length = JSON.stringify(assignment).length
+    if (chars > 0 && chars + length > maxAssignChars) {
+      parts.push([])
+      chars = 0
+    }
+    parts.at(-1)!.push(assignment)
+    chars += length
+  }
+  return parts
+}
+
+export function assign(d: Draft, entries: readonly Dispatch[]): void {
+  const connection = d.connection?.id
+  if (connection === undefined || entries.length === 0) return
+  for (const tasks of inParts(entries)) d.effects.push({ type: 'send', connection, frame: { type: 'assign', tasks } })
+}
+
+/** Asks the agent for a whole `hello`. */
+export function askHello(d: Draft): void {
+  if (d.connection !== null) d.effects.push({ type: 'send', connection: d.connection.id, frame: { type: 'sync' } })
+}

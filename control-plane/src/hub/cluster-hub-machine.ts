@@ -1,0 +1,336 @@
+// A cluster's hub as a pure machine. It promises: what the agent is told follows from rows and `hello` alone, so every frame may be
+// repeated; a write is repeated until it was done; nothing is asked while nothing is live or queued (8). It refuses to claim before it
+// knows what already runs. Conclusions about attempts are in cluster-hub-attempts-machine.ts.
+
+import { freeSlots } from '@rdev/shared/domain/pod'
+import { closeCodes } from '@rdev/shared/wire/limits'
+import type { HubUp } from '@rdev/shared/wire/hub-frames'
+import { oldestProtocolVersion, protocolVersion } from '@rdev/shared/wire/version'
+import { accepted, checkPods, greet, orphans, rejected } from './cluster-hub-attempts-machine.ts'
+import { askHello, assign, done, nameOf, open, refOf, retryLater, startLoad, write, type Draft } from './cluster-hub-draft.ts'
+import {
+  doneLimitMs,
+  leaseMs,
+  maxClaimSlots,
+  maxEarlyFrames,
+  netMs,
+  orphanMs,
+  silentLimitMs,
+  sweepEveryMs,
+  type Connection,
+  type Dispatch,
+  type HubInput,
+  type HubState,
+  type HubStep,
+  type Live,
+} from './cluster-hub-state.ts'
+
+export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
+  const d = open(state)
+  apply(d, input, now)
+  schedule(d, now)
+  return done(d)
+}
+
+function apply(d: Draft, input: HubInput, now: number): void {
+  switch (input.type) {
+    case 'woke':
+      if (input.connection === null) return
+      d.connection = { ...input.connection, version: null, hello: null, draining: false }
+      return askHello(d)
+    case 'connected':
+      return connected(d, input.connection)
+    case 'frame':
+      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
+      return
+    case 'closed':
+      if (d.connection?.id === input.connection) closed(d, now)
+      return
+    case 'poke':
+      d.queued = true
+      return d.connection === null ? startSurvey(d) : tryClaim(d, now)
+    case 'ended': {
+      const entry = d.live.get(nameOf(input.ref))
+      if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
+      return wantClaim(d, now)
+    }
+    case 'alarm':
+      return alarm(d, input.silentMs, now)
+    case 'loaded':
+      return loaded(d, input.live, input.random, now)
+    case 'load_failed':
+      d.loading = null
+      d.loadWanted = true
+      return retryLater(d, input.random, now)
+    case 'claimed':
+      return claimed(d, input.claim_id, input.tasks, now)
+    case 'claim_failed':
+      if (d.claim?.claim_id !== input.claim_id) return
+      d.claim = { ...d.claim, busy: false }
+      return retryLater(d, input.random, now)
+    case 'surveyed':
+      return surveyed(d, input, now)
+    case 'survey_failed':
+      d.surveying = false
+      d.queued = true
+      d.surveyAt = now + 1_000 + Math.floor(input.random * netMs)
+      return
+    case 'written':
+      return written(d, input, now)
+    case 'write_failed': {
+      const pending = d.writes.get(input.id)
+      if (pending === undefined) return
+      d.writes.set(input.id, { ...pending, busy: false })
+      return retryLater(d, input.random, now)
+    }
+  }
+}
+
+function connected(d: Draft, id: string): void {
+  if (d.connection !== null) {
+    const reason = 'a newer connection took over'
+    d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
+  }
+  const epoch = d.durable.epoch + 1
+  d.durable = { epoch }
+  d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.ready = false
+  d.early = []
+  d.orphanAt = null
+  d.sweepAt = null
+}
+
+function closed(d: Draft, now: number): void {
+  d.connection = null
+  d.ready = false
+  d.early = []
+  if (d.live.size > 0) d.orphanAt = now + leaseMs + orphanMs
+  if (d.queued) startSurvey(d)
+}
+
+function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
+  switch (up.type) {
+    case 'hello':
+      return hello(d, connection, up, now)
+    case 'heartbeat':
+      d.effects.push({ type: 'send', connection: connection.id, frame: { type: 'alive', server_time: now } })
+      return
+    case 'drain':
+      d.connection = { ...connection, draining: true }
+      return
+    case 'reply':
+      return
+    default:
+      if (d.ready) return report(d, connection, up, random, now)
+      if (d.early.length < maxEarlyFrames) {
+        d.early = [...d.early, up]
+        return
+      }
+      return hangUp(d, connection, closeCodes.tryAgain, 'too much before welcome', now)
+  }
+}
+
+function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
+  if (up.protocol > protocolVersion || up.protocol < oldestProtocolVersion) {
+    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
+  }
+  d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
+  d.pods = up.pods
+  d.ready = false
+  write(d, { kind: 'report', pods: up.pods })
+  startLoad(d)
+}
+
+/** What an agent says about its attempts and pods, once the hub knows the rows. */
+function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
+  switch (up.type) {
+    case 'accepted':
+      accepted(d, connection, up)
+      return checkPods(d)
+    case 'rejected':
+      return rejected(d, up, random, now)
+    case 'finished':
+      for (const ref of up.attempts) d.live.delete(nameOf(ref))
+      return wantClaim(d, now)
+    case 'pods':
+      d.pods = up.pods
+      write(d, { kind: 'report', pods: up.pods })
+      checkPods(d)
+      return wantClaim(d, now)
+  }
+}
+
+function hangUp(d: Draft, connection: Connection, code: number, reason: string, now: number): void {
+  d.effects.push({ type: 'close', connection: connection.id, code, reason })
+  closed(d, now)
+}
+
+function loaded(d: Draft, rows: readonly Dispatch[], random: number, now: number): void {
+  const began = d.loading ?? d.counter
+  d.loading = null
+  // Somebody said `hello` since: these rows may be older than what it says.
+  if (d.loadWanted) return startLoad(d)
+  d.rowsKnown = true
+  const { connection } = d
+  if (connection === null) return orphans(d, rows, now)
+  if (connection.hello === null) return
+  greet(d, connection, rows, began, random, now)
+  d.ready = true
+  const { early } = d
+  d.early = []
+  for (const up of early) report(d, connection, up, random, now)
+  d.queued = true
+  tryClaim(d, now)
+}
+
+/** Asks for work if some is known to be queued. */
+function wantClaim(d: Draft, now: number): void {
+  if (d.surveying) d.claimAgain = true
+  else if (d.queued) tryClaim(d, now)
+}
+
+function tryClaim(d: Draft, now: number): void {
+  if (!d.ready || d.connection === null || d.connection.draining) return
+  if (d.claim !== null) {
+    d.claimAgain = true
+    return
+  }
+  d.claimAgain = false
+  const slots = freePlaces(d)
+  if (slots.length === 0) {
+    d.surveyAt = Math.min(d.surveyAt ?? now + netMs, now + netMs)
+    return
+  }
+  const claim_id = `${d.boot}.${++d.counter}`
+  d.claim = { claim_id, slots, busy: true }
+  d.effects.push({ type: 'claim', claim_id, slots })
+}
+
+function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
+  const running = new Map<string, number>()
+  for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
+  const places: { pod: string; project_id: string | null }[] = []
+  for (const pod of d.pods) {
+    const project_id = pod.role === 'project' ? pod.project_id : null
+    if (pod.role === 'project' && project_id === null) continue
+    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
+      places.push({ pod: pod.name, project_id })
+    }
+  }
+  return places
+}
+
+function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: number): void {
+  const asked = d.claim?.claim_id === claimId ? d.claim.slots.length : Infinity
+  if (d.claim?.claim_id === claimId) d.claim = null
+  const sentOn = d.ready ? (d.connection?.id ?? null) : null
+  const fresh: Live[] = []
+  for (const dispatch of tasks) {
+    const name = nameOf(refOf(dispatch))
+    if (d.live.has(name)) continue
+    const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
+    const entry: Live = { ...dispatch, phase: 'assigned', uid, connection: sentOn, resent: false, added: ++d.counter, done_at: null }
+    d.live.set(name, entry)
+    fresh.push(entry)
+  }
+  // Without a welcomed agent they wait for the next one; its `hello` decides.
+  if (sentOn !== null) assign(d, fresh)
+  else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
+  if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
+  if (d.claimAgain || tasks.length >= asked) tryClaim(d, now)
+  else startSurvey(d)
+}
+
+function startSurvey(d: Draft): void {
+  if (d.surveying) return
+  d.surveying = true
+  d.surveyAt = null
+  // What is poked while the answer is on its way sets it again.
+  d.queued = false
+  d.effects.push({ type: 'survey' })
+}
+
+function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now: number): void {
+  d.surveying = false
+  d.queued = d.queued || found.queued > 0
+  if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
+  if (!d.queued) {
+    d.claimAgain = false
+    return
+  }
+  const net = d.connection === null ? null : now + netMs
+  d.surveyAt = found.next_at === null ? net : Math.min(found.next_at, net ?? found.next_at)
+  if (d.claimAgain) tryClaim(d, now)
+}
+
+function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>, now: number): void {
+  const what = d.writes.get(id)?.write
+  d.writes.delete(id)
+  switch (what?.kind) {
+    case 'end':
+      d.live.delete(nameOf({ task_id: what.task.id, attempt: what.task.attempt }))
+      return wantClaim(d, now)
+    case 'requeue':
+      d.live.delete(nameOf(what.ref))
+      if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
+      for (const task of tasks) if (task.cancel_requested_at !== null) write(d, { kind: 'cancel_queued', task_id: task.id })
+      d.queued = true
+      d.surveyAt = Math.min(d.surveyAt ?? what.run_after, what.run_after)
+      return wantClaim(d, now)
+  }
+}
+
+function alarm(d: Draft, silentMs: number | null, now: number): void {
+  d.alarmAt = null
+  if (d.retryAt !== null && d.retryAt <= now) tryAgain(d)
+  if (d.connection === null) {
+    // Woken by a time that was set in an earlier life: only the rows know what it was for.
+    if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
+    if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d)
+    return
+  }
+  if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, silentMs, now)
+  if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
+    d.surveyAt = null
+    if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
+    else startSurvey(d)
+  }
+}
+
+function tryAgain(d: Draft): void {
+  d.retryAt = null
+  if (d.loadWanted && d.loading === null) startLoad(d)
+  if (d.claim !== null && !d.claim.busy) {
+    // The same id: if the answer was lost after the commit, this brings what was leased then.
+    d.claim = { ...d.claim, busy: true }
+    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })
+  }
+  for (const [id, { write, busy }] of d.writes) {
+    if (busy) continue
+    d.writes.set(id, { write, busy: true })
+    d.effects.push({ type: 'write', id, write })
+  }
+}
+
+function sweep(d: Draft, connection: Connection, silentMs: number | null, now: number): void {
+  d.sweepAt = null
+  if (silentMs !== null && silentMs > silentLimitMs) return hangUp(d, connection, closeCodes.tryAgain, 'silent for too long', now)
+  if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
+  const entries = [...d.live.values()]
+  const refs = entries.filter((entry) => entry.phase !== 'done').map(refOf)
+  if (refs.length > 0) d.effects.push({ type: 'renew', refs })
+  if (entries.some(({ done_at }) => done_at !== null && now - done_at > doneLimitMs)) askHello(d)
+}
+
+/** One alarm for everything that has a time. It is only ever moved forward: waking early costs less than a write. */
+function schedule(d: Draft, now: number): void {
+  const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
+  d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
+  if (d.connection !== null) d.orphanAt = null
+  const inFlight = d.loading !== null || d.surveying || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const times = [d.retryAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
+  const at = times.length === 0 ? null : Math.min(...times)
+  if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
+  d.alarmAt = at
+  d.effects.push({ type: 'alarm', at })
+}

@@ -1,0 +1,175 @@
+// What a cluster's hub knows, hears and does. All of it but `durable` is rebuilt from `hello` and Postgres.
+
+import type { AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
+import type { AttemptRef, LiveTask, Slot } from '../ports.ts'
+
+/** A leased or running task with the token that opens its log. */
+export interface Dispatch extends LiveTask {
+  readonly token: string
+}
+
+/**
+ * `assigned`: sent, not confirmed · `running`: confirmed · `unknown`: the row says it runs, its pod cannot be looked into now ·
+ * `leaving`: its end or return to the queue is being written · `done`: its row has ended, the agent has not said that it is gone.
+ */
+export type Phase = 'assigned' | 'running' | 'unknown' | 'leaving' | 'done'
+
+export interface Live extends Dispatch {
+  readonly phase: Phase
+  /** Which pod of that name it was given to; null while that is not known. */
+  readonly uid: string | null
+  /** It was sent or confirmed on this connection: a `hello` that does not name it may be older than it. */
+  readonly connection: string | null
+  /** Sent for the second time: another agent may have started and removed it before. */
+  readonly resent: boolean
+  /** Counts up; tells what came after a load began. */
+  readonly added: number
+  /** When its row ended; null: not yet. */
+  readonly done_at: number | null
+}
+
+export interface Connection {
+  readonly id: string
+  readonly epoch: number
+  readonly version: string | null
+  /** What the agent said it has; null before `hello`. */
+  readonly hello: readonly AttemptPresence[] | null
+  readonly draining: boolean
+}
+
+/** What must reach Postgres or a task's log. Kept and repeated until it did. */
+export type Write =
+  | { readonly kind: 'report'; readonly pods: readonly Pod[] }
+  | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
+  | { readonly kind: 'requeue'; readonly ref: AttemptRef; readonly run_after: number }
+  /** Through the task's log, where a result that is held already wins. */
+  | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
+  /** Of a task that went back to the queue although somebody wants it cancelled. */
+  | { readonly kind: 'cancel_queued'; readonly task_id: string }
+
+export interface PendingWrite {
+  readonly write: Write
+  readonly busy: boolean
+}
+
+export interface HubState {
+  readonly durable: { readonly epoch: number }
+  /** Random for each life of the object: makes its claim ids its own. */
+  readonly boot: string
+  readonly counter: number
+  readonly connection: Connection | null
+  readonly pods: readonly Pod[]
+  /** The rows were read for this `hello`; before that nothing is claimed. */
+  readonly ready: boolean
+  /** When the load in flight began, by `counter`; null: none. */
+  readonly loading: number | null
+  readonly loadWanted: boolean
+  /** The live rows were read in this life of the object. */
+  readonly rowsKnown: boolean
+  /** Frames that came while the rows were being read. */
+  readonly early: readonly HubUp[]
+  readonly live: ReadonlyMap<string, Live>
+  readonly writes: ReadonlyMap<number, PendingWrite>
+  readonly claim: { readonly claim_id: string; readonly slots: readonly Slot[]; readonly busy: boolean } | null
+  readonly claimAgain: boolean
+  /** Something may be queued. */
+  readonly queued: boolean
+  readonly surveying: boolean
+  /** The queue is looked at again then. */
+  readonly surveyAt: number | null
+  readonly sweepAt: number | null
+  /** Something failed, and is tried again then. */
+  readonly retryAt: number | null
+  /** Without an agent: when the first attempt is surely gone. */
+  readonly orphanAt: number | null
+  readonly alarmAt: number | null
+}
+
+export type HubInput =
+  /** The object was loaded; the newest socket that lived on while it was away, and its epoch. */
+  | { readonly type: 'woke'; readonly connection: { readonly id: string; readonly epoch: number } | null }
+  | { readonly type: 'connected'; readonly connection: string }
+  /** `random` in [0, 1) spreads what is put back into the queue. */
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp; readonly random: number }
+  | { readonly type: 'closed'; readonly connection: string }
+  | { readonly type: 'poke' }
+  /** A task's row has ended, told by its log. */
+  | { readonly type: 'ended'; readonly ref: AttemptRef }
+  /** `silentMs`: how long the socket has shown no life. */
+  | { readonly type: 'alarm'; readonly silentMs: number | null }
+  | { readonly type: 'loaded'; readonly live: readonly Dispatch[]; readonly random: number }
+  | { readonly type: 'load_failed'; readonly random: number }
+  | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
+  | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
+  | { readonly type: 'surveyed'; readonly expired: readonly Task[]; readonly queued: number; readonly next_at: number | null }
+  | { readonly type: 'survey_failed'; readonly random: number }
+  /** `tasks`: the rows that a requeue changed. */
+  | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
+  | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
+
+export type HubEffect =
+  | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
+  | { readonly type: 'close'; readonly connection: string; readonly code: number; readonly reason: string }
+  /** Read the live rows; answer `loaded` or `load_failed`. */
+  | { readonly type: 'load' }
+  /** Answer `claimed` or `claim_failed`. The same id may be asked for again. */
+  | { readonly type: 'claim'; readonly claim_id: string; readonly slots: readonly Slot[] }
+  /** Fail what waited too long, see what waits; answer `surveyed` or `survey_failed`. */
+  | { readonly type: 'survey' }
+  /** Answer `written` or `write_failed`. */
+  | { readonly type: 'write'; readonly id: number; readonly write: Write }
+  /** Bring these tasks' logs up to their rows; a hint, not repeated. */
+  | { readonly type: 'sync_logs'; readonly tasks: readonly Task[] }
+  | { readonly type: 'renew'; readonly refs: readonly AttemptRef[] }
+  | { readonly type: 'alarm'; readonly at: number | null }
+
+export interface HubStep {
+  readonly state: HubState
+  readonly effects: readonly HubEffect[]
+}
+
+export const initialHub = (boot: string, epoch: number): HubState => ({
+  durable: { epoch },
+  boot,
+  counter: 0,
+  connection: null,
+  pods: [],
+  ready: false,
+  loading: null,
+  loadWanted: false,
+  rowsKnown: false,
+  early: [],
+  live: new Map(),
+  writes: new Map(),
+  claim: null,
+  claimAgain: false,
+  queued: false,
+  surveying: false,
+  surveyAt: null,
+  sweepAt: null,
+  retryAt: null,
+  orphanAt: null,
+  alarmAt: null,
+})
+
+/** Leases are 60 s; three renewals fit into one. */
+export const leaseMs = 60_000
+export const sweepEveryMs = 20_000
+/** Two pings and a half missed: the socket is half open. */
+export const silentLimitMs = 45_000
+/** While something is queued, or in flight: the net under lost wakes and a lost object. */
+export const netMs = 5_000
+/** After its lease ended, an attempt without agent has surely been ended by its own supervisor: orphan TTL + 2 heartbeats + 60 s. */
+export const orphanMs = 30 * 60_000 + 6_000 + 60_000
+/** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
+export const doneLimitMs = 60_000
+export const maxFailedDispatches = 5
+/** Frames kept while the rows are being read. */
+export const maxEarlyFrames = 1_000
+/** Slots asked for in one claim. */
+export const maxClaimSlots = 100
+/** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */
+export const maxAssignChars = 256 * 1024
