@@ -3,7 +3,7 @@ import { expire, finish, isTerminal, lease, requeue, retry, start, type Task } f
 import type { Clock, LiveTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
-import { storableOrNull } from './storable.ts'
+import { storableOutcome } from './storable.ts'
 
 const isLive = (task: Task) => task.status === 'leased' || task.status === 'running'
 
@@ -141,12 +141,12 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       const before = rows.tasks.get(ref.task_id)
       if (!before) return undefined
       const now = clock.now()
-      const told = { ...end, result: storableOrNull(end.result), error: storableOrNull(end.error) }
+      const told = storableOutcome(end, now)
       const again = retryAt === null ? before : retry(before, ref.attempt, retryAt)
       const after = again === before ? finish(before, ref.attempt, told, now) : again
       if (after === before) return before
       const session = sessionOf(before)
-      const provider_session_id = storableOrNull(end.provider_session_id)
+      const { provider_session_id } = told
       if (session && provider_session_id !== null) {
         rows.sessions.set(session.id, { ...session, provider_session_id, pod: before.pod, updated_at: now })
       }

@@ -1,0 +1,109 @@
+// The way to Postgres: Neon's HTTP protocol, one request for each statement, no connection to keep. A statement has 5 s (the database's
+// `statement_timeout`, set by a migration), a request 8 s. "It cannot be asked" (SERVICE_UNAVAILABLE, worth asking again) is told apart
+// from "it refused the statement", which is a bug of ours. The words of such a refusal may hold someone's data (a row that violates a
+// CHECK is printed whole, drizzle adds the parameters), so only its code and names go on.
+
+import { DomainError } from '@rdev/shared/domain/errors'
+import { neon, NeonDbError, neonConfig } from '@neondatabase/serverless'
+import { getTableColumns, type SQL, sql, type Table } from 'drizzle-orm'
+import { drizzle, type NeonHttpDatabase } from 'drizzle-orm/neon-http'
+
+export const requestDeadlineMs = 8_000
+
+export interface Connection {
+  readonly databaseUrl: string
+  /** Where Neon's HTTP protocol is spoken, a full URL; without it Neon's own address is derived from `databaseUrl`. */
+  readonly fetchEndpoint?: string | undefined
+}
+
+// The driver knows one endpoint for the whole program; here each host of a connection string has its own.
+const endpoints = new Map<string, string>()
+const neonsOwn = neonConfig.fetchEndpoint
+neonConfig.fetchEndpoint = (host, port, options) =>
+  endpoints.get(`${host}:${port}`) ?? (typeof neonsOwn === 'string' ? neonsOwn : neonsOwn(host, port, options))
+
+export function neonClient({ databaseUrl, fetchEndpoint }: Connection) {
+  if (fetchEndpoint !== undefined) {
+    const { hostname, port } = new URL(databaseUrl.replace(/^postgres(ql)?:/, 'http:'))
+    endpoints.set(`${hostname}:${port}`, fetchEndpoint)
+  }
+  // The driver spreads these options into each request's, so a getter gives every request its own deadline.
+  const fetchOptions = {
+    get signal() {
+      return AbortSignal.timeout(requestDeadlineMs)
+    },
+  }
+  return neon(databaseUrl, { fetchOptions, fullResults: true, disableWarningInBrowsers: true })
+}
+
+type Raw = Readonly<Record<string, unknown>>
+
+export class Database {
+  readonly db: NeonHttpDatabase
+  constructor(connection: Connection) {
+    this.db = drizzle(neonClient(connection))
+  }
+
+  /** Runs a query of drizzle's and translates its failure. */
+  async run<Result>(query: PromiseLike<Result>): Promise<Result> {
+    try {
+      return await query
+    } catch (error) {
+      throw translate(error)
+    }
+  }
+
+  async rows(statement: SQL): Promise<readonly Raw[]> {
+    return (await this.run(this.db.execute(statement))).rows
+  }
+
+  /** In one transaction, each with a snapshot of its own (READ COMMITTED). Answers the rows of the last. */
+  async batch(first: SQL, last: SQL): Promise<readonly Raw[]> {
+    const [, result] = await this.run(this.db.batch([this.db.execute(first), this.db.execute(last)]))
+    return result.rows
+  }
+}
+
+/** SQLSTATEs that speak of the server, not of the statement: connection, resources, shutdown, timeouts, lost races. */
+const unavailable = /^(08|53|57|58|40|55P03|25P03|28)/
+
+function translate(error: unknown): Error {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  if (!(cause instanceof NeonDbError)) return cause instanceof Error ? cause : new Error('the database driver threw no error')
+  // Without a code no server spoke: the request failed, or something on the way answered instead.
+  if (!cause.code || unavailable.test(cause.code)) {
+    return new DomainError('SERVICE_UNAVAILABLE', 'The database cannot be asked at the moment', {
+      cause: new Error(cause.code ? `SQLSTATE ${cause.code}` : 'no answer from the database'),
+    })
+  }
+  const names = [cause.table, cause.column, cause.constraint, cause.routine].filter(Boolean).join(' ')
+  // Syntax and missing names (class 42) have nothing of a caller's in their message.
+  const words = cause.code.startsWith('42') ? `: ${cause.message}` : ''
+  return new Error(`Postgres refused a statement: SQLSTATE ${cause.code} ${names}${words}`)
+}
+
+/** The columns of a table in a raw statement, by name: `t.*` would change its meaning with the next migration. */
+export function columnsOf(table: Table, alias: string): SQL {
+  return sql.join(
+    Object.values(getTableColumns(table)).map((column) => sql.raw(`${alias}.${column.name}`)),
+    sql.raw(', '),
+  )
+}
+
+/** A row of a raw statement, mapped by the table's columns as drizzle's own queries do. */
+export function rowOf<Source extends Table>(table: Source, raw: Raw): Source['$inferSelect'] {
+  return Object.fromEntries(
+    Object.entries(getTableColumns(table)).map(([name, column]) => {
+      const value = raw[column.name]
+      return [name, value === null || value === undefined ? null : column.mapFromDriverValue(value)]
+    }),
+  )
+}
+
+/** A parameter that is an instant. Its type is written out, since in a CASE Postgres would take it for text. */
+export const at = (ms: number): SQL => sql`${new Date(ms).toISOString()}::timestamptz(3)`
+
+/** The store's clock, which leases, deadlines and due times are compared by: cut to what a column holds, so never in the future. */
+export const storeNow: SQL = sql`date_trunc('milliseconds', statement_timestamp())`
+
+export const after = (ms: number): SQL => sql`${storeNow} + ${ms}::float8 * interval '1 millisecond'`

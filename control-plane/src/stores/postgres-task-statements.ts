@@ -1,0 +1,149 @@
+// The statements of a task's life, each one statement: what it changes, it changes together, fenced by (task, attempt). Those that touch
+// several rows lock them in the order of their ids, so that two of them never wait for each other.
+
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { type SQL, sql } from 'drizzle-orm'
+import type { AttemptRef, NewTask } from '../ports.ts'
+import { after, at, columnsOf, storeNow } from './postgres-connection.ts'
+import { tasks } from './schema.ts'
+
+const live = sql.raw(`('leased', 'running')`)
+const refs = (list: readonly AttemptRef[]) =>
+  sql`json_to_recordset(${JSON.stringify(list.map(({ task_id, attempt }) => ({ task_id, attempt })))}::json) as (task_id text, attempt int)`
+
+/** The task, and its session: begun, continued or none. */
+export function insertStatement({ id, spec, created_by, created_at, new_session }: NewTask): SQL {
+  const deadline = spec.queue_ttl_s === null ? sql`null::timestamptz` : at(created_at + Math.round(spec.queue_ttl_s * 1000))
+  const begun = sql`begun as (
+  insert into sessions (id, project_id, provider, last_task_id, created_at, updated_at)
+  select ${spec.session_id}, project.id, ${spec.provider}, ${id}, ${at(created_at)}, ${at(created_at)} from project
+)`
+  const continued = sql`continued as (
+  update sessions s set last_task_id = ${id}, updated_at = ${at(created_at)} from project where s.id = ${spec.session_id}
+)`
+  const session = spec.session_id === null ? sql`` : sql`, ${new_session ? begun : continued}`
+  return sql`
+with project as materialized (select p.id, p.cluster_id from projects p where p.id = ${spec.project_id})${session}
+insert into tasks as t (id, project_id, session_id, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id, lane, status, run_after, queue_deadline_at)
+select ${id}, project.id, ${spec.session_id}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
+  ${JSON.stringify(spec)}::json, ${created_by}, ${at(created_at)}, project.cluster_id, project.id, 'queued',
+  -- By the store's clock where the caller's is ahead of it: a new task is due at once.
+  least(${at(created_at)}, ${storeNow}), ${deadline}
+from project
+returning ${columnsOf(tasks, 't')}`
+}
+
+export function markStartedStatement(started: readonly (AttemptRef & { started_at: number })[]): SQL {
+  const list = JSON.stringify(started.map((one) => ({ ...one, started_at: new Date(one.started_at).toISOString() })))
+  return sql`
+with told as materialized (
+  select * from json_to_recordset(${list}::json) as (task_id text, attempt int, started_at timestamptz(3))
+),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+),
+moved as (
+  update tasks t set status = 'running', started_at = told.started_at
+  from held join told on told.task_id = held.id
+  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt
+  returning t.id, t.attempt, t.started_at
+)
+update attempts a set status = 'running', started_at = moved.started_at from moved where a.task_id = moved.id and a.n = moved.attempt`
+}
+
+export function requeueStatement(list: readonly AttemptRef[], runAfter: number): SQL {
+  return sql`
+with told as materialized (select * from ${refs(list)}),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+),
+moved as (
+  update tasks t set status = 'queued', pod = null, claim_id = null, lease_until = null, run_after = ${at(runAfter)}
+  from held join told on told.task_id = held.id
+  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt
+  returning ${columnsOf(tasks, 't')}
+),
+noted as (
+  update attempts a set status = 'requeued', ended_at = ${storeNow} from moved where a.task_id = moved.id and a.n = moved.attempt
+)
+select * from moved order by id`
+}
+
+/** Answers the row if it changed it. `end` is storable; `now` is the clock that clients' times come from. */
+export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number): SQL {
+  // The wish to cancel is looked at in the row as it is when this writes, not as anybody read it.
+  const set = (ended: SQL, again: SQL) =>
+    retryAt === null ? ended : sql`case when t.cancel_requested_at is null then ${again} else ${ended} end`
+  const keep = (column: keyof Task) => sql.raw(`t.${column}`)
+  const begun = end.duration_ms === null ? sql`null::timestamptz` : at(now - end.duration_ms)
+  const taskBegun = end.duration_ms === null ? keep('started_at') : sql`coalesce(t.started_at, greatest(t.created_at, ${begun}))`
+  const none = sql`null::timestamptz`
+  const told = sql`, talked as (
+  update sessions s set provider_session_id = ${end.provider_session_id}, pod = noted.pod, updated_at = ${at(now)}
+  from done join noted on true where s.id = done.session_id
+)`
+  return sql`
+with done as (
+  update tasks t set
+    status = ${set(sql`${end.status}::text`, sql`'queued'`)},
+    run_after = ${set(keep('run_after'), retryAt === null ? none : at(retryAt))},
+    queue_deadline_at = ${set(keep('queue_deadline_at'), none)},
+    pod = ${set(keep('pod'), sql`null`)},
+    claim_id = ${set(keep('claim_id'), sql`null`)},
+    lease_until = null,
+    started_at = ${set(taskBegun, none)},
+    finished_at = ${set(at(now), none)},
+    exit_code = ${set(sql`${end.exit_code}::int`, keep('exit_code'))},
+    result = ${set(sql`${end.result}::text`, keep('result'))},
+    error_code = ${set(sql`${end.error_code}::text`, keep('error_code'))},
+    error = ${set(sql`${end.error}::text`, keep('error'))},
+    usage = ${set(sql`${end.usage === null ? null : JSON.stringify(end.usage)}::json`, keep('usage'))},
+    cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))}
+  where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}
+  returning ${columnsOf(tasks, 't')}
+),
+noted as (
+  update attempts a set status = ${end.status}, ended_at = ${at(now)}, started_at = coalesce(a.started_at, ${begun}),
+    exit_code = ${end.exit_code}::int, error_code = ${end.error_code}
+  from done where a.task_id = done.id and a.n = done.attempt
+  returning a.pod
+)${end.provider_session_id === null ? sql`` : told}
+select * from done`
+}
+
+export function renewStatement(clusterId: string, list: readonly AttemptRef[], leaseMs: number): SQL {
+  return sql`
+with told as materialized (select * from ${refs(list)}),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+)
+update tasks t set lease_until = ${after(leaseMs)}
+from held join told on told.task_id = held.id
+where t.id = held.id and t.attempt = told.attempt and t.cluster_id = ${clusterId} and t.status in ${live}`
+}
+
+export function expireStatement(clusterId: string): SQL {
+  return sql`
+with held as materialized (
+  select t.id from tasks t
+  where t.cluster_id = ${clusterId} and t.status = 'queued' and t.queue_deadline_at <= ${storeNow}
+  order by t.id for update
+)
+update tasks t set status = 'failed', error_code = 'QUEUE_EXPIRED', error = 'waited in the queue for longer than queue_ttl_s', finished_at = ${storeNow}
+from held where t.id = held.id
+returning ${columnsOf(tasks, 't')}`
+}
+
+export function nextDueStatement(clusterId: string): SQL {
+  return sql`
+select count(*)::int as queued,
+  (extract(epoch from least(min(t.run_after) filter (where t.run_after > ${storeNow}), min(t.queue_deadline_at))) * 1000)::float8 as next_at
+from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued'`
+}
+
+export function liveStatement(clusterId: string): SQL {
+  return sql`
+select ${columnsOf(tasks, 't')}, s.provider_session_id from tasks t left join sessions s on s.id = t.session_id
+where t.cluster_id = ${clusterId} and t.status in ${live}
+order by t.id`
+}

@@ -1,0 +1,165 @@
+import { DomainError } from '@rdev/shared/domain/errors'
+import type { Task } from '@rdev/shared/domain/task'
+import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import type { Clock, LiveTask, ProjectFilter, TaskStore } from '../ports.ts'
+import { afterOf } from './paging.ts'
+import { claimLock, claimStatement } from './postgres-claim.ts'
+import { type Database, rowOf } from './postgres-connection.ts'
+import {
+  expireStatement,
+  finishStatement,
+  insertStatement,
+  liveStatement,
+  markStartedStatement,
+  nextDueStatement,
+  renewStatement,
+  requeueStatement,
+} from './postgres-task-statements.ts'
+import { tasks } from './schema.ts'
+import { isStorable, storableOrNull, storableOutcome } from './storable.ts'
+
+/** A row that moves between the reading and the writing of `change` is read again, this many times. */
+const maxChanges = 20
+
+/** A page ends early rather than carry more text than this: prompts and results may have megabytes, and Neon answers at most 64. */
+const maxPageBytes = 8 * 1024 * 1024
+
+export function postgresTasks(database: Database, clock: Clock): TaskStore {
+  const { db } = database
+  const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
+  const many = async (statement: SQL) => (await database.rows(statement)).map((raw) => taskOf(rowOf(tasks, raw)))
+
+  const get: TaskStore['get'] = async (id, projects) => {
+    if (!isStorable(id)) return undefined
+    const [row] = await database.run(
+      db
+        .select()
+        .from(tasks)
+        .where(and(eq(tasks.id, id), within(projects))),
+    )
+    return row && taskOf(row)
+  }
+
+  return {
+    get,
+
+    insert: async (task) => (await many(insertStatement(task)))[0],
+
+    async list({ projects, project_id, session_id, status, kind }, page) {
+      const after = afterOf(page)
+      const wanted = and(
+        within(projects),
+        project_id === undefined ? undefined : eq(tasks.project_id, project_id),
+        session_id === undefined ? undefined : eq(tasks.session_id, session_id),
+        status === undefined ? undefined : eq(tasks.status, status),
+        kind === undefined ? undefined : eq(tasks.kind, kind),
+        after === null ? undefined : lt(tasks.id, after),
+      )
+      const found = db
+        .select({
+          id: tasks.id,
+          bytes: sql<number>`octet_length(${tasks.spec}::text) + coalesce(octet_length(${tasks.result}), 0)`.as('bytes'),
+        })
+        .from(tasks)
+        .where(wanted)
+        .orderBy(desc(tasks.id))
+        .limit(page.limit + 1)
+        .as('found')
+      const measured = db
+        .select({
+          id: found.id,
+          before: sql<number>`sum(bytes) over (order by id desc) - bytes`.as('before'),
+          count: sql<number>`(count(*) over ())::int`.as('count'),
+        })
+        .from(found)
+        .as('measured')
+      const rows = await database.run(
+        db
+          .select()
+          .from(tasks)
+          .innerJoin(measured, eq(measured.id, tasks.id))
+          .where(sql`${measured.before} < ${maxPageBytes}`)
+          .orderBy(desc(tasks.id)),
+      )
+      const data = rows.slice(0, page.limit).map((row) => taskOf(row.tasks))
+      const more = data.length < (rows[0]?.measured.count ?? 0)
+      return { data, next_cursor: more ? (data.at(-1)?.id ?? null) : null }
+    },
+
+    async change(id, projects, step) {
+      for (let tries = 0; tries < maxChanges; tries++) {
+        const before = await get(id, projects)
+        if (!before) return undefined
+        const next = step(before)
+        const changed = changedColumns(before, next)
+        if (changed === null) return { before, after: before }
+        const fence = and(
+          eq(tasks.id, id),
+          eq(tasks.status, before.status),
+          eq(tasks.attempt, before.attempt),
+          sql`${tasks.cancel_requested_at} is not distinct from ${before.cancel_requested_at === null ? null : new Date(before.cancel_requested_at).toISOString()}::timestamptz`,
+        )
+        const [row] = await database.run(db.update(tasks).set(changed).where(fence).returning())
+        if (row) return { before, after: taskOf(row) }
+      }
+      throw new DomainError('SERVICE_UNAVAILABLE', 'The task changes too fast to be changed; try again')
+    },
+
+    async claim(claim) {
+      const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
+      return rows.map(liveTask)
+    },
+
+    live: async (clusterId) => (await database.rows(liveStatement(clusterId))).map(liveTask),
+
+    async markStarted(started) {
+      if (started.length > 0) await database.rows(markStartedStatement(started))
+    },
+
+    requeue: async (refs, runAfter) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter))),
+
+    async finish(ref, end, retryAt) {
+      const now = clock.now()
+      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now))
+      // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
+      return changed ?? get(ref.task_id, null)
+    },
+
+    async renew(clusterId, refs, leaseMs) {
+      if (refs.length > 0) await database.rows(renewStatement(clusterId, refs, leaseMs))
+    },
+
+    expireQueued: (clusterId) => many(expireStatement(clusterId)),
+
+    async nextDue(clusterId) {
+      const [row] = await database.rows(nextDueStatement(clusterId))
+      return { queued: Number(row?.queued ?? 0), next_at: typeof row?.next_at === 'number' ? row.next_at : null }
+    },
+  }
+}
+
+type Row = typeof tasks.$inferSelect
+
+function taskOf(row: Row): Task {
+  const { project_id: _p, session_id: _s, kind: _k, target: _t, priority: _r, timeout_s: _o, ...task } = row
+  return task
+}
+
+const liveTask = (raw: Readonly<Record<string, unknown>>): LiveTask => ({
+  task: taskOf(rowOf(tasks, raw)),
+  provider_session_id: typeof raw.provider_session_id === 'string' ? raw.provider_session_id : null,
+})
+
+const texts = new Set<keyof Task>(['result', 'error'])
+
+/** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
+function changedColumns(before: Task, after: Task): Partial<Row> | null {
+  const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
+  if (names.length === 0) return null
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = after[name]
+      return [name, texts.has(name) && typeof value === 'string' ? storableOrNull(value) : value]
+    }),
+  )
+}

@@ -1,0 +1,182 @@
+// PGlite as a backend. It speaks the wire protocol directly (parse, bind, describe, execute, sync in one message): `db.query` would take
+// six calls, ask for parameter types and parse every value. One such call is synchronous, so calls are serialised by nature, and a
+// transaction is one call too: nothing can come between its statements.
+//
+// Statements are prepared once per text and planned once (planning the claim anew costs more than running it). Measured on 2 cores: a
+// point query takes 0.1 ms, against 0.45 ms unprepared and 1.1 ms by `db.query`.
+
+import { mkdir, open, readFile, rm } from 'node:fs/promises'
+import { PGlite, protocol } from '@electric-sql/pglite'
+import { begin, parseCommandTag, SqlError } from './backend.ts'
+import type { ErrorFields, Field, SqlBackend, SqlResult, Statement } from './backend.ts'
+
+const { serialize, Parser } = protocol
+type Message = Parameters<Parameters<InstanceType<typeof Parser>['parse']>[1]>[0]
+
+/** Prepared statements kept at once; the control plane has about forty. */
+const maxPrepared = 256
+
+/** A directory, or undefined for a database in memory that ends with the process. */
+export async function openPGlite(directory?: string): Promise<SqlBackend> {
+  const unlock = directory === undefined ? undefined : await lock(directory)
+  try {
+    const db = await PGlite.create(directory ?? 'memory://')
+    await db.exec('SET plan_cache_mode = force_generic_plan')
+    return pgliteBackend(db, unlock)
+  } catch (error) {
+    await unlock?.()
+    throw error
+  }
+}
+
+function pgliteBackend(db: PGlite, unlock: (() => Promise<void>) | undefined): SqlBackend {
+  const prepared = new Map<string, string>()
+  let names = 0
+  let closed = false
+
+  async function call(parts: readonly Uint8Array[]): Promise<Message[]> {
+    if (closed) throw new Error('the database is closed')
+    const answer = await db.execProtocolRaw(Buffer.concat(parts))
+    const messages: Message[] = []
+    new Parser().parse(answer, (message) => messages.push(message))
+    return messages
+  }
+
+  /** The messages of one statement, and what to do with the cache when it went well. */
+  function steps({ sql, params }: Statement): { parts: Uint8Array[]; name: string; fresh: boolean } {
+    const known = prepared.get(sql)
+    const name = known ?? `s${++names}`
+    const parts = [
+      ...(known ? [] : [serialize.parse({ name, text: sql })]),
+      serialize.bind({ statement: name, values: [...params] }),
+      serialize.describe({ type: 'P' }),
+      serialize.execute({}),
+    ]
+    return { parts, name, fresh: !known }
+  }
+
+  /** DDL can change what a prepared statement answers, which the server then refuses. */
+  async function forgetAll(): Promise<void> {
+    prepared.clear()
+    await call([serialize.query('DEALLOCATE ALL')])
+  }
+
+  async function remember(sql: string, name: string): Promise<void> {
+    prepared.set(sql, name)
+    if (prepared.size > maxPrepared) await forgetAll()
+  }
+
+  return {
+    async query(statement) {
+      const { parts, name, fresh } = steps(statement)
+      const messages = await call([...parts, serialize.sync()])
+      if (fresh && messages.some((message) => message.name === 'parseComplete')) await remember(statement.sql, name)
+      const [result] = readResults(messages)
+      if (!result) throw new Error('PGlite answered nothing')
+      if (changesTables(result)) await forgetAll()
+      return result
+    },
+
+    async transaction(statements, options) {
+      const parts: Uint8Array[] = [serialize.query(begin(options))]
+      for (const { sql, params } of statements) {
+        // Unnamed: a batch may repeat a text, and its names would be lost with its first error.
+        const named = prepared.get(sql)
+        parts.push(...(named ? steps({ sql, params }).parts : unnamed({ sql, params })))
+      }
+      const messages = await call([...parts, serialize.sync(), serialize.query('COMMIT')])
+      // The first result is BEGIN's, the last COMMIT's.
+      const results = readResults(messages).slice(1, -1)
+      if (results.some(changesTables)) await forgetAll()
+      return results
+    },
+
+    async close() {
+      if (closed) return
+      closed = true
+      await db.close()
+      await unlock?.()
+    },
+  }
+}
+
+const unnamed = ({ sql, params }: Statement): Uint8Array[] => [
+  serialize.parse({ text: sql }),
+  serialize.bind({ values: [...params] }),
+  serialize.describe({ type: 'P' }),
+  serialize.execute({}),
+]
+
+const dataCommands = new Set([
+  'SELECT',
+  'INSERT',
+  'UPDATE',
+  'DELETE',
+  'MERGE',
+  'BEGIN',
+  'COMMIT',
+  'ROLLBACK',
+  'SET',
+  'SHOW',
+  'DEALLOCATE',
+  '',
+])
+const changesTables = (result: SqlResult) => !dataCommands.has(result.command)
+
+function readResults(messages: readonly Message[]): SqlResult[] {
+  const results: SqlResult[] = []
+  let fields: Field[] = []
+  let rows: (string | null)[][] = []
+  for (const message of messages) {
+    if (is(message, 'error')) throw new SqlError(message.message, message)
+    else if (is(message, 'rowDescription')) {
+      fields = message.fields.map(({ name, dataTypeID, tableID, columnID, dataTypeSize, dataTypeModifier }) => {
+        return { name, dataTypeID, tableID, columnID, dataTypeSize, dataTypeModifier, format: 'text' }
+      })
+    } else if (is(message, 'dataRow')) rows.push(message.fields)
+    else if (is(message, 'commandComplete') || message.name === 'emptyQuery') {
+      results.push({ fields, rows, ...parseCommandTag(is(message, 'commandComplete') ? message.text : '') })
+      fields = []
+      rows = []
+    }
+  }
+  return results
+}
+
+interface MessageShapes {
+  error: Message & ErrorFields & { message: string }
+  rowDescription: Message & { fields: Omit<Field, 'format'>[] }
+  dataRow: Message & { fields: (string | null)[] }
+  commandComplete: Message & { text: string }
+}
+/** PGlite types its messages by their name only; this is what those of that name carry. */
+const is = <Name extends keyof MessageShapes>(message: Message, name: Name): message is MessageShapes[Name] => message.name === name
+
+/** Two processes in one directory would destroy it. The lock of a process that is gone is taken over. */
+async function lock(directory: string): Promise<() => Promise<void>> {
+  await mkdir(directory, { recursive: true })
+  const path = `${directory.replace(/\/+$/, '')}.lock`
+  for (let tries = 0; ; tries++) {
+    try {
+      const file = await open(path, 'wx')
+      await file.writeFile(String(process.pid))
+      await file.close()
+      return () => rm(path, { force: true })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || tries > 3) throw error
+    }
+    const owner = Number(await readFile(path, 'utf8').catch(() => ''))
+    if (owner !== process.pid && isAlive(owner)) throw new Error(`the database in ${directory} is in use by process ${owner}`)
+    await rm(path, { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!Number.isInteger(pid) || pid <= 0) return false
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
