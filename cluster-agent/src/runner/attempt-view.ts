@@ -1,0 +1,132 @@
+// The attempt as its code agent sees it, for one reading from one position of the log. When the runner lets go of it, everything here becomes inert:
+// a code agent that has not noticed yet can neither write to the log nor touch the process.
+
+import type { Duplex } from 'node:stream'
+import type { Assignment, Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { EventData } from '@rdev/shared/domain/event'
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { Attempt, Chunk, EncodedEvent, LogPosition, NewEvent, ProcessSpec } from '../ports.ts'
+import { encodeEvent } from './bounded-event.ts'
+import { openCursor, partsOf } from './event-units.ts'
+
+/** What the view may ask of the run that it belongs to. */
+export interface ViewOwner {
+  start(spec: ProcessSpec): Promise<void>
+  follow(from: Cursor, signal: AbortSignal): AsyncIterable<Chunk>
+  exited(): Promise<ExitRecord>
+  stop(): Promise<void>
+  emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
+  delta(data: EventData): void
+  connect(port: number): Promise<Duplex>
+  readNote(note: string): Promise<string | undefined>
+  writeNote(note: string, text: string): Promise<void>
+  now(): number
+  /** Something was read or said. */
+  active(): void
+}
+
+export class AttemptView implements Attempt {
+  readonly name: string
+  readonly assignment: Assignment
+  readonly pod: Pod
+  readonly cursor: Cursor
+  readonly signal: AbortSignal
+  readonly #owner: ViewOwner
+  readonly #ending = new AbortController()
+  readonly #released = new AbortController()
+  #last: Cursor
+  /** Events since `#last` that the log holds already. */
+  #stored: number
+  #blocked = 0
+
+  constructor(owner: ViewOwner, facts: { name: string; assignment: Assignment; pod: Pod }, at: LogPosition) {
+    const { cursor, stored } = openCursor(at.cursor)
+    this.name = facts.name
+    this.assignment = facts.assignment
+    this.pod = facts.pod
+    this.cursor = cursor
+    this.signal = this.#ending.signal
+    this.#owner = owner
+    this.#last = cursor
+    this.#stored = stored
+  }
+
+  /** Waits for room in the line's window: silence then is not the process's. */
+  get blocked(): boolean {
+    return this.#blocked > 0
+  }
+
+  get released(): boolean {
+    return this.#released.signal.aborted
+  }
+
+  interrupt(): void {
+    this.#ending.abort()
+  }
+
+  letGo(): void {
+    this.#released.abort()
+    this.#ending.abort()
+  }
+
+  async process(spec: ProcessSpec): Promise<void> {
+    if (!this.released) await this.#owner.start(spec)
+  }
+
+  async *output(): AsyncIterable<Chunk> {
+    if (this.released) return
+    for await (const chunk of this.#owner.follow(this.cursor, this.#released.signal)) {
+      if (this.released) return
+      this.#owner.active()
+      yield chunk
+    }
+  }
+
+  exited(): Promise<ExitRecord> {
+    return this.#owner.exited()
+  }
+
+  async stop(): Promise<void> {
+    if (!this.released) await this.#owner.stop()
+  }
+
+  async emit(events: readonly NewEvent[], cursor: Cursor): Promise<void> {
+    if (this.released) return
+    this.#owner.active()
+    const known = Math.min(this.#stored, events.length)
+    const time = new Date(this.#owner.now()).toISOString()
+    const encoded = events.slice(known).map((event) => encodeEvent(event, time))
+    const parts = partsOf(encoded, this.#last, cursor, known)
+    this.#last = cursor
+    this.#stored -= known
+    // A cursor alone need not be stored: read again from the one before, nothing is said twice.
+    if (encoded.length === 0) return
+    this.#blocked++
+    // Handed over in one go, so that nothing of another call comes between the parts.
+    await Promise.all(parts.map((part) => this.#owner.emit(part.events, part.cursor)))
+    this.#blocked--
+    this.#owner.active()
+  }
+
+  delta(data: EventData): void {
+    if (this.released) return
+    this.#owner.active()
+    this.#owner.delta(data)
+  }
+
+  connect(port: number): Promise<Duplex> {
+    return this.released ? Promise.reject(new Error('this reading of the attempt has ended')) : this.#owner.connect(port)
+  }
+
+  readNote(note: string): Promise<string | undefined> {
+    return this.#owner.readNote(note)
+  }
+
+  async writeNote(note: string, text: string): Promise<void> {
+    if (!this.released) await this.#owner.writeNote(note, text)
+  }
+
+  now(): number {
+    return this.#owner.now()
+  }
+}

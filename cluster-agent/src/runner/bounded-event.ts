@@ -1,0 +1,39 @@
+// The one encoding of an event, with its size bounded: longer texts inside are cut, and say by how much.
+
+import type { AttemptEvent, EventData } from '@rdev/shared/domain/event'
+import { maxEventBytes } from '@rdev/shared/domain/event'
+import { truncateUtf8 } from '@rdev/shared/domain/text'
+import type { EncodedEvent, NewEvent } from '../ports.ts'
+
+/** Below this a text is left alone: it is not what makes an event large. */
+const smallestCutBytes = 256
+
+export function encodeEvent(event: NewEvent, time: string): EncodedEvent {
+  const json = JSON.stringify({ type: event.type, time, data: event.data } satisfies AttemptEvent)
+  const bytes = Buffer.byteLength(json)
+  if (bytes <= maxEventBytes) return { json, bytes }
+  const cut = JSON.stringify({ type: event.type, time, data: cutData(event.data, bytes) } satisfies AttemptEvent)
+  return { json: cut, bytes: Buffer.byteLength(cut) }
+}
+
+/** Shortens the longest texts first: every text above a limit is cut to it, and the limit halves until the whole fits. */
+function cutData(data: EventData, bytes: number): EventData {
+  for (let limit = maxEventBytes / 2; limit >= smallestCutBytes; limit /= 2) {
+    const cut = { ...(cutValue(data, limit) as EventData), truncated: true }
+    if (Buffer.byteLength(JSON.stringify(cut)) <= maxEventBytes - 256) return cut
+  }
+  // Not long texts but very many small things.
+  return { truncated: true, text: marked(JSON.stringify(data), maxEventBytes / 8), bytes }
+}
+
+function cutValue(value: unknown, limit: number): unknown {
+  if (typeof value === 'string') return marked(value, limit)
+  if (Array.isArray(value)) return value.map((item) => cutValue(item, limit))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, cutValue(item, limit)]))
+}
+
+function marked(text: string, maxBytes: number): string {
+  const { text: kept, removed } = truncateUtf8(text, maxBytes)
+  return removed === 0 ? text : `${kept}… [${removed} bytes cut]`
+}

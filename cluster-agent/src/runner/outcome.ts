@@ -1,0 +1,89 @@
+// How an attempt ended, from what its code agent says and what the supervisor wrote. The exit record decides about cancel and time limits:
+// a process that had ended by itself before somebody stopped it is reported as it ended.
+
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import type { TaskKind, TaskOutcome } from '@rdev/shared/domain/task'
+import { outcome } from '@rdev/shared/domain/task'
+import { truncateUtf8 } from '@rdev/shared/domain/text'
+import { isWorkspaceFailure, workspaceFailure } from '../workspaces/workspace.ts'
+
+/** Result and error text travel in one frame, together with little else. */
+export const maxResultBytes = 128 * 1024
+export const maxErrorBytes = 4 * 1024
+
+export interface Ending {
+  readonly kind: TaskKind
+  /** Undefined: its code agent did not come to an answer. */
+  readonly result: AgentResult | undefined
+  /** Undefined: its pod is gone. */
+  readonly record: ExitRecord | undefined
+  /** Why the runner stopped the tree, if it did: for the words only. */
+  readonly cause: 'cancelled' | 'idle' | 'shutdown' | undefined
+}
+
+export function outcomeOf(ending: Ending): TaskOutcome {
+  const { record, result, cause } = ending
+  if (!record) return outcome('lost', { error_code: 'LOST', error: 'the pod is gone', ...factsOf(ending, undefined) })
+  const facts = factsOf(ending, record)
+  switch (record.reason) {
+    case 'cancelled':
+      return outcome('cancelled', { ...facts, error_code: 'CANCELLED', error: 'cancelled while it ran' })
+    case 'timeout': {
+      const error = cause === 'idle' ? 'nothing was heard of it for idle_timeout_s' : 'the time limit was reached'
+      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error })
+    }
+    case 'orphaned':
+      return outcome('failed', {
+        ...facts,
+        error_code: 'STALE_WORKER',
+        error: 'the pod had no contact with its agent for too long, and ended it',
+      })
+    case 'supervisor_died':
+      return outcome('failed', { ...facts, error_code: 'LOST', error: 'its supervisor was killed; the output may be incomplete' })
+    case 'stopped':
+      // A code agent that was done with its process (a server, a CLI that does not exit) has an answer; a command has none then.
+      if (ending.kind === 'agent' && result && (cause !== 'shutdown' || result.status !== 'failed')) break
+      return outcome('failed', { ...facts, error_code: 'POD_UNAVAILABLE', error: 'it was stopped because its agent was shut down' })
+    case 'exited':
+      if (isWorkspaceFailure(record)) return outcome('failed', { ...facts, error_code: 'WORKSPACE_ERROR', error: workspaceFailure.trim() })
+  }
+  return result ? fromResult(ending.kind, result, facts) : outcome('failed', { ...facts, ...lacking(record) })
+}
+
+const lacking = (record: ExitRecord) =>
+  ({ error_code: 'INTERNAL', error: `no answer came out of it (exit code ${record.exit_code})` }) as const
+
+function fromResult(kind: TaskKind, result: AgentResult, facts: Partial<TaskOutcome>): TaskOutcome {
+  const error = result.error === undefined ? null : truncateUtf8(result.error, maxErrorBytes).text
+  switch (result.status) {
+    case 'succeeded':
+      if (kind === 'agent' && !result.result?.trim()) {
+        return outcome('failed', { ...facts, error_code: 'EMPTY_RESULT', error: 'it ended without an answer' })
+      }
+      return outcome('succeeded', facts)
+    case 'cancelled':
+      return outcome('cancelled', { ...facts, error_code: 'CANCELLED', error: error ?? 'cancelled while it ran' })
+    case 'timed_out':
+      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error: error ?? 'the time limit was reached' })
+    case 'failed':
+      return outcome('failed', { ...facts, error_code: result.error_code ?? (kind === 'agent' ? 'AGENT_ERROR' : null), error })
+  }
+}
+
+function factsOf({ kind, result }: Ending, record: ExitRecord | undefined): Partial<TaskOutcome> {
+  return {
+    // How a server was stopped says nothing about the run; how a command ended says all.
+    exit_code: result?.exit_code ?? (record && (kind !== 'agent' || record.reason === 'exited') ? record.exit_code : null),
+    result: result?.result === undefined ? null : bounded(result.result),
+    usage: result?.usage ?? null,
+    cost_usd: result?.cost_usd ?? null,
+    duration_ms: record ? Math.max(0, record.ended_at - record.started_at) : null,
+    provider_session_id: result?.provider_session_id ?? null,
+  }
+}
+
+function bounded(text: string): string {
+  const cut = truncateUtf8(text, maxResultBytes)
+  return cut.removed === 0 ? text : `${cut.text}\n… [${cut.removed} bytes removed]`
+}

@@ -1,0 +1,49 @@
+// Where an attempt works. A project pod has the repository at ~/workspace; a worker has nothing, so each conversation (or task without one)
+// gets a directory of its own there, made by the attempt's own script: no round trip, and a session finds its files again.
+
+import type { Assignment, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { exportAll, quote } from '../agents/sh.ts'
+
+/** Said on stderr, as the only output: with the exit code it tells this failure from any other, also after a restart of the agent. */
+export const workspaceFailure = 'rdev: the working directory is not there, or not inside of the workspace\n'
+const workspaceExitCode = 78
+
+export const isWorkspaceFailure = (record: ExitRecord): boolean =>
+  record.reason === 'exited' &&
+  record.exit_code === workspaceExitCode &&
+  record.stdout_bytes === 0 &&
+  record.stderr_bytes === Buffer.byteLength(workspaceFailure)
+
+/** Relative to the pod's home. */
+export const workspaceOf = (pod: Pick<Pod, 'role'>, assignment: Pick<Assignment, 'session_id' | 'task_id'>): string =>
+  pod.role === 'project' ? 'workspace' : `workspaces/${assignment.session_id ?? assignment.task_id}`
+
+/** Undefined if the assignment can be run; else what is wrong with it. */
+export function invalidWorkspace(assignment: Pick<Assignment, 'env' | 'working_dir'>): string | undefined {
+  const dir = assignment.working_dir
+  if (dir !== null && (dir.startsWith('/') || dir.split('/').includes('..') || dir.includes('\0'))) {
+    return 'working_dir must be relative and stay inside of the workspace'
+  }
+  for (const [name, value] of Object.entries(assignment.env)) {
+    if (!/^[A-Za-z_]\w*$/.test(name)) return 'env has a name that is not the name of a variable'
+    if (/^RDEV_(ATTEMPT|HOME)$/.test(name)) return 'env has a name that is reserved'
+    if (value.includes('\0')) return 'env has a value with a NUL character'
+  }
+  return undefined
+}
+
+/** sh text that goes before the script of the attempt's process: its directory, then its environment. */
+export function prelude(pod: Pick<Pod, 'role'>, assignment: Assignment): string {
+  const workspace = quote(workspaceOf(pod, assignment))
+  const make = pod.role === 'worker' ? `mkdir -p -- "$HOME"/${workspace} && ` : ''
+  const dir = assignment.working_dir ?? '.'
+  // A link that leads out of the workspace is found by its real path. CDPATH would make cd go elsewhere, and print.
+  return `unset CDPATH
+{ ${make}cd -P -- "$HOME"/${workspace} && rdev_root=$PWD && cd -P -- ${quote(`./${dir}`)} && case "$PWD/" in "\${rdev_root%/}"/*) ;; *) false ;; esac; } 2>/dev/null || {
+  printf '%s' ${quote(workspaceFailure)} >&2
+  exit ${workspaceExitCode}
+}
+unset rdev_root
+${exportAll(assignment.env)}`
+}
