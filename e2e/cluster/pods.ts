@@ -200,7 +200,7 @@ async function execIn(kubeConfig: KubeConfig, namespace: string, pod: string, co
       new Exec(kubeConfig)
         .exec(namespace, pod, 'box', command, stdout, stderr, stdin, false, resolve)
         .then((socket) => {
-          socket.onclose = () => reject(new Error(`an exec in ${pod} was cut`))
+          socket.addEventListener('close', () => reject(new Error(`an exec in ${pod} was cut`)))
           stdin?.end(input)
         })
         .catch((error: unknown) => reject(error instanceof Error ? error : new Error(`exec in ${pod} was refused`, { cause: error })))
