@@ -148,7 +148,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
 }
 
 /** A result that the row does not have yet. */
-const unsettled = (durable: TaskLogMemory): boolean => durable.result !== null && !durable.over
+export const isUnsettled = (durable: TaskLogMemory): boolean => durable.result !== null && !durable.over
 
 const change = (state: TaskLogState, durable: Partial<TaskLogMemory>): TaskLogState => ({
   ...state,
@@ -180,7 +180,7 @@ function woke(state: TaskLogState, lines: readonly Line[], now: number): TaskLog
 
 function tellRow(state: TaskLogState, now: number): TaskLogStep {
   const { durable } = state
-  if (!unsettled(durable) || durable.result === null) return { state, effects: [] }
+  if (!isUnsettled(durable) || durable.result === null) return { state, effects: [] }
   const rescue: TaskLogEffect = { type: 'alarm', at: now + finishRescueMs }
   if (state.finishing) return { state, effects: [rescue] }
   return {
@@ -230,7 +230,7 @@ function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], no
     if (ended || (requeued && !durable.over)) {
       const seq = durable.seq + 1
       events.push(ended ? finishedEvent(task, durable.result, seq, now) : requeuedEvent(task, task.attempt, durable.result, seq, now))
-      if (unsettled(durable)) effects.push({ type: 'alarm', at: null })
+      if (isUnsettled(durable)) effects.push({ type: 'alarm', at: null })
       durable = { ...durable, seq, over: true, finished: ended }
     }
     if (!durable.over && task.cancel_requested_at !== null && durable.cancel === null) {
@@ -348,7 +348,7 @@ function end(state: TaskLogState, attempt: number, outcome: TaskOutcome, now: nu
 function finishAnswered(before: TaskLogState, task: Task | undefined, random: number, now: number): TaskLogStep {
   const state = { ...before, finishing: false }
   const { durable } = state
-  if (!unsettled(durable) || durable.result === null) return { state, effects: [] }
+  if (!isUnsettled(durable) || durable.result === null) return { state, effects: [] }
   if (task === undefined) {
     // The row was deleted under the attempt. Readers still get an end, and nobody is asked again.
     const { status, error_code, error } = durable.result
@@ -361,14 +361,14 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
     }
   }
   const synced = sync(state, task, now)
-  if (!unsettled(synced.state.durable)) return synced
+  if (!isUnsettled(synced.state.durable)) return synced
   const failed = finishFailed(synced.state, random, now)
   return { state: failed.state, effects: [...synced.effects, ...failed.effects] }
 }
 
 function finishFailed(state: TaskLogState, random: number, now: number): TaskLogStep {
   const { durable } = state
-  if (!unsettled(durable)) return { state: { ...state, finishing: false }, effects: [] }
+  if (!isUnsettled(durable)) return { state: { ...state, finishing: false }, effects: [] }
   const again = now + fullJitter(durable.tries, random)
   return { state: { ...change(state, { tries: durable.tries + 1 }), finishing: false }, effects: [{ type: 'alarm', at: again }] }
 }

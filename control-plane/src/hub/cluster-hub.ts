@@ -1,0 +1,304 @@
+// The object of one cluster: the control socket of its agent, and what runs where. A shell round cluster-hub-machine.ts. Only the epoch is
+// stored; after a sleep the rest comes back from the agent's `hello` and from Postgres.
+
+import { DurableObject } from 'cloudflare:workers'
+
+import { cancel } from '@rdev/shared/domain/task'
+import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
+import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
+import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
+import { stepHub } from './cluster-hub-machine.ts'
+import { initialHub, leaseMs, type Dispatch, type HubEffect, type HubInput, type HubState, type Write } from './cluster-hub-state.ts'
+import { closeSocket, sendOn } from './sockets.ts'
+
+export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
+  readonly logs: Pick<Deps['logs'], 'sync'> & {
+    /** The attempt will report nothing more and ended so, unless its log holds a result already. */
+    end(task: Task, outcome: TaskOutcome): Promise<void>
+  }
+}
+
+interface Attachment {
+  readonly id: string
+  readonly epoch: number
+  readonly since: number
+}
+
+/** A token opens its task's log for as long as the attempt can live, and for the time an agent may need to come back with the end. */
+const tokenGraceMs = 60 * 60_000
+/** How long `status` waits for an agent that was asked to say `hello`. */
+const statusWaitMs = 2_000
+
+export class ClusterHubObject extends DurableObject<unknown> {
+  readonly #deps: ClusterHubDeps
+  readonly #clusterId: string
+  readonly #sockets = new Map<string, WebSocket>()
+  readonly #pending = new Set<Promise<void>>()
+  /** Whoever waits for the agent's inventory. */
+  #waiting: (() => void)[] = []
+  #lastFrameAt = 0
+  #state: HubState
+
+  constructor(ctx: DurableObjectState, env: unknown, deps: ClusterHubDeps) {
+    super(ctx, env)
+    this.#deps = deps
+    this.#clusterId = ctx.id.name ?? ''
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(pingText, pongText))
+    this.#state = initialHub(crypto.randomUUID(), ctx.storage.kv.get<number>('epoch') ?? 0)
+    let newest: Attachment | null = null
+    for (const socket of ctx.getWebSockets()) {
+      const attachment = attachmentOf(socket)
+      if (attachment === null || attachment.epoch !== this.#state.durable.epoch) continue
+      this.#sockets.set(attachment.id, socket)
+      newest = attachment
+    }
+    this.#step({ type: 'woke', connection: newest && { id: newest.id, epoch: newest.epoch } })
+  }
+
+  // What the Worker and task logs call.
+
+  async poke(): Promise<void> {
+    this.#step({ type: 'poke' })
+  }
+
+  async ended(ref: AttemptRef): Promise<void> {
+    this.#step({ type: 'ended', ref })
+  }
+
+  async status(): Promise<HubStatus> {
+    const known = () => this.#state.connection === null || this.#state.connection.hello !== null
+    if (!known()) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, statusWaitMs)
+        this.#waiting.push(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+    }
+    const { connection, pods, live } = this.#state
+    const running = (name: string) => [...live.values()].filter(({ task }) => task.pod === name).length
+    return {
+      connected: connection !== null,
+      agent_version: connection?.version ?? null,
+      pods: pods.map((pod) => ({ ...pod, running: running(pod.name) })),
+    }
+  }
+
+  /** The agent's socket. The Worker has checked that it speaks for this cluster; nobody else can call this. */
+  override async fetch(): Promise<Response> {
+    const { 0: client, 1: server } = new WebSocketPair()
+    const id = crypto.randomUUID()
+    this.#sockets.set(id, server)
+    this.#step({ type: 'connected', connection: id })
+    const attachment: Attachment = { id, epoch: this.#state.durable.epoch, since: this.#deps.clock.now() }
+    this.ctx.acceptWebSocket(server)
+    server.serializeAttachment(attachment)
+    this.#lastFrameAt = attachment.since
+    return new Response(null, { status: 101, webSocket: client })
+  }
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const attachment = attachmentOf(socket)
+    if (attachment === null || !this.#sockets.has(attachment.id)) return
+    this.#lastFrameAt = this.#deps.clock.now()
+    const decoded = decodeFrame(hubUpSchema, message)
+    if (decoded.ok) {
+      this.#step({ type: 'frame', connection: attachment.id, frame: decoded.frame, random: this.#deps.random.chance() })
+      if (decoded.frame.type === 'hello') this.#release()
+    } else if (decoded.reason !== 'unknown_type') {
+      const reason = decoded.reason.replace('_', ' ')
+      this.#deps.log('warn', 'malformed frame of an agent', { cluster_id: this.#clusterId, reason })
+      closeSocket(socket, closeCodes.malformed, reason)
+      this.#gone(socket)
+    }
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    // A hibernating object answers the close handshake itself; without it the far side waits.
+    closeSocket(socket, 1000, 'closed')
+    this.#gone(socket)
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    this.#gone(socket)
+  }
+
+  #gone(socket: WebSocket): void {
+    const attachment = attachmentOf(socket)
+    if (attachment === null) return
+    this.#sockets.delete(attachment.id)
+    this.#step({ type: 'closed', connection: attachment.id })
+    this.#release()
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  override async alarm(): Promise<void> {
+    try {
+      this.#step({ type: 'alarm', silentMs: this.#silentMs() })
+      await Promise.all(this.#pending)
+    } catch (error) {
+      this.#deps.log('error', 'alarm of a hub failed', { cluster_id: this.#clusterId, error: String(error) })
+    } finally {
+      // An alarm that throws is given up after six times; one that is not set is given up at once.
+      const wanted = this.#state.alarmAt
+      if (wanted !== null && (await this.ctx.storage.getAlarm()) === null) {
+        await this.ctx.storage.setAlarm(Math.max(wanted, this.#deps.clock.now() + 1_000))
+      }
+    }
+  }
+
+  /** A half-open socket stays listed as open for ever; only the time of its last ping shows it. */
+  #silentMs(): number | null {
+    const socket = this.#sockets.get(this.#state.connection?.id ?? '')
+    if (socket === undefined) return null
+    const pinged = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0
+    return this.#deps.clock.now() - Math.max(pinged, this.#lastFrameAt, attachmentOf(socket)?.since ?? 0)
+  }
+
+  #step(input: HubInput): void {
+    const { state, effects } = stepHub(this.#state, input, this.#deps.clock.now())
+    if (state.durable !== this.#state.durable) this.ctx.storage.kv.put('epoch', state.durable.epoch)
+    this.#state = state
+    for (const effect of effects) this.#do(effect)
+  }
+
+  #do(effect: HubEffect): void {
+    switch (effect.type) {
+      case 'send':
+        return sendOn(this.#sockets.get(effect.connection), encodeFrame(effect.frame))
+      case 'close': {
+        const socket = this.#sockets.get(effect.connection)
+        this.#sockets.delete(effect.connection)
+        if (socket !== undefined) closeSocket(socket, effect.code, effect.reason)
+        return
+      }
+      case 'alarm':
+        void (effect.at === null ? this.ctx.storage.deleteAlarm() : this.ctx.storage.setAlarm(effect.at))
+        return
+      case 'load':
+        return this.#ask(
+          'live tasks could not be read',
+          async () => ({
+            type: 'loaded',
+            live: await this.#dispatches(await this.#deps.tasks.live(this.#clusterId)),
+            random: this.#chance(),
+          }),
+          () => ({ type: 'load_failed', random: this.#chance() }),
+        )
+      case 'claim': {
+        const { claim_id, slots } = effect
+        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs }
+        return this.#ask(
+          'claim failed',
+          async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await this.#deps.tasks.claim(claim)) }),
+          () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
+        )
+      }
+      case 'survey':
+        return this.#ask(
+          'queue could not be looked at',
+          () => this.#survey(),
+          () => ({ type: 'survey_failed', random: this.#chance() }),
+        )
+      case 'write': {
+        const { id, write } = effect
+        return this.#ask(
+          `${write.kind} failed`,
+          async () => ({ type: 'written', id, tasks: await this.#write(write) }),
+          () => ({ type: 'write_failed', id, random: this.#chance() }),
+        )
+      }
+      case 'sync_logs':
+        for (const task of effect.tasks) this.#hint('task log was not synced', () => this.#deps.logs.sync(task), task.id)
+        return
+      case 'renew':
+        return this.#hint('leases were not renewed', () => this.#deps.tasks.renew(this.#clusterId, effect.refs, leaseMs))
+    }
+  }
+
+  #chance(): number {
+    return this.#deps.random.chance()
+  }
+
+  /** Asks outside, and feeds the answer, or that there was none, back into the machine. */
+  #ask(phrase: string, question: () => Promise<HubInput>, failed: () => HubInput): void {
+    this.#later(async () => {
+      let input: HubInput
+      try {
+        input = await question()
+      } catch (error) {
+        this.#deps.log('warn', phrase, { cluster_id: this.#clusterId, error: String(error) })
+        input = failed()
+      }
+      this.#step(input)
+    })
+  }
+
+  #hint(phrase: string, tell: () => Promise<void>, taskId?: string): void {
+    this.#later(async () => {
+      try {
+        await tell()
+      } catch (error) {
+        this.#deps.log('warn', phrase, { cluster_id: this.#clusterId, task_id: taskId, error: String(error) })
+      }
+    })
+  }
+
+  #later(work: () => Promise<void>): void {
+    const promise = work().finally(() => this.#pending.delete(promise))
+    this.#pending.add(promise)
+  }
+
+  #dispatches(live: readonly LiveTask[]): Promise<Dispatch[]> {
+    const { tokens, clock } = this.#deps
+    const { epoch } = this.#state.durable
+    return Promise.all(
+      live.map(async ({ task, provider_session_id }) => {
+        const expires_at = clock.now() + task.spec.timeout_s * 1_000 + tokenGraceMs
+        const claims = { kind: 'attempt' as const, task_id: task.id, attempt: task.attempt, cluster_id: task.cluster_id, epoch, expires_at }
+        return { task, provider_session_id, token: await tokens.sign(claims) }
+      }),
+    )
+  }
+
+  async #survey(): Promise<HubInput> {
+    const { tasks } = this.#deps
+    let due = await tasks.nextDue(this.#clusterId)
+    let expired: readonly Task[] = []
+    if (due.queued > 0) {
+      expired = await tasks.expireQueued(this.#clusterId)
+      if (expired.length > 0) due = await tasks.nextDue(this.#clusterId)
+    }
+    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at }
+  }
+
+  async #write(write: Write): Promise<readonly Task[]> {
+    const { tasks, projects, logs, clock } = this.#deps
+    switch (write.kind) {
+      case 'report':
+        await projects.report(this.#clusterId, write.pods)
+        return []
+      case 'mark_started':
+        await tasks.markStarted(write.started)
+        return []
+      case 'requeue':
+        return tasks.requeue([write.ref], write.run_after)
+      case 'end':
+        await logs.end(write.task, write.outcome)
+        return []
+      case 'cancel_queued': {
+        const changed = await tasks.change(write.task_id, null, (task) => (task.status === 'queued' ? cancel(task, clock.now()) : task))
+        if (changed) await logs.sync(changed.after)
+        return []
+      }
+    }
+  }
+}
+
+const attachmentOf = (socket: WebSocket): Attachment | null => socket.deserializeAttachment() as Attachment | null
