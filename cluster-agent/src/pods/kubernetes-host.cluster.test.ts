@@ -9,8 +9,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { canBreakCluster, startComponent, stopComponent } from '../../../e2e/cluster/faults.ts'
 import { createClusterPods, type ClusterPods } from '../../../e2e/cluster/pods.ts'
 import type { PodHost, Shell } from '../ports.ts'
-import { scriptEnd } from './bootstrap.ts'
 import { createKubernetesHost, type KubernetesHostOptions } from './kubernetes-host.ts'
+import { block } from './library.ts'
 
 const namespace = 'rdev-test-host'
 let pods: ClusterPods
@@ -37,7 +37,8 @@ function setup(options: Partial<KubernetesHostOptions> = {}): Bundle {
     logged,
     async run(script) {
       const shell = await host.shell('demo')
-      shell.stdin.write(`${script}\n${scriptEnd}\n`)
+      // Without `exit` the shell would wait for its next block.
+      shell.stdin.write(block(`${script}\nexit`))
       return shell
     },
     [Symbol.asyncDispose]: async () => await host.close(),

@@ -8,7 +8,7 @@ import { channelConnection, connectTiming, portForwardProtocol, type ConnectTimi
 import { watchInventory, type Inventory } from './kubernetes-inventory.ts'
 import { channelShell, execProtocol } from './kubernetes-shell.ts'
 import { openSocket, socketTiming, type SocketTiming } from './kubernetes-socket.ts'
-import { bootstrap } from './bootstrap.ts'
+import { shellArgv } from './library.ts'
 
 export interface KubernetesHostOptions {
   readonly namespace: string
@@ -60,7 +60,7 @@ export function createKubernetesHost({
     async shell(pod: string): Promise<Shell> {
       // Argv is part of the request's URL and so of the API server's audit log: the same constant for every shell, nothing of anyone's task.
       const query = new URLSearchParams({ stdin: 'true', stdout: 'true', stderr: 'true', tty: 'false' })
-      for (const word of ['sh', '-c', bootstrap]) query.append('command', word)
+      for (const word of shellArgv) query.append('command', word)
       const entered = container ?? inventory?.container(pod)
       if (entered !== undefined) query.append('container', entered)
       const socket = await open(pod, `exec?${query}`, execProtocol)
