@@ -1,0 +1,232 @@
+// Attempt directories over the shells of any pod host. Nothing in here trusts a stream: what was cut is asked again, at the offset that was
+// delivered, and only files decide. Every question is safe to repeat; a start tells its own repeats by the owner it wrote.
+
+import { randomBytes } from 'node:crypto'
+import { z } from 'zod'
+import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
+import { parseAttemptName } from '@rdev/shared/domain/ids'
+import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
+import type { Answer } from './control.ts'
+import { follow, type Following } from './follow.ts'
+import { upload } from './payload.ts'
+import { createPodShells, Fatal, persist } from './pod-shells.ts'
+import { runOnce } from './run-once.ts'
+import type { Session } from './shell-session.ts'
+
+/** How long a pod may be unreachable before a question to it fails. Following and waiting for the end go on until they are aborted. */
+const reachMs = 60_000
+const askMs = 15_000
+const maxNoteBytes = 64 * 1024
+/** Words of a line of the control shell, and lines of its answers, stay below what a pipe takes in one piece (4096). */
+const noteWord = 2_048
+
+/** There is no such attempt in the pod: never started, removed, or gone with the pod's disk. */
+export class AttemptGone extends Fatal {
+  constructor(pod: string, name: string) {
+    super(`pod ${pod} has no attempt ${name}`)
+    this.name = 'AttemptGone'
+  }
+}
+
+const exitRecord = z.object({
+  exit_code: z.int(),
+  stdout_bytes: z.int().min(0),
+  stderr_bytes: z.int().min(0),
+  started_at: z.int(),
+  ended_at: z.int(),
+  reason: z.enum(['exited', 'cancelled', 'timeout', 'orphaned', 'stopped', 'supervisor_died']),
+})
+
+const newToken = (): string => randomBytes(8).toString('hex')
+
+export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirectories & { close(): Promise<void> } {
+  const shells = createPodShells(host, log, newToken)
+  const closing = new AbortController()
+  /** Spares that became followers at a start, until somebody follows. */
+  const started = new Map<string, Session>()
+  const ends = new Map<string, { readonly end: Promise<ExitRecord>; users: number; readonly stop: AbortController }>()
+
+  const ask = (pod: string, words: readonly (string | number)[], boundMs = askMs): Promise<Answer> =>
+    persist(reachMs, closing.signal, async () => (await shells.control(pod)).ask(words, boundMs))
+
+  const waitForEnd = (pod: string, name: string, signal: AbortSignal): Promise<ExitRecord> =>
+    persist(Infinity, signal, async () => {
+      const control = await shells.control(pod)
+      if (signal.aborted) throw new Fatal('nobody waits any more')
+      return readRecord(pod, name, await control.ask(['wait', name]))
+    })
+
+  /** All who wait for one attempt share one question. `release` when no longer interested. */
+  const awaitEnd = (pod: string, name: string): { end: Promise<ExitRecord>; release(): void } => {
+    const key = `${pod}/${name}`
+    let entry = ends.get(key)
+    if (!entry) {
+      const stop = new AbortController()
+      const end = waitForEnd(pod, name, AbortSignal.any([stop.signal, closing.signal]))
+      const made = { end, users: 0, stop }
+      const forget = (): void => {
+        if (ends.get(key) === made) ends.delete(key)
+      }
+      end.then(forget, forget)
+      ends.set(key, made)
+      entry = made
+    }
+    const mine = entry
+    mine.users++
+    return {
+      end: mine.end,
+      release() {
+        if (--mine.users > 0) return
+        mine.stop.abort()
+        if (ends.get(key) === mine) ends.delete(key)
+      },
+    }
+  }
+
+  const takeStarted = (pod: string, name: string): Session | undefined => {
+    const key = `${pod}/${name}`
+    const session = started.get(key)
+    started.delete(key)
+    return session?.open() ? session : undefined
+  }
+
+  async function start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome> {
+    checkName(name)
+    const owner = newToken()
+    return persist<StartOutcome>(reachMs, closing.signal, async () => {
+      // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
+      const file = `${name}.${newToken()}`
+      // First line: the supervisor learns the session's id, and the process does not inherit what it was told through.
+      const script = await upload(shells, pod, `${file}.script`, `echo $$ >&4; exec 3<&- 4>&-\n${process.script}`)
+      const stdin = await upload(shells, pod, `${file}.stdin`, process.stdin)
+      const session = await shells.spare(pod)
+      const lines = [...script.lines, ...stdin.lines, `rdev_start ${name} ${owner} ${file} ${Math.round(process.timeout_s * 1000)}`]
+      session.send(lines.join(' && '), script.payload + stdin.payload)
+      const answer = await session.line()
+      if (answer === 'started') {
+        started.set(`${pod}/${name}`, session)
+        return { outcome: 'started' }
+      }
+      session.destroy()
+      if (answer === 'floor') return { outcome: 'floor' }
+      if (answer === `exists ${owner}`) return { outcome: 'started' }
+      if (answer.startsWith('exists')) return { outcome: 'exists' }
+      return { outcome: 'failed', detail: answer.replace(/^failed /, '') }
+    })
+  }
+
+  const followName: AttemptDirectories['follow'] = (pod, name, from, signal) => {
+    checkName(name)
+    const following: Following = {
+      first: takeFirst(takeStarted(pod, name), from),
+      reopen: () => shells.fresh(pod),
+      name,
+      gone: () => new AttemptGone(pod, name),
+      awaitEnd: () => awaitEnd(pod, name),
+      signal: AbortSignal.any([signal, closing.signal]),
+    }
+    return follow(following, from)
+  }
+
+  async function ended(pod: string, name: string, signal: AbortSignal): Promise<ExitRecord | undefined> {
+    checkName(name)
+    if (signal.aborted) return undefined
+    const { end, release } = awaitEnd(pod, name)
+    let onAbort = (): void => {}
+    const aborted = new Promise<undefined>((resolve) => {
+      onAbort = () => resolve(undefined)
+      signal.addEventListener('abort', onAbort)
+      closing.signal.addEventListener('abort', onAbort)
+    })
+    try {
+      return await Promise.race([end, aborted])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+      closing.signal.removeEventListener('abort', onAbort)
+      release()
+    }
+  }
+
+  async function list(pod: string): Promise<readonly AttemptPresence[]> {
+    const { data } = await ask(pod, ['list'])
+    return data.flatMap((line) => {
+      const [name = '', state = ''] = line.split(' ')
+      const parsed = parseAttemptName(name)
+      return parsed && (state === 'running' || state === 'exited' || state === 'broken') ? [{ ...parsed, pod, state }] : []
+    })
+  }
+
+  async function stop(pod: string, name: string, graceS: number, reason: 'cancelled' | 'timeout' | 'stopped'): Promise<void> {
+    checkName(name)
+    const graceMs = Math.max(0, Math.round(graceS * 1000))
+    await ask(pod, ['stop', name, graceMs, reason], graceMs + reachMs)
+  }
+
+  async function writeNote(pod: string, name: string, note: string, text: string): Promise<void> {
+    checkName(name)
+    checkNote(note)
+    if (Buffer.byteLength(text) > maxNoteBytes) throw new RangeError(`a note is at most ${maxNoteBytes} bytes`)
+    // In base 64, so that any text is a few plain words.
+    const words =
+      Buffer.from(text)
+        .toString('base64')
+        .match(new RegExp(`.{1,${noteWord}}`, 'g')) ?? []
+    const { status } = await ask(pod, ['keep', name, note, ...words])
+    if (status !== 'ok') throw new AttemptGone(pod, name)
+  }
+
+  async function readNote(pod: string, name: string, note: string): Promise<string | undefined> {
+    checkName(name)
+    checkNote(note)
+    const { status, data } = await ask(pod, ['note', name, note])
+    return status === 'ok' ? Buffer.from(data.join(''), 'base64').toString('utf8') : undefined
+  }
+
+  async function remove(pod: string, name: string): Promise<void> {
+    checkName(name)
+    takeStarted(pod, name)?.destroy()
+    const { status } = await ask(pod, ['remove', name])
+    if (status !== 'ok') throw new Fatal(`attempt ${name} of pod ${pod} cannot be removed: ${status}`)
+  }
+
+  return {
+    start,
+    follow: followName,
+    ended,
+    stop,
+    list,
+    readNote,
+    writeNote,
+    touch: async (pod) => void (await ask(pod, ['touch'])),
+    remove,
+    run: (pod, script, timeoutMs) => runOnce(shells, pod, newToken(), script, timeoutMs, closing.signal),
+    async close() {
+      closing.abort()
+      shells.close()
+      started.clear()
+    },
+  }
+}
+
+/** A started follower stands at the beginning; it is of no use to those who read on from elsewhere. */
+function takeFirst(session: Session | undefined, from: { stdout: number; stderr: number }): Session | undefined {
+  if (session && (from.stdout !== 0 || from.stderr !== 0)) {
+    session.destroy()
+    return undefined
+  }
+  return session
+}
+
+function readRecord(pod: string, name: string, answer: Answer): ExitRecord {
+  if (answer.status === 'gone') throw new AttemptGone(pod, name)
+  return exitRecord.parse(JSON.parse(answer.rest))
+}
+
+/** Names become words of shell lines and parts of paths. */
+function checkName(name: string): void {
+  if (!parseAttemptName(name)) throw new RangeError('not the name of an attempt')
+}
+
+function checkNote(note: string): void {
+  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(note)) throw new RangeError('not the name of a note')
+}

@@ -1,0 +1,164 @@
+# The part of the library that a pod's control shell needs; it follows supervisor.sh. One shell answers for all attempts of the pod.
+# Nothing in here polls, apart from the moments between a start and the supervisor's signature.
+
+# ---- the control shell: `<id> <verb> <args>` in, `<id> = <data>` any number of times and `<id> <answer>` out ----
+
+rdev_control() {
+  [ -d "$r_home/spare" ] || r_home_again
+  r_contact
+  # What warm supervisors left that were killed before they had orders.
+  for r_x in "$r_home"/spare/*.alive; do
+    r_x=${r_x##*/}
+    grep -qzxF "${r_x%.alive}" /proc/[0-9]*/cmdline 2>/dev/null || rm -f "$r_home/spare/${r_x%.alive}".*
+  done
+  printf 'control\n'
+  while IFS=' ' read -r r_id r_verb r_rest; do
+    r_contact
+    jobs >/dev/null 2>&1 # reaps
+    case $r_verb in
+      touch) printf '%s ok\n' "$r_id" ;;
+      wait | stop | list | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
+      *) printf '%s unknown\n' "$r_id" ;;
+    esac
+  done
+  # Waiters end with us; a stop that is under way is finished (it ignores TERM).
+  for r_x in $(grep -lE "^[0-9]+ \\(.*\\) . $$ " /proc/[0-9]*/stat 2>/dev/null); do
+    r_x=${r_x#/proc/}
+    kill "${r_x%/stat}" 2>/dev/null
+  done
+  exit 0
+}
+
+# Waits for the record without polling: the supervisor holds the fifo open for writing until it is gone, however it goes.
+r_await() { # NAME → 0: there is a record; 1: there is no such attempt
+  r_name "$1"
+  r_tries=0
+  r_rounds=0
+  while :; do
+    [ ! -f "$r_dir/exit" ] || return 0
+    [ -d "$r_dir" ] || return 1
+    if r_alive; then
+      if [ -p "$r_dir/alive" ]; then
+        # Opened for both first, so that opening for reading does not wait for a writer that may be gone.
+        exec 5<>"$r_dir/alive" 6<"$r_dir/alive" 5>&-
+        read -r r_x <&6
+        exec 6<&-
+      else
+        r_nap 50
+      fi
+    elif [ -f "$r_dir/exit" ]; then
+      return 0
+    elif [ -f "$r_dir/begun" ] && [ -f "$r_dir/supervisor" ]; then
+      r_bury "$1"
+    elif [ "$r_tries" -ge 100 ]; then
+      # Never begun, for 5 s: take the right to begin, or learn that it did after all, or that another took it (and died of it).
+      r_tries=0
+      r_rounds=$((r_rounds + 1))
+      if r_claim "$r_dir/begun" '' || [ "$r_rounds" -ge 2 ]; then r_bury "$1"; fi
+    else
+      r_tries=$((r_tries + 1))
+      r_nap 50
+    fi
+  done
+}
+
+r_tell_record() { # ID
+  read -r r_x <"$r_dir/exit" && printf '%s ended %s\n' "$1" "$r_x"
+}
+
+rdev_wait() { # ID NAME
+  if r_await "$2"; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
+}
+
+rdev_stop() { # ID NAME GRACE_MS REASON
+  trap '' TERM
+  r_name "$2"
+  r_uptime
+  r_stop_kill=$((r_now + $3))
+  r_wait=10
+  while [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; do
+    if r_alive; then
+      # Again and again: a process that was about to start when we looked is found the next time.
+      r_uptime
+      r_session
+      r_x=$((r_stop_kill - r_now))
+      [ "$r_x" -ge 0 ] || r_x=0
+      r_end "$2" "$r_sid" "$4" "$r_x"
+      [ -f "$r_dir/exit" ] || r_nap "$r_wait"
+      [ "$r_wait" -ge 250 ] || r_wait=$((r_wait * 2))
+    else
+      r_await "$2"
+    fi
+  done
+  if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
+}
+
+rdev_list() { # ID
+  for r_x in "$r_home"/attempts/*; do
+    [ -d "$r_x" ] || continue
+    r_name "${r_x##*/}"
+    r_tries=0
+    while :; do
+      r_state=exited
+      [ ! -f "$r_dir/exit" ] || break
+      r_state=running
+      ! r_alive || break
+      r_state=broken
+      # A supervisor that is just taking its orders has not signed yet.
+      [ ! -f "$r_dir/begun" ] && [ -d "$r_dir" ] && [ "$r_tries" -lt 40 ] || break
+      r_tries=$((r_tries + 1))
+      r_nap 50
+    done
+    # It may have ended between the two looks.
+    [ "$r_state" != broken ] || [ ! -f "$r_dir/exit" ] || r_state=exited
+    [ ! -d "$r_dir" ] || printf '%s = %s %s\n' "$1" "${r_dir##*/}" "$r_state"
+  done
+  printf '%s ok\n' "$1"
+}
+
+rdev_remove() { # ID NAME
+  r_name "$2"
+  if [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; then
+    printf '%s running\n' "$1"
+    return
+  fi
+  r_floor
+  if [ "$r_low" -le "$r_number" ] && ! printf '%s\n' "$((r_number + 1))" >>"$r_home/floors/$r_task"; then
+    printf '%s failed\n' "$1"
+    return
+  fi
+  # Moved first: a directory half removed would look like a broken attempt.
+  if [ -d "$r_dir" ]; then
+    for r_x in $(grep -lzF "$r_dir/std" /proc/[0-9]*/cmdline 2>/dev/null); do
+      r_x=${r_x#/proc/}
+      kill "${r_x%/cmdline}" 2>/dev/null
+    done
+    mkdir -p "$r_home/trash"
+    mv "$r_dir" "$r_home/trash/$2.$1.$$"
+    rm -rf "$r_home/trash"
+  fi
+  rm -f "$r_home/incoming/$2".*
+  printf '%s ok\n' "$1"
+}
+
+rdev_note() { # ID NAME NOTE
+  r_name "$2"
+  if [ -r "$r_dir/note.$3" ]; then
+    while read -r r_x; do printf '%s = %s\n' "$1" "$r_x"; done <"$r_dir/note.$3"
+    printf '%s ok\n' "$1"
+  else
+    printf '%s none\n' "$1"
+  fi
+}
+
+rdev_keep() { # ID NAME NOTE WORDS…
+  r_name "$2"
+  r_id=$1
+  r_note=$3
+  shift 3
+  if for r_x; do printf '%s\n' "$r_x" || exit; done >"$r_dir/.$r_note.$r_id" && mv "$r_dir/.$r_note.$r_id" "$r_dir/note.$r_note"; then
+    printf '%s ok\n' "$r_id"
+  else
+    printf '%s failed\n' "$r_id"
+  fi
+}

@@ -1,0 +1,116 @@
+// A shell of a pod with the library loaded. First it speaks in lines, then, if it becomes a follower, in raw bytes on the same streams.
+
+import type { PodHost, Shell } from '../ports.ts'
+import { createBell, type Bell } from './bell.ts'
+import { block, installBlocks, loadBlock } from './library.ts'
+
+/** How long a pod may take to answer a line: a fresh exec takes 60 ms, a busy machine seconds. */
+const answerMs = 15_000
+/** An answer is a name, a state or an error message; more is not ours. */
+const maxLineBytes = 64 * 1024
+
+/** The stream was cut, or the far side was silent for too long. Says nothing about the processes in the pod. */
+export class ShellCut extends Error {
+  constructor(pod: string, what: string) {
+    super(`shell of pod ${pod}: ${what}`)
+    this.name = 'ShellCut'
+  }
+}
+
+export interface Session {
+  readonly pod: string
+  readonly shell: Shell
+  /** Rung when there may be something to read, and at the end. */
+  readonly bell: Bell
+  /** False once the stream is gone. */
+  open(): boolean
+  /** Has the library evaluate `lines`; `payload` is what they read from stdin. */
+  send(lines: string, payload?: string): void
+  /** The next line of stdout; what follows it stays unread. Rejects with ShellCut, and then the shell is destroyed. */
+  line(boundMs?: number): Promise<string>
+  destroy(): void
+}
+
+/** Opens a shell and loads the library. */
+export async function openSession(host: PodHost, pod: string): Promise<Session> {
+  const session = await bounded(host, pod)
+  session.shell.stdin.write(loadBlock)
+  if ((await session.line()) === 'need') {
+    session.shell.stdin.write(installBlocks)
+    await session.line()
+  }
+  return session
+}
+
+/** `host.shell`, but not for ever: one that comes too late is destroyed. */
+async function bounded(host: PodHost, pod: string): Promise<Session> {
+  let timer: NodeJS.Timeout | undefined
+  let late = false
+  const opening = host.shell(pod).then((shell) => {
+    if (late) shell.destroy()
+    return shell
+  })
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      late = true
+      reject(new ShellCut(pod, 'did not open in time'))
+    }, answerMs)
+  })
+  try {
+    return wrap(pod, await Promise.race([opening, timeout]))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function wrap(pod: string, shell: Shell): Session {
+  let open = true
+  const bell = createBell()
+  void shell.closed.then(() => {
+    open = false
+    bell.ring()
+  })
+  for (const stream of [shell.stdout, shell.stderr]) for (const event of ['readable', 'end', 'close']) stream.on(event, bell.ring)
+  // Errors of a stream end it, and `closed` tells; without a listener they would end this program.
+  for (const stream of [shell.stdin, shell.stdout, shell.stderr]) stream.on('error', () => {})
+
+  const destroy = (): void => {
+    open = false
+    shell.destroy()
+    bell.ring()
+  }
+
+  const line = async (boundMs = answerMs): Promise<string> => {
+    const parts: Buffer[] = []
+    let length = 0
+    const deadline = performance.now() + boundMs
+    for (;;) {
+      const chunk: Buffer | null = shell.stdout.read()
+      if (chunk) {
+        const end = chunk.indexOf(10)
+        parts.push(end < 0 ? chunk : chunk.subarray(0, end))
+        if (end >= 0) {
+          if (end + 1 < chunk.length) shell.stdout.unshift(chunk.subarray(end + 1))
+          return Buffer.concat(parts).toString('utf8')
+        }
+        length += chunk.length
+      } else if (!open || shell.stdout.readableEnded || shell.stdout.destroyed) {
+        destroy()
+        throw new ShellCut(pod, 'cut before it answered')
+      } else if (length > maxLineBytes || !(await bell.wait(deadline - performance.now()))) {
+        destroy()
+        throw new ShellCut(pod, length > maxLineBytes ? 'answered too much' : 'did not answer in time')
+      }
+    }
+  }
+
+  return {
+    pod,
+    shell,
+    bell,
+    open: () => open && !shell.stdout.destroyed,
+    send: (lines, payload = '') => void shell.stdin.write(block(lines) + payload),
+    line,
+    destroy,
+  }
+}

@@ -1,0 +1,369 @@
+# What the agent runs inside a pod: a library for every shell it opens there, and the supervisor of one attempt. POSIX sh (dash, busybox, bash).
+#
+# Promises: of any number of racing starts one wins (mkdir); a process never starts below its task's floor; the process tree ends with its
+# main process, its deadline, a stop, or when nobody has asked for it for the orphan TTL; the exit record exists only when the tree is empty.
+# Everything in here forks as little as it can: a program costs 1 to 2 ms, a builtin some µs. Time is /proc/uptime (clock jumps do not matter).
+# rdev_ functions are called by the agent; r_ names are private. Nobody's prompt, script or secret is ever in an argv.
+
+r_home=${RDEV_HOME:-${HOME:-/tmp}/.rdev}
+r_text=${rdev_block-} # this text itself, while the bootstrap loop evaluates it
+r_umask=$(umask)
+umask 077
+
+r_uptime() { # → r_now, milliseconds
+  read -r r_x r_y </proc/uptime
+  r_now=${r_x%.*}${r_x#*.}0
+}
+
+r_contact() { # somebody still cares for the attempts of this pod
+  r_uptime
+  printf '%s\n' "$r_now" >"$r_home/contact"
+}
+
+r_name() { # NAME → r_dir, r_task, r_number
+  r_dir=$r_home/attempts/$1
+  r_task=${1%.*}
+  r_number=${1##*.}
+}
+
+r_floor() { # → r_low, the lowest attempt of r_task that may still start. Lines are only ever appended, so it never sinks.
+  r_low=0
+  [ -r "$r_home/floors/$r_task" ] || return 0
+  while read -r r_x; do
+    [ "$r_x" -gt "$r_low" ] && r_low=$r_x
+  done 2>/dev/null <"$r_home/floors/$r_task"
+  return 0
+}
+
+r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no fork
+  set -C
+  if printf '%s\n' "$2" 2>/dev/null >"$1"; then r_x=0; else r_x=1; fi
+  set +C
+  return $r_x
+}
+
+r_nap() { # MILLISECONDS; whole seconds where sleep knows no fractions
+  r_x=$((1000 + $1 % 1000))
+  sleep "$(($1 / 1000)).${r_x#1}" 2>/dev/null || sleep "$((($1 + 999) / 1000))"
+}
+
+# ---- the process tree ----
+
+# Who belongs to an attempt: what carries its tag, in whatever session, and what is in the session of its main process, if that is known
+# to be ours (SID; only while its supervisor lives, since process ids come again after a container's restart). Zombies do not count.
+r_tree() { # NAME [SID] → r_pids
+  r_tag="^RDEV_ATTEMPT=$r_task\\.$r_number\$"
+  [ -z "${2-}" ] || r_tag="$r_tag|^[0-9]+ \\(.*\\) [^ZX] [0-9]+ [0-9]+ $2 "
+  # 2 is normal (processes come and go); 126 and more means that grep did not run, which is not "nobody".
+  until
+    r_found=$(grep -lzE "$r_tag" /proc/[0-9]*/environ ${2:+/proc/[0-9]*/stat} 2>/dev/null)
+    [ $? -lt 126 ]
+  do sleep 1; done
+  r_pids=
+  for r_x in $r_found; do
+    r_x=${r_x#/proc/}
+    r_x=${r_x%/*}
+    case " $r_pids " in *" $r_x "*) ;; *) r_pids="$r_pids $r_x" ;; esac
+  done
+}
+
+# Signals until none is left: INT (if asked) at once, TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
+# (a process may fork between the look and the signal).
+r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
+  r_hit=
+  r_pause=10
+  while
+    r_tree "$1" "$2"
+    [ -n "$r_pids" ]
+  do
+    r_uptime
+    r_sig=
+    if [ "$r_now" -ge "$5" ]; then
+      r_sig=KILL
+    elif [ "$r_now" -ge "$4" ]; then
+      r_sig=TERM
+    elif [ "$3" = int ]; then
+      r_sig=INT
+    fi
+    for r_x in $r_pids; do
+      case " $r_hit " in *" $r_sig:$r_x "*) [ "$r_sig" = KILL ] || continue ;; esac
+      r_hit="$r_hit $r_sig:$r_x"
+      [ -z "$r_sig" ] || kill -s "$r_sig" "$r_x" 2>/dev/null
+      [ "$r_sig" != TERM ] || kill -s CONT "$r_x" 2>/dev/null
+    done
+    # Not past the moment of the next signal.
+    r_left=$r_pause
+    for r_x in "$4" "$5"; do
+      [ "$r_x" -le "$r_now" ] || [ "$((r_x - r_now))" -ge "$r_left" ] || r_left=$((r_x - r_now))
+    done
+    r_nap "$r_left"
+    [ "$r_pause" -ge 250 ] || r_pause=$((r_pause * 2))
+  done
+}
+
+r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, so a process id that came again does not deceive
+  [ -r "$r_dir/supervisor" ] && read -r r_pid r_slot <"$r_dir/supervisor" && [ -d "/proc/$r_pid" ] || return 1
+  grep -qzxF "$r_slot" "/proc/$r_pid/cmdline" 2>/dev/null
+  [ $? -ne 1 ]
+}
+
+# ---- the end ----
+
+# Sizes are final: the tree is empty when this is called. A full disk makes it try again: without a record the attempt has no end.
+r_record() { # CODE REASON FILE
+  r_begin=
+  [ -r "$r_dir/begun" ] && read -r r_begin <"$r_dir/begun"
+  r_uptime
+  r_ran=$((r_now - ${r_begin:-$r_now}))
+  [ "$r_ran" -ge 0 ] || r_ran=0
+  r_code=$1
+  r_reason=$2
+  r_file=$3
+  set -- $(cd "$r_dir" && wc -c stdout stderr)
+  r_ms=$(date +%s%3N)
+  case $r_ms in '' | *[!0-9]*) r_ms=$(date +%s)000 ;; esac
+  until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"}\n' \
+    "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" 2>/dev/null 1<>"$r_dir/$r_file" &&
+    { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do
+    [ -d "$r_dir" ] || return 1
+    sleep 1
+  done
+}
+
+# The supervisor is gone and left no record: kill what is left, write one. Safe to do twice.
+r_bury() { # NAME
+  r_uptime
+  r_kill_tree "$1" '' - "$r_now" "$((r_now + 1000))"
+  [ -f "$r_dir/exit" ] || r_record -1 supervisor_died "exit.$r_now.$r_id"
+}
+
+# The first reason wins, `exited` of the supervisor included: that is how a cancel that races the end is decided.
+r_end() { # NAME SID REASON GRACE_MS
+  r_uptime
+  r_term=$((r_now + $4 / 2))
+  r_kill=$((r_now + $4))
+  r_claim "$r_dir/reason" "$3 $r_term $r_kill"
+  r_kill_tree "$1" "$2" int "$r_term" "$r_kill"
+}
+
+r_session() { # → r_sid of the main process
+  r_sid=
+  [ -r "$r_dir/pid" ] && read -r r_sid <"$r_dir/pid"
+  return 0
+}
+
+# ---- the supervisor ----
+
+# Waits warm for its orders on stdin; at their end (the agent's shell is gone) it leaves. Then it is the parent of the main process.
+# The main process runs in the foreground: a background child of a non-interactive shell would have to ignore INT for ever.
+r_supervise() { # SLOT UMASK
+  exec 9<>"$r_home/spare/$1.alive"
+  if ! read -r r_name r_file r_timeout; then
+    rm -f "$r_home/spare/$1.alive" "$r_home/spare/$1.orders"
+    exit 0
+  fi
+  exec </dev/null
+  r_name "$r_name"
+  printf '%s\n' "$$ $1" >"$r_dir/supervisor"
+  r_uptime
+  r_begin=$r_now
+  # Whoever claims this decides whether the process ever runs; see r_await.
+  r_claim "$r_dir/begun" "$r_begin" || exit 0
+  exec 3<"$r_home/incoming/$r_file.script" 4>"$r_dir/pid" 5<"$r_home/incoming/$r_file.stdin"
+  r_guard "$1" 3<&- 4>&- 5<&- 9>&- &
+  r_guard=$!
+  umask "$2"
+  # The script's own first line closes 3 and 4; see rdev_start.
+  RDEV_ATTEMPT=$r_name setsid sh /proc/self/fd/3 <&5 >>"$r_dir/stdout" 2>>"$r_dir/stderr" 5<&- 9>&-
+  r_status=$?
+  umask 077
+  exec 3<&- 4>&- 5<&-
+  r_claim "$r_dir/reason" exited
+  kill "$r_guard" 2>/dev/null
+  wait "$r_guard" 2>/dev/null
+  # What the guard had no time to do.
+  [ -p "$r_dir/alive" ] || mv "$r_home/spare/$1.alive" "$r_dir/alive" 2>/dev/null
+  [ ! -f "$r_home/incoming/$r_file.script" ] || rm -f "$r_home/incoming/$r_file".* "$r_home/spare/$1.orders"
+  r_why=
+  [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
+  read -r r_why r_term r_kill <"$r_dir/reason"
+  r_session
+  r_uptime
+  r_kill_tree "$r_name" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"
+  r_record "$r_status" "${r_why:-exited}" exit.next
+  exit 0
+}
+
+# The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives.
+r_guard() { # SLOT
+  trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
+  r_sleep=
+  rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders"
+  mv "$r_home/spare/$1.alive" "$r_dir/alive"
+  r_fine=
+  sleep 0.001 2>/dev/null && r_fine=1
+  r_ttl=$((${RDEV_ORPHAN_TTL_S:-1800} * 1000))
+  while :; do
+    r_uptime
+    printf '%s\n' "$r_now" >"$r_dir/heartbeat"
+    read -r r_x </proc/self/stat
+    set -- ${r_x##*) }
+    if [ "$2" != $$ ]; then
+      [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_name"; }
+      exit 0
+    fi
+    r_left=$((r_begin + r_timeout - r_now))
+    if [ "$r_left" -le 0 ]; then
+      r_session
+      r_end "$r_name" "$r_sid" timeout 5000
+      r_left=3000
+    fi
+    r_seen=
+    read -r r_seen <"$r_home/contact"
+    if [ "$((r_now - ${r_seen:-$r_now}))" -gt "$r_ttl" ]; then
+      r_session
+      r_end "$r_name" "$r_sid" orphaned 5000
+    fi
+    [ "$r_left" -le 3000 ] || r_left=3000
+    if [ -n "$r_fine" ]; then
+      r_x=$((1000 + r_left % 1000))
+      sleep "$((r_left / 1000)).${r_x#1}" &
+    else
+      sleep "$(((r_left + 999) / 1000))" &
+    fi
+    r_sleep=$!
+    wait "$r_sleep"
+  done
+}
+
+# ---- called by the agent in a spare or fresh shell ----
+
+r_home_again() { # the folders of the rdev home, also if somebody removed them
+  mkdir -p "$r_home/lib" "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare"
+}
+
+rdev_install() { # HASH
+  r_home_again
+  printf '%s' "$r_text" >"$r_home/lib/$1.$$" && mv "$r_home/lib/$1.$$" "$r_home/lib/$1.sh"
+  r_lib=$r_home/lib/$1.sh
+}
+
+# Text from this shell's own stdin up to the line MARK (its last newline belongs to it) or MARK- (it does not). Fails if cut before.
+rdev_take() { # FILE MARK
+  r_first=1
+  r_whole=1
+  while IFS= read -r r_line; do
+    case $r_line in
+      "$2") r_whole=0 && { [ -n "$r_first" ] || printf '%s\n' "$r_last"; } && break ;;
+      "$2-") r_whole=0 && { [ -n "$r_first" ] || printf '%s' "$r_last"; } && break ;;
+    esac
+    [ -n "$r_first" ] || printf '%s\n' "$r_last"
+    r_first=
+    r_last=$r_line
+  done >"$r_home/incoming/$1"
+  return $r_whole
+}
+
+# Large text: everything up to the end of stdin. A cut is an end as well, so the size is checked.
+rdev_put() { # FILE BYTES
+  cat >"$r_home/incoming/$1"
+  r_x=$(wc -c <"$r_home/incoming/$1")
+  if [ "$((r_x))" = "$2" ]; then printf 'put\n'; else rm -f "$r_home/incoming/$1"; fi
+  exit 0
+}
+
+# Everything of a start that can be done before anybody knows what will start: a detached supervisor waits for its orders.
+# setsid twice: the first makes its process a group leader, so the second forks, and its parent returns here at once. In the foreground, since
+# what a shell starts in the background ignores INT, and so would every process of the attempt.
+rdev_warm() { # SLOT
+  [ -d "$r_home/spare" ] || r_home_again
+  mkfifo "$r_home/spare/$1.orders" "$r_home/spare/$1.alive" && exec 8<>"$r_home/spare/$1.orders" &&
+    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" <"$r_home/spare/$1.orders" >/dev/null 2>&1 8>&- &&
+    printf 'warm\n' || printf 'cold\n'
+}
+
+# Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin.
+rdev_start() { # NAME OWNER FILE TIMEOUT_MS
+  r_name "$1"
+  r_contact
+  r_floor
+  if [ "$r_number" -lt "$r_low" ]; then
+    r_refuse "$3" floor
+  elif ! mkdir "$r_dir" 2>/dev/null; then
+    r_owner=
+    [ -r "$r_dir/owner" ] && read -r r_owner <"$r_dir/owner"
+    if [ -d "$r_dir" ]; then r_refuse "$3" "exists $r_owner"; else r_refuse "$3" "failed $(mkdir "$r_dir" 2>&1)"; fi
+  else
+    # Looked at again: a remove may have raised it since, and had no directory to see.
+    r_floor
+    if [ "$r_number" -lt "$r_low" ]; then
+      rmdir "$r_dir"
+      r_refuse "$3" floor
+    elif { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
+      printf '%s\n' "$2" >"$r_dir/owner" && : >"$r_dir/stdout" && : >"$r_dir/stderr" &&
+      printf '%255s\n' '' >"$r_dir/exit.next" && printf '%s\n' "$1 $3 $4" >&8; then
+      exec 8>&-
+      printf 'started\n'
+      rdev_follow "$1" 0 0
+    else
+      rm -rf "$r_dir"
+      r_refuse "$3" 'failed the attempt directory cannot be written'
+    fi
+  fi
+}
+
+r_refuse() { # FILE ANSWER
+  printf '%s\n' "$2"
+  rm -f "$r_home/incoming/$1.script" "$r_home/incoming/$1.stdin"
+}
+
+# The files from these offsets on, for as long as somebody holds our stdin; nothing is left behind. Only builtins wait, so that
+# nothing but the tails need be killed. If the tails are killed (a sweep of followers whose far end vanished), the shell ends too.
+rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
+  r_name "$1"
+  exec 7<&0
+  tail -c "+$(($2 + 1))" -f "$r_dir/stdout" </dev/null 2>/dev/null 7<&- &
+  r_a=$!
+  tail -c "+$(($3 + 1))" -f "$r_dir/stderr" </dev/null >&2 2>/dev/null 7<&- &
+  r_b=$!
+  { while read -r r_x; do :; done; kill "$r_a" "$r_b"; } <&7 >/dev/null 2>&1 &
+  r_c=$!
+  wait "$r_a" "$r_b"
+  kill "$r_c" 2>/dev/null
+  exit 0
+}
+
+rdev_open() { # NAME STDOUT_OFFSET STDERR_OFFSET
+  if [ -d "$r_home/attempts/$1" ]; then
+    printf 'open\n'
+    rdev_follow "$@"
+  else
+    printf 'gone\n'
+  fi
+}
+
+# A one-off. Its marks at the end of both streams, not the end of the streams, say that it ended.
+rdev_run() { # MARK
+  r_name "run.$1"
+  exec 3<"$r_home/incoming/$1.script" 7<&0
+  rm -f "$r_home/incoming/$1.script"
+  RDEV_ATTEMPT=run.$1 setsid sh /proc/self/fd/3 </dev/null 7<&- &
+  r_job=$!
+  exec 3<&-
+  { while read -r r_x; do :; done; r_kill_tree "run.$1" '' - 0 0; } <&7 >/dev/null 2>&1 &
+  r_c=$!
+  wait "$r_job" 2>/dev/null
+  r_status=$?
+  kill "$r_c" 2>/dev/null
+  r_kill_tree "run.$1" '' - 0 0
+  printf '\n%s %s\n' "$1" "$r_status" >&2
+  printf '\n%s %s\n' "$1" "$r_status"
+  exit 0
+}
+
+# Run as a program: the rest of the library is not even read.
+case ${1-} in supervise)
+  shift
+  r_supervise "$@"
+  ;;
+esac
