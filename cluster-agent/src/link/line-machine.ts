@@ -4,6 +4,7 @@
 // (the log forgot, or somebody else wrote) it does not repair: it asks for a restart from the log's own cursor.
 
 import type { Cursor } from '@rdev/shared/domain/attempt'
+import { startCursor } from '@rdev/shared/domain/attempt'
 import type { EventData } from '@rdev/shared/domain/event'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes, maxBatchBytes, maxBatchEvents, maxBatchWaitMs, maxUnackedBytes } from '@rdev/shared/wire/limits'
@@ -26,6 +27,8 @@ export interface LineState {
   readonly phase: 'down' | 'waiting' | 'up' | 'over'
   /** The attempt's own count that the log holds; undefined until the log told it. */
   readonly acked: number | undefined
+  /** The cursor stored with the last of them. */
+  readonly cursor: Cursor
   /** Not acknowledged, in order; the first `sent` of them went out on this connection. */
   readonly units: readonly Unit[]
   readonly sent: number
@@ -63,9 +66,10 @@ export interface LineStep {
   readonly effects: readonly LineEffect[]
 }
 
-export const newLine = (received: number | undefined): LineState => ({
+export const newLine = (at: { readonly received: number; readonly cursor: Cursor } | undefined): LineState => ({
   phase: 'down',
-  acked: received,
+  acked: at?.received,
+  cursor: at?.cursor ?? startCursor,
   units: [],
   sent: 0,
   unackedBytes: 0,
@@ -125,9 +129,10 @@ function resume(state: LineState, frame: Extract<TaskDown, { type: 'resume' }>, 
   if (frame.result) return { state: { ...state, phase: 'over' }, effects: [greeted, { type: 'finished', how: 'acked' }] }
   const commands = frame.pending.map((command): LineEffect => ({ type: 'command', command }))
   const kept = keepAfter(state, frame.received)
-  if (!kept) {
+  // The same count with another cursor: somebody else cut the same bytes into other events.
+  if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {
     return {
-      state: { ...newLine(frame.received), phase: 'up' },
+      state: { ...newLine(frame), phase: 'up' },
       effects: [greeted, { type: 'restart', received: frame.received, cursor: frame.cursor }, ...commands],
     }
   }
@@ -144,8 +149,12 @@ function keepAfter(state: LineState, received: number): LineState | undefined {
   if (count !== received) return undefined
   if (dropped === 0) return state
   const units = state.units.slice(dropped)
-  return { ...state, acked: received, units, sent: Math.max(0, state.sent - dropped), unackedBytes: countBytes(units) }
+  const { cursor } = state.units[dropped - 1]!
+  return { ...state, acked: received, cursor, units, sent: Math.max(0, state.sent - dropped), unackedBytes: countBytes(units) }
 }
+
+const sameCursor = (a: Cursor, b: Cursor): boolean =>
+  a.stdout === b.stdout && a.stderr === b.stderr && JSON.stringify(a.state) === JSON.stringify(b.state)
 
 function ack(state: LineState, frame: Extract<TaskDown, { type: 'ack' }>, now: number): LineStep {
   if (frame.result) return { state: { ...state, phase: 'over' }, effects: [{ type: 'finished', how: 'acked' }] }

@@ -35,7 +35,7 @@ class SocketLine implements TaskLine {
   constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers) {
     this.#handlers = handlers
     this.#token = token
-    this.#state = newLine(at?.received)
+    this.#state = newLine(at)
     this.#connection = new Connection({
       url,
       bearer: () => this.#token,

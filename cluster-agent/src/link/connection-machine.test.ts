@@ -1,0 +1,218 @@
+import { expect, test } from 'vitest'
+import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
+import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
+import {
+  greetingTimeoutMs,
+  healthyAfterMs,
+  maxRetryAfterMs,
+  newConnection,
+  stepConnection,
+  supersededWaitMs,
+} from './connection-machine.ts'
+
+/** A connection on a clock of its own; `random` is the upper end of every window. */
+function setup(random = 0.999_999) {
+  let state: ConnectionState = newConnection
+  let now = 1_000
+  let effects: readonly ConnectionEffect[] = []
+  const feed = (input: ConnectionInput) => {
+    ;({ state, effects } = stepConnection(state, input, now, random))
+    return effects
+  }
+  const closed = (code = 1006, retryAfterMs: number | null = null) => feed({ type: 'closed', socket: state.socket, code, retryAfterMs })
+  const timer = (name: 'dial' | 'ping' | 'greeting') => feed({ type: 'timer', timer: name, socket: state.socket })
+  return {
+    feed,
+    closed,
+    timer,
+    opened: () => feed({ type: 'opened', socket: state.socket }),
+    greet: () => feed({ type: 'greeted' }),
+    heard: () => feed({ type: 'heard', socket: state.socket }),
+    wait: (ms: number) => {
+      now += ms
+    },
+    delay: () => effects.find((effect) => effect.type === 'timer' && effect.timer === 'dial'),
+    types: () => effects.map((effect) => effect.type),
+    get state() {
+      return state
+    },
+  }
+}
+
+test('it dials when told, and being told again while it does changes nothing', () => {
+  const it = setup()
+  expect(it.feed({ type: 'dial' })).toEqual([{ type: 'dial', socket: 1 }])
+  expect(it.feed({ type: 'dial' })).toEqual([])
+  it.opened()
+  expect(it.feed({ type: 'dial' })).toEqual([])
+})
+
+test('the first retry is immediate, then the window doubles up to 32 s and stays there', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  const delays: number[] = []
+  for (let i = 0; i < 9; i++) {
+    it.closed()
+    const timer = it.delay()
+    delays.push(timer?.type === 'timer' ? timer.inMs : -1)
+    expect(it.timer('dial')).toEqual([{ type: 'dial', socket: it.state.socket }])
+  }
+  expect(delays).toEqual([0, 999, 1_999, 3_999, 7_999, 15_999, 31_999, 31_999, 31_999])
+})
+
+test('the delay is uniform inside of the window', () => {
+  const it = setup(0.25)
+  it.feed({ type: 'dial' })
+  it.closed()
+  it.timer('dial')
+  it.closed()
+  expect(it.delay()).toMatchObject({ inMs: 250 })
+})
+
+test('a minute of health forgives earlier failures; less does not, nor does an open socket whose peer never spoke', () => {
+  for (const [healthMs, greeted, expected] of [
+    [healthyAfterMs, true, 0],
+    [healthyAfterMs - 1, true, 1_999],
+    [healthyAfterMs, false, 1_999],
+  ] as const) {
+    const it = setup()
+    it.feed({ type: 'dial' })
+    it.closed()
+    it.timer('dial')
+    it.closed()
+    it.timer('dial')
+    it.opened()
+    if (greeted) it.greet()
+    it.wait(healthMs)
+    it.closed()
+    expect(it.delay()).toMatchObject({ inMs: expected })
+  }
+})
+
+test('Retry-After is honoured, but not for ever', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.closed(closeCodes.tryAgain, 7_000)
+  expect(it.delay()).toMatchObject({ inMs: 7_000 })
+  it.timer('dial')
+  it.closed(closeCodes.tryAgain, 10 * maxRetryAfterMs)
+  expect(it.delay()).toMatchObject({ inMs: maxRetryAfterMs })
+})
+
+test('who was superseded waits 30 s, however healthy it was', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  it.greet()
+  it.wait(healthyAfterMs)
+  it.closed(closeCodes.superseded)
+  expect(it.delay()).toMatchObject({ inMs: supersededWaitMs })
+})
+
+test('pings go out, and a pong that is overdue ends the socket without a handshake', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  expect(it.opened()).toContainEqual({ type: 'timer', timer: 'ping', inMs: pingEveryMs, socket: 1 })
+  it.greet()
+  it.wait(pingEveryMs)
+  expect(it.timer('ping')).toEqual([
+    { type: 'ping' },
+    { type: 'timer', timer: 'ping', inMs: pongTimeoutMs - pingEveryMs, socket: it.state.socket },
+  ])
+  it.heard()
+  it.wait(pongTimeoutMs - pingEveryMs)
+  expect(it.timer('ping')[0]).toEqual({ type: 'ping' })
+  it.wait(pongTimeoutMs)
+  expect(it.timer('ping').map((effect) => effect.type)).toEqual(['terminate', 'down', 'timer'])
+  expect(it.state.phase).toBe('waiting')
+})
+
+test('a machine that slept finds the silence at its first timer', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  it.greet()
+  it.wait(10 * 60_000)
+  it.timer('ping')
+  expect(it.types()).toContain('terminate')
+})
+
+test('a peer that does not greet in time is given up; one that did is not', () => {
+  const silent = setup()
+  silent.feed({ type: 'dial' })
+  silent.opened()
+  silent.wait(greetingTimeoutMs)
+  silent.timer('greeting')
+  expect(silent.types()).toEqual(['terminate', 'down', 'timer'])
+
+  const polite = setup()
+  polite.feed({ type: 'dial' })
+  polite.opened()
+  polite.greet()
+  polite.greet()
+  expect(polite.timer('greeting')).toEqual([])
+})
+
+test('what an earlier socket or timer still says is ignored', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  it.closed()
+  it.timer('dial')
+  it.opened()
+  const before = it.state
+  for (const input of [
+    { type: 'opened', socket: 1 },
+    { type: 'closed', socket: 1, code: 1006, retryAfterMs: null },
+    { type: 'heard', socket: 1 },
+    { type: 'timer', timer: 'ping', socket: 1 },
+    { type: 'timer', timer: 'greeting', socket: 1 },
+    { type: 'timer', timer: 'dial', socket: 1 },
+  ] as const) {
+    expect(it.feed(input)).toEqual([])
+    expect(it.state).toEqual(before)
+  }
+})
+
+test('inputs that do not fit the phase change nothing', () => {
+  const it = setup()
+  expect(it.opened()).toEqual([])
+  expect(it.greet()).toEqual([])
+  expect(it.heard()).toEqual([])
+  expect(it.closed()).toEqual([])
+  expect(it.timer('dial')).toEqual([])
+  expect(it.timer('ping')).toEqual([])
+  expect(it.feed({ type: 'drop', code: 4400, reason: 'malformed' })).toEqual([])
+  expect(it.state).toEqual(newConnection)
+})
+
+test('a dropped connection is closed with its reason and dialled again', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  expect(it.feed({ type: 'drop', code: 4409, reason: 'gap' })).toMatchObject([
+    { type: 'close', code: 4409, reason: 'gap' },
+    { type: 'down' },
+    { type: 'timer', timer: 'dial', inMs: 0 },
+  ])
+})
+
+test('a parked one waits until it is told to dial, without any delay then', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.closed(closeCodes.unauthorized)
+  const due = it.state.socket
+  expect(it.feed({ type: 'park', code: 1000, reason: 'waiting' })).toEqual([])
+  expect(it.feed({ type: 'timer', timer: 'dial', socket: due })).toEqual([])
+  expect(it.feed({ type: 'dial' })).toEqual([{ type: 'dial', socket: it.state.socket }])
+  expect(it.feed({ type: 'park', code: 1000, reason: 'waiting' })).toEqual([{ type: 'close', code: 1000, reason: 'waiting' }])
+})
+
+test('a stopped one never dials again', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  expect(it.feed({ type: 'stop', code: 1000, reason: 'done' })).toEqual([{ type: 'close', code: 1000, reason: 'done' }])
+  expect(it.feed({ type: 'dial' })).toEqual([])
+  expect(it.timer('dial')).toEqual([])
+})
