@@ -44,8 +44,14 @@ function refusal(wrong: readonly Wrong[], toField: (path: readonly PropertyKey[]
 /** A body can be wrong in a million places; the first of them will do. */
 const maxFields = 50
 
+/** Each field once, by its first fault: schema and domain rules can both see the same one. */
 function wrongFields(error: z.ZodError): readonly Wrong[] {
-  return error.issues.flatMap(wrongField).slice(0, maxFields)
+  const byPlace = new Map<string, Wrong>()
+  for (const wrong of error.issues.flatMap(wrongField)) {
+    const place = pointer(wrong.path)
+    if (!byPlace.has(place) && byPlace.size < maxFields) byPlace.set(place, wrong)
+  }
+  return [...byPlace.values()]
 }
 
 function wrongField(issue: z.core.$ZodIssue): readonly Wrong[] {

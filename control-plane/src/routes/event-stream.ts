@@ -50,8 +50,8 @@ export interface StreamLimits {
 export const streamLimits: StreamLimits = { heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }
 
 export interface StreamSource {
-  /** Starts reading; ends after `task.finished`, or soon after `signal` aborts. */
-  follow(signal: AbortSignal): AsyncIterable<readonly LogItem[]>
+  /** Starts reading; ends after `task.finished`, or soon after `signal` aborts. Returns true where nothing can follow. */
+  follow(signal: AbortSignal): AsyncGenerator<readonly LogItem[], boolean>
   /** Whether the reader may still read; throws where that cannot be told now. */
   allowed(): Promise<boolean>
   /** Told once about what broke; the client only hears that something did. */
@@ -63,7 +63,7 @@ export interface StreamSource {
 export function eventStream(source: StreamSource, format: StreamFormat, limits: StreamLimits): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder()
   const reading = new AbortController()
-  const batches = source.follow(reading.signal)[Symbol.asyncIterator]()
+  const batches = source.follow(reading.signal)
   let opened = format.opening === ''
   let end: EndReason | undefined
   /** The client asked for more and nothing is on its way to it. */
@@ -78,7 +78,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
     source.gone.removeEventListener('abort', release)
     reading.abort()
     // A generator that waits for the log ends by the signal; this runs its `finally` where it never started.
-    void batches.return?.()?.catch(() => undefined)
+    void batches.return(false).catch(() => undefined)
   }
 
   /** One interval for all that depends on time. Whoever waits for a batch in `pull` writes the ending. */
@@ -114,7 +114,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
       if (end) return undefined
       const next = await batches.next()
       if (next.done) {
-        end ??= 'rotate'
+        end ??= next.value ? 'finished' : 'rotate'
         return undefined
       }
       if (next.value.at(-1)?.type === 'task.finished') end = 'finished'

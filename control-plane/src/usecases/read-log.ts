@@ -21,19 +21,22 @@ export async function readLog(
   return logs.page(task.id, after, limit)
 }
 
-/** Everything after `after`, live; ends after `task.finished` or when `signal` aborts. */
+/**
+ * Everything after `after`, live; ends after `task.finished` or when `signal` aborts. Returns true where the log is known to be complete
+ * although no `task.finished` came by, which is so for a reader that has it already.
+ */
 export async function* followLog(
   deps: Needs,
   task: Task,
   options: { after: number; deltas: boolean; signal: AbortSignal },
-): AsyncGenerator<readonly LogItem[], void> {
+): AsyncGenerator<readonly LogItem[], boolean> {
   let after = options.after
   if (isTerminal(task.status)) {
     // An ended task's log is read by pages: its object is not kept by a connection.
     while (!options.signal.aborted) {
       const page = await readLog(deps, task, after, pageEvents)
       if (page.lines.length > 0) yield page.lines
-      if (page.finished) return
+      if (page.finished) return true
       const last = page.lines.at(-1)
       if (!last) break
       after = last.seq
@@ -45,6 +48,7 @@ export async function* followLog(
     })
   }
   if (!options.signal.aborted) yield* deps.logs.follow(task.id, { ...options, after })
+  return false
 }
 
 const pageEvents = 1000

@@ -1,0 +1,106 @@
+import { expect, test } from 'vitest'
+import type { LogItem } from '../ports.ts'
+import { chunksOf } from '../testing/read-stream.ts'
+import { eventStream, ndjson, serverSentEvents, streamLimits } from './event-stream.ts'
+import type { StreamFormat, StreamLimits, StreamSource } from './event-stream.ts'
+
+const line = (seq: number): LogItem => ({ seq, type: 'output', json: `{"seq":${seq}}` })
+
+/** A log that has nothing to say until `say`. */
+function setup(format: StreamFormat = serverSentEvents, limits: Partial<StreamLimits> = {}, source: Partial<StreamSource> = {}) {
+  const gone = new AbortController()
+  const said: (readonly LogItem[])[] = []
+  let wake = () => {}
+  const released = Promise.withResolvers<void>()
+  async function* follow(signal: AbortSignal) {
+    signal.addEventListener('abort', () => {
+      released.resolve()
+      wake()
+    })
+    while (!signal.aborted) {
+      const batch = said.shift()
+      if (batch) yield batch
+      else await new Promise<void>((resolve) => void (wake = resolve))
+    }
+    return false
+  }
+  const stream = eventStream({ follow, allowed: async () => true, failed: () => undefined, gone: gone.signal, ...source }, format, {
+    ...streamLimits,
+    ...limits,
+  })
+  return {
+    gone,
+    released: released.promise,
+    chunks: chunksOf(new Response(stream)),
+    say: (...batch: LogItem[]) => {
+      said.push(batch)
+      wake()
+    },
+  }
+}
+
+test('a batch is one chunk', async () => {
+  const { chunks, say } = setup()
+  await chunks.next()
+  say(line(1), line(2))
+  expect(await chunks.next()).toBe('id: 1\nevent: output\ndata: {"seq":1}\n\nid: 2\nevent: output\ndata: {"seq":2}\n\n')
+  await chunks.cancel()
+})
+
+test('a silent Server-Sent stream beats as a comment', async () => {
+  const { chunks, say } = setup(serverSentEvents, { heartbeatMs: 5 })
+  expect(await chunks.next()).toBe('retry: 1000\n\n')
+  expect(await chunks.next()).toBe(': hb\n\n')
+  say(line(1))
+  let next = await chunks.next()
+  while (next === ': hb\n\n') next = await chunks.next()
+  expect(next).toContain('id: 1')
+  await chunks.cancel()
+})
+
+test('a silent NDJSON stream beats with a space, and every line stays JSON', async () => {
+  const { chunks, say } = setup(ndjson, { heartbeatMs: 5 })
+  let text = (await chunks.next())!
+  expect(text).toBe(' ')
+  say(line(1))
+  while (!text.endsWith('\n')) text += await chunks.next()
+  expect(JSON.parse(text)).toEqual({ seq: 1 })
+  await chunks.cancel()
+})
+
+test('a stream that grew old ends on purpose and lets its log go', async () => {
+  const { chunks, released } = setup(serverSentEvents, { heartbeatMs: 5, rotateMs: 10 })
+  expect(await chunks.rest()).toContain('event: stream.end\ndata: {"reason":"rotate"}')
+  await released
+  const lines = setup(ndjson, { heartbeatMs: 5, rotateMs: 10 })
+  expect(JSON.parse(await lines.chunks.rest())).toEqual({ type: 'stream.end', data: { reason: 'rotate' } })
+})
+
+test('a client that stops reading is dropped, and its log let go', async () => {
+  const { chunks, released, say } = setup(serverSentEvents, { heartbeatMs: 5, drainMs: 10 })
+  await chunks.next()
+  say(line(1))
+  await chunks.next()
+  await released
+  await expect(chunks.next()).rejects.toThrow('the client does not read')
+})
+
+test('a client that was gone before the stream began is sent nothing of the log', async () => {
+  const gone = new AbortController()
+  gone.abort()
+  const { chunks, say } = setup(ndjson, {}, { gone: gone.signal })
+  say(line(1))
+  expect(await chunks.rest()).not.toContain('"seq"')
+})
+
+test('a database that is away while the key is looked at ends no stream', async () => {
+  let asked = 0
+  const allowed = async () => {
+    asked++
+    if (asked < 3) throw new Error('away')
+    return false
+  }
+  const { chunks } = setup(serverSentEvents, { heartbeatMs: 5, recheckMs: 5 }, { allowed })
+  expect(await chunks.rest()).toContain('{"reason":"unauthorized"}')
+  expect(asked).toBe(3)
+})

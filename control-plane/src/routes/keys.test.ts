@@ -1,0 +1,133 @@
+import type { Problem } from '@rdev/shared/api/problem'
+import { createdKeySchema, keyPageSchema, keySchema } from '@rdev/shared/api/resources'
+import type { z } from 'zod'
+import { expect, test } from 'vitest'
+import { setup } from '../testing/setup.ts'
+
+type CreatedKey = z.infer<typeof createdKeySchema>
+type Key = z.infer<typeof keySchema>
+
+test('a new key works, is shown once, and only its hash is kept', async () => {
+  const { call, stores } = await setup()
+  const response = await call('POST', '/v1/keys', { body: { name: 'bot', scopes: ['tasks:read', 'tasks:read'] } })
+  const created = createdKeySchema.parse(await response.json())
+  expect(response.status).toBe(201)
+  expect(response.headers.get('location')).toBe(`/v1/keys/${created.id}`)
+  expect(created).toMatchObject({ name: 'bot', scopes: ['tasks:read'], project_ids: null, prefix: created.key.slice(8, 16) })
+  expect((await call('GET', '/v1/tasks', { key: created.key })).status).toBe(200)
+
+  const read = await (await call('GET', `/v1/keys/${created.id}`)).text()
+  expect(keySchema.parse(JSON.parse(read))).toEqual(JSON.parse(read))
+  expect(read).not.toContain(created.key)
+  const row = (await stores.keys.get(created.id))!
+  expect(JSON.stringify(row)).not.toContain(created.key)
+  expect(row.hash).toMatch(/^[0-9a-f]{64}$/)
+})
+
+test.each([
+  ['no scopes', { name: 'x', scopes: [] }, ['/scopes']],
+  ['an unknown scope', { name: 'x', scopes: ['root'] }, ['/scopes/0']],
+  ['an unknown field', { name: 'x', scopes: ['tasks:read'], role: 'x' }, ['/role']],
+  ['a cluster without its scope', { name: 'x', scopes: ['tasks:read'], cluster_id: 'home' }, ['/cluster_id']],
+  ['the scope without its cluster', { name: 'x', scopes: ['cluster:connect'] }, ['/cluster_id']],
+  ['an end in the past', { name: 'x', scopes: ['tasks:read'], expires_at: '2020-01-01T00:00:00.000Z' }, ['/expires_at']],
+])('a key with %s is refused by the field', async (_, body, pointers) => {
+  const { call } = await setup()
+  const response = await call('POST', '/v1/keys', { body })
+  expect(response.status).toBe(400)
+  expect((await response.json<Problem>()).errors?.map(({ pointer }) => pointer)).toEqual(pointers)
+})
+
+test('nobody grants what they lack', async () => {
+  const { call, makeKey } = await setup()
+  const { key } = await makeKey({ scopes: ['keys:write', 'tasks:read', 'cluster:connect'], project_ids: ['demo'], cluster_id: 'home' })
+  const grant = async (more: object) => {
+    const response = await call('POST', '/v1/keys', { key, body: { name: 'x', scopes: ['tasks:read'], ...more } })
+    const body = await response.json<Problem & CreatedKey>()
+    return [response.status, body.errors?.[0]?.pointer ?? body.project_ids]
+  }
+  expect(await grant({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
+  expect(await grant({ scopes: ['admin'] })).toEqual([403, '/scopes'])
+  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
+  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
+  expect(await grant({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
+  expect(await grant({ project_ids: ['demo'] })).toEqual([201, ['demo']])
+  // "Every project" means every project of the one who grants it.
+  expect(await grant({ project_ids: null })).toEqual([201, ['demo']])
+})
+
+test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {
+  const { call, makeKey, clock, stores } = await setup()
+  for (const [method, path] of [
+    ['DELETE', ''],
+    ['POST', '/revoke'],
+  ] as const) {
+    const { key, row } = await makeKey()
+    expect((await call('GET', '/v1/tasks', { key })).status).toBe(200)
+    const revoked = await (await call(method, `/v1/keys/${row.id}${path}`)).json<Key>()
+    expect(revoked.revoked_at).not.toBeNull()
+    const refused = await call('GET', '/v1/tasks', { key })
+    expect([refused.status, (await refused.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])
+    clock.advance(1000)
+    expect(await (await call(method, `/v1/keys/${row.id}${path}`)).json()).toEqual(revoked)
+  }
+
+  const { key, row } = await makeKey()
+  await call('GET', '/v1/tasks', { key })
+  await stores.keys.revoke(row.id, clock.now())
+  clock.advance(5_000)
+  expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
+})
+
+test('a key is looked up once in 5 s, and junk never', async () => {
+  const { call, makeKey, deps, clock } = await setup()
+  let queries = 0
+  const { findByPrefix } = deps.keys
+  Object.assign(deps.keys, { findByPrefix: (prefix: string) => (queries++, findByPrefix(prefix)) })
+  const { key } = await makeKey()
+  const changed = `${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`
+  for (const junk of ['x', changed, 'rdev_sk_short', ' ']) await call('GET', '/v1/tasks', { key: junk })
+  expect(queries).toBe(0)
+  for (let i = 0; i < 3; i++) await call('GET', '/v1/tasks', { key })
+  expect(queries).toBe(1)
+  clock.advance(5_000)
+  await call('GET', '/v1/tasks', { key })
+  expect(queries).toBe(2)
+})
+
+test('X-API-Key does what Bearer does', async () => {
+  const { call, makeKey } = await setup()
+  const { key } = await makeKey()
+  expect((await call('GET', '/v1/tasks', { key: null, headers: { 'x-api-key': key } })).status).toBe(200)
+  expect((await call('GET', '/v1/tasks', { key: null, headers: { authorization: 'Basic abc', 'x-api-key': key } })).status).toBe(200)
+  const refused = await call('GET', '/v1/tasks', { key: null, headers: { authorization: key } })
+  expect(refused.status).toBe(401)
+  expect(refused.headers.get('www-authenticate')).toContain('Bearer')
+})
+
+test('a key sees and revokes only keys inside its own projects and scopes, and itself', async () => {
+  const { call, makeKey } = await setup()
+  const mine = await makeKey({ project_ids: ['demo'], scopes: ['keys:read', 'keys:write'] })
+  const inside = await makeKey({ project_ids: ['demo'], scopes: ['keys:read'] })
+  const stronger = await makeKey({ project_ids: ['demo'], scopes: ['tasks:write'] })
+  const foreign = await makeKey({ project_ids: ['other'], scopes: ['keys:read'] })
+  const everywhere = await makeKey({ scopes: ['keys:read'] })
+  const { key } = mine
+
+  const page = keyPageSchema.parse(await (await call('GET', '/v1/keys', { key })).json())
+  expect(page.data.map(({ id }) => id).sort()).toEqual([mine.row.id, inside.row.id, stronger.row.id].sort())
+  const status = async (method: string, { row }: { row: { id: string } }) => (await call(method, `/v1/keys/${row.id}`, { key })).status
+  expect(await status('GET', foreign)).toBe(404)
+  expect(await status('DELETE', foreign)).toBe(404)
+  expect(await status('DELETE', everywhere)).toBe(404)
+  expect(await status('DELETE', stronger)).toBe(403)
+  expect(await status('DELETE', inside)).toBe(200)
+  expect(await status('DELETE', mine)).toBe(200)
+  expect(await status('GET', mine)).toBe(401)
+})
+
+test('without an admin key in the environment nothing stands in for it', async () => {
+  const { call } = await setup({ deps: { adminKey: null } })
+  expect((await call('GET', '/v1/tasks')).status).toBe(401)
+  expect((await call('GET', '/v1/tasks', { key: 'null' })).status).toBe(401)
+})

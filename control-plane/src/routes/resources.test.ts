@@ -1,0 +1,131 @@
+import type { Problem } from '@rdev/shared/api/problem'
+import { projectPageSchema, providerPageSchema, sessionPageSchema, workerPageSchema } from '@rdev/shared/api/resources'
+import { expect, test } from 'vitest'
+import { maxBodyBytes } from '../middleware/body.ts'
+import { setup } from '../testing/setup.ts'
+
+test('projects are listed and read, and a restricted key sees its own', async () => {
+  const { call, makeKey } = await setup()
+  const { key } = await makeKey({ project_ids: ['demo'] })
+  const all = projectPageSchema.parse(await (await call('GET', '/v1/projects')).json())
+  expect(all.data.map(({ id }) => id)).toEqual(['demo', 'other', 'trusted'])
+  const mine = projectPageSchema.parse(await (await call('GET', '/v1/projects', { key })).json())
+  expect(mine.data.map(({ id }) => id)).toEqual(['demo'])
+  expect(await (await call('GET', '/v1/projects/trusted')).json()).toMatchObject({ pod: 'trusted-0', allow_bypass_permissions: true })
+  expect((await call('GET', '/v1/projects/other', { key })).status).toBe(404)
+})
+
+test('sessions are listed and read, and a restricted key sees its own', async () => {
+  const { call, createTask, makeKey } = await setup()
+  const { key } = await makeKey({ project_ids: ['demo'] })
+  const mine = await createTask({ kind: 'agent', project_id: 'demo', prompt: 'x' })
+  const foreign = await createTask({ kind: 'agent', project_id: 'other', prompt: 'x' })
+  const list = async (query: string, options?: { key: string }) =>
+    sessionPageSchema.parse(await (await call('GET', `/v1/sessions${query}`, options)).json()).data.map(({ id }) => id)
+  expect((await list('')).sort()).toEqual([mine.session_id, foreign.session_id].sort())
+  expect(await list('?project_id=other')).toEqual([foreign.session_id])
+  expect(await list('', { key })).toEqual([mine.session_id])
+  expect(await list('?project_id=other', { key })).toEqual([])
+  expect(await (await call('GET', `/v1/sessions/${mine.session_id}`)).json()).toMatchObject({ project_id: 'demo' })
+  expect((await call('GET', `/v1/sessions/${foreign.session_id}`, { key })).status).toBe(404)
+})
+
+test('workers are the pods of all clusters, and a restricted key sees its own and the pool', async () => {
+  const { call, makeKey, hubs } = await setup()
+  const { key } = await makeKey({ project_ids: ['demo'] })
+  const all = workerPageSchema.parse(await (await call('GET', '/v1/workers')).json())
+  expect(all.data.map(({ name }) => name)).toEqual(['demo-0', 'other-0', 'trusted-0', 'worker-0'])
+  expect(all.clusters).toEqual([{ id: 'home', connected: true, agent_version: '1.0.0' }])
+  const mine = workerPageSchema.parse(await (await call('GET', '/v1/workers', { key })).json())
+  expect(mine.data.map(({ name }) => name)).toEqual(['demo-0', 'worker-0'])
+  hubs.disconnect('home')
+  const none = workerPageSchema.parse(await (await call('GET', '/v1/workers')).json())
+  expect(none).toEqual({ data: [], next_cursor: null, clusters: [{ id: 'home', connected: false, agent_version: null }] })
+})
+
+test('providers are told in their order, the first as default', async () => {
+  const { call } = await setup()
+  const page = providerPageSchema.parse(await (await call('GET', '/v1/providers')).json())
+  expect(page.data.map((provider) => [provider.provider, provider.default])).toEqual([
+    ['claude-code', true],
+    ['opencode', false],
+  ])
+})
+
+test('health needs nothing; ready needs the database', async () => {
+  const well = await setup()
+  expect(await (await well.call('GET', '/health', { key: null })).json()).toEqual({ status: 'ok' })
+  expect(await (await well.call('GET', '/ready', { key: null })).json()).toEqual({ status: 'ready' })
+  for (const ready of [async () => false, () => Promise.reject(new Error('away'))]) {
+    const ill = await setup({ deps: { ready } })
+    const response = await ill.call('GET', '/ready', { key: null })
+    expect([response.status, (await response.json<Problem>()).code]).toEqual([503, 'SERVICE_UNAVAILABLE'])
+    expect(response.headers.get('retry-after')).toBe('1')
+    expect((await ill.call('GET', '/health', { key: null })).status).toBe(200)
+  }
+})
+
+test('nothing at a path is a 404, another method there a 405 that says which', async () => {
+  const { call } = await setup()
+  const nothing = await call('GET', '/v1/nothing')
+  expect([nothing.status, (await nothing.json<Problem>()).code]).toEqual([404, 'NOT_FOUND'])
+  const wrong = await call('PATCH', '/v1/tasks')
+  expect([wrong.status, (await wrong.json<Problem>()).code]).toEqual([405, 'METHOD_NOT_ALLOWED'])
+  expect(wrong.headers.get('allow')).toBe('GET, POST')
+  expect((await call('OPTIONS', '/v1/tasks', { headers: { origin: 'https://example.com' } })).status).toBe(405)
+})
+
+test('no other origin is let in', async () => {
+  const { call } = await setup()
+  const response = await call('GET', '/v1/tasks', { headers: { origin: 'https://example.com' } })
+  expect(response.headers.get('access-control-allow-origin')).toBeNull()
+  expect(response.headers.get('x-content-type-options')).toBe('nosniff')
+  expect(response.headers.get('cache-control')).toBe('no-store')
+})
+
+test('only JSON is read', async () => {
+  const { call, shellTask } = await setup()
+  const post = async (body: string, type: string) => (await call('POST', '/v1/tasks', { body, headers: { 'content-type': type } })).status
+  expect(await post(JSON.stringify(shellTask), 'application/json; charset=utf-8')).toBe(202)
+  expect(await post(JSON.stringify(shellTask), 'text/plain')).toBe(415)
+  expect(await post('', 'application/json')).toBe(400)
+  expect(await post('{', 'application/json')).toBe(400)
+})
+
+test('a body that is too large is refused, whether it says so or not, and one that is not UTF-8 too', async () => {
+  const { app, call, deps } = await setup()
+  const large = 'x'.repeat(maxBodyBytes)
+  expect((await call('POST', '/v1/tasks', { body: { command: large } })).status).toBe(413)
+  const send = (chunks: readonly (string | Uint8Array<ArrayBuffer>)[]) => {
+    const body = new Blob([...chunks]).stream()
+    const headers = { 'x-api-key': deps.adminKey!, 'content-type': 'application/json' }
+    // Node asks for `duplex`, which the Workers' types do not know.
+    const init = { method: 'POST', headers, body, duplex: 'half' }
+    return app.request(new Request('http://localhost/v1/tasks', init))
+  }
+  const unsaid = await send([large, large])
+  expect([unsaid.status, (await unsaid.json<Problem>()).code]).toEqual([413, 'PAYLOAD_TOO_LARGE'])
+  expect((await send(['{"command":"', new Uint8Array([0xff, 0xfe]), '"}'])).status).toBe(400)
+})
+
+test('a bug is a 500 without words of its own, logged once without what was in the statement', async () => {
+  const cause = new Error('duplicate key value')
+  const broken = new Error('Failed query: insert …\nparams: the prompt', { cause })
+  const { call, deps, logged, shellTask } = await setup()
+  Object.assign(deps.tasks, { insert: () => Promise.reject(broken) })
+  const response = await call('POST', '/v1/tasks', { body: shellTask })
+  const problem = await response.json<Problem>()
+  expect(problem).toEqual({
+    type: 'about:blank',
+    title: 'Something broke on our side',
+    status: 500,
+    detail: 'Something broke on our side',
+    code: 'INTERNAL_ERROR',
+    request_id: response.headers.get('x-request-id'),
+  })
+  expect(logged).toMatchObject([
+    { level: 'error', phrase: 'request failed', fields: { reason: 'duplicate key value', route: '/v1/tasks' } },
+  ])
+  expect(JSON.stringify(logged)).not.toContain('the prompt')
+  expect(logged[0]?.fields.request_id).toBe(problem.request_id)
+})

@@ -1,0 +1,83 @@
+// The Worker as tests of the objects run it: everything real but Postgres, whose place the memory stores take. It can be made to fail, and
+// runs in the isolate of the test, which sees and changes what is here.
+
+import { compose, productionParts, type Composition, type Parts } from '../compose.ts'
+import { readConfig, type Env } from '../config.ts'
+import { ClusterHubObject } from '../hub/cluster-hub.ts'
+import { TaskLogObject } from '../hub/task-log.ts'
+import type { TaskStore } from '../ports.ts'
+import { memoryStores } from '../stores/memory.ts'
+import type { Stores } from '../stores/stores.ts'
+
+interface World {
+  readonly stores: Stores
+  /** Calls of the task store, by name, since the world was made. */
+  readonly calls: (keyof TaskStore)[]
+  /** Thrown by the task store while it is set; `after` lets the call commit and loses its answer. */
+  away: { readonly when: 'before' | 'after'; readonly only?: keyof TaskStore } | null
+}
+
+function newWorld(): World {
+  const memory = memoryStores({ now: () => Date.now() })
+  const world: World = { calls: [], away: null, stores: { ...memory, tasks: watched(memory.tasks, () => world) } }
+  return world
+}
+
+function watched(tasks: TaskStore, world: () => World): TaskStore {
+  return new Proxy(tasks, {
+    get(target, name: keyof TaskStore) {
+      const call = target[name] as (...args: unknown[]) => Promise<unknown>
+      return async (...args: unknown[]) => {
+        const { away, calls } = world()
+        calls.push(name)
+        const lost = away !== null && (away.only === undefined || away.only === name)
+        if (lost && away.when === 'before') throw new Error('the database is away')
+        const answer = await call.apply(target, args)
+        if (lost) throw new Error('the answer was lost')
+        return answer
+      }
+    },
+  })
+}
+
+export let world = newWorld()
+export function freshWorld(): World {
+  world = newWorld()
+  return world
+}
+
+/** Each call goes to the stores of the world as it is then: objects outlive tests. */
+const stores: Stores = {
+  tasks: delegate(() => world.stores.tasks),
+  sessions: delegate(() => world.stores.sessions),
+  projects: delegate(() => world.stores.projects),
+  clusters: delegate(() => world.stores.clusters),
+  keys: delegate(() => world.stores.keys),
+  ready: async () => true,
+}
+function delegate<Store extends object>(current: () => Store): Store {
+  return new Proxy({} as Store, { get: (_, name) => Reflect.get(current(), name) as unknown })
+}
+
+let composition: Composition | undefined
+function composed(env: Env): Composition {
+  const config = readConfig(env)
+  const parts: Parts = { ...productionParts(config), stores, log: () => undefined }
+  return (composition ??= compose(env, parts, config))
+}
+
+export class TaskLog extends TaskLogObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, composed(env).taskLog)
+  }
+}
+
+export class ClusterHub extends ClusterHubObject {
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env, composed(env).clusterHub)
+  }
+}
+
+export default {
+  fetch: (request, env, ctx) => composed(env).app.fetch(request, env, ctx),
+} satisfies ExportedHandler<Env>

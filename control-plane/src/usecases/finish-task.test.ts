@@ -1,0 +1,59 @@
+import { outcome } from '@rdev/shared/domain/task'
+import { expect, test } from 'vitest'
+import { setup as setupApi } from '../testing/setup.ts'
+import { finishTask } from './finish-task.ts'
+
+async function setup(retry: object = { max_attempts: 2, on: ['lost', 'rate_limited'] }) {
+  const api = await setupApi()
+  const { id } = await api.createTask({ ...api.shellTask, retry })
+  await api.start(id)
+  api.hubs.pokes.length = 0
+  return { ...api, id, ref: { task_id: id, attempt: 1 } }
+}
+
+test('an attempt that succeeded ends its task, and saying so again changes nothing', async () => {
+  const { deps, ref, hubs, clock } = await setup()
+  const ended = await finishTask(deps, ref, outcome('succeeded', { exit_code: 0 }))
+  expect(ended).toMatchObject({ status: 'succeeded', exit_code: 0 })
+  clock.advance(1000)
+  expect(await finishTask(deps, ref, outcome('failed'))).toEqual(ended)
+  expect(hubs.pokes).toEqual([])
+})
+
+test('what the policy retries is queued again, later, and the hub hears of it', async () => {
+  const { deps, ref, hubs, clock } = await setup()
+  const again = await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' }))
+  expect(again?.status).toBe('queued')
+  expect(again!.run_after).toBeGreaterThanOrEqual(clock.now())
+  expect(again!.run_after).toBeLessThan(clock.now() + 1000)
+  expect(hubs.pokes).toEqual(['home'])
+})
+
+test.each([
+  ['a class that the policy does not list', outcome('failed', { error_code: 'AGENT_ERROR' }), undefined],
+  ['no attempt left', outcome('lost', { error_code: 'LOST' }), { max_attempts: 1, on: ['lost'] }],
+])('with %s the task ends', async (_, end, retry) => {
+  const { deps, ref } = await setup(retry)
+  expect((await finishTask(deps, ref, end))?.status).toBe(end.status)
+})
+
+test('a task that shall be cancelled is not tried again', async () => {
+  const { deps, ref, call, id } = await setup()
+  await call('POST', `/v1/tasks/${id}/cancel`)
+  expect((await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' })))?.status).toBe('lost')
+})
+
+test('an older attempt changes nothing', async () => {
+  const { deps, ref, id, start, clock } = await setup()
+  await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' }))
+  clock.advance(60_000)
+  await start(id)
+  expect(await finishTask(deps, ref, outcome('succeeded'))).toMatchObject({ status: 'running', attempt: 2 })
+})
+
+test('a hub that is away does not hold the end back', async () => {
+  const { deps, ref, logged } = await setup()
+  Object.assign(deps.hubs, { poke: () => Promise.reject(new Error('away')) })
+  expect((await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' })))?.status).toBe('queued')
+  expect(logged).toMatchObject([{ level: 'warn', phrase: 'hub was not poked' }])
+})
