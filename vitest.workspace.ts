@@ -15,7 +15,16 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        plugins: [
+          cloudflareTest({
+            main: './control-plane/src/testing/worker.ts',
+            wrangler: { configPath: './wrangler.toml' },
+            // The tests put stores of their own in Postgres' place; nothing is asked at this address.
+            miniflare: {
+              bindings: { DATABASE_URL: 'postgres://test@localhost/test', RDEV_TOKEN_SECRET: 'only for tests, at least 32 characters' },
+            },
+          }),
+        ],
         test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
       },
       {

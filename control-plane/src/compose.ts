@@ -1,9 +1,9 @@
-// Puts the parts together: what the Worker's routes need, and what each object needs. Plain functions; what may be shared is kept per isolate.
+// Puts the parts together: what the Worker's routes need, and what each object needs. A plain function; the entry calls it once per isolate.
 
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { Hono } from 'hono'
 import { createApp, type ConnectHandlers } from './app.ts'
-import { readConfig, type Env } from './config.ts'
+import { readConfig, type Config, type Env } from './config.ts'
 import type { ClusterHubDeps } from './hub/cluster-hub.ts'
 import { createHubs } from './hub/hubs.ts'
 import { createTaskLogs } from './hub/logs.ts'
@@ -11,6 +11,7 @@ import type { TaskLogDeps } from './hub/task-log.ts'
 import type { AppEnv } from './middleware/env.ts'
 import type { Clock, Deps, Log, Randomness } from './ports.ts'
 import { postgresStores } from './stores/postgres.ts'
+import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
 
 const clock: Clock = { now: () => Date.now() }
@@ -28,32 +29,51 @@ const log: Log = (level, phrase, fields = {}) => {
   else console.log(line)
 }
 
-/** Once per isolate, which sees one environment in its life. */
-function once<Value>(make: (env: Env) => Value): (env: Env) => Value {
-  let made: { readonly value: Value } | undefined
-  return (env) => (made ??= { value: make(env) }).value
+/** What can be another one: in tests, and one day elsewhere. */
+export interface Parts {
+  readonly stores: Stores
+  readonly clock: Clock
+  readonly random: Randomness
+  readonly log: Log
 }
 
-const base = once((env: Env) => {
-  const config = readConfig(env)
-  const stores = postgresStores({ databaseUrl: config.databaseUrl, fetchEndpoint: config.fetchEndpoint, clock })
-  return { config, stores, tokens: createTokens(config.tokenSecret, clock) }
-})
+export interface Composition {
+  readonly app: Hono<AppEnv>
+  readonly taskLog: TaskLogDeps
+  readonly clusterHub: ClusterHubDeps
+}
 
-export const workerDeps = once((env: Env): Deps => {
-  const { config, stores, tokens } = base(env)
+export function productionParts({ databaseUrl, fetchEndpoint }: Config): Parts {
+  return { stores: postgresStores({ databaseUrl, fetchEndpoint, clock }), clock, random, log }
+}
+
+export function compose(env: Env, { stores, ...parts }: Parts, config: Config): Composition {
+  const tokens = createTokens(config.tokenSecret, parts.clock)
+  const hubs = createHubs(env.CLUSTER_HUB)
+  const logs = createTaskLogs(env.TASK_LOG, parts.random)
+  const deps: Deps = { ...parts, ...stores, hubs, logs, tokens, adminKey: config.adminKey, providers: agentProviders }
   return {
-    ...stores,
-    hubs: createHubs(env.CLUSTER_HUB),
-    logs: createTaskLogs(env.TASK_LOG, random),
-    tokens,
-    clock,
-    random,
-    log,
-    adminKey: config.adminKey,
-    providers: agentProviders,
+    app: createApp(deps, { connect: connectHandlers(env) }),
+    taskLog: {
+      ...parts,
+      tasks: stores.tasks,
+      hubs,
+      rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
+    },
+    clusterHub: {
+      ...parts,
+      tasks: stores.tasks,
+      projects: stores.projects,
+      tokens,
+      logs: { sync: logs.sync, end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome) },
+    },
   }
-})
+}
+
+export const composeProduction = (env: Env): Composition => {
+  const config = readConfig(env)
+  return compose(env, productionParts(config), config)
+}
 
 /** Whoever gets here was let in by the route; the objects trust what these requests say, so nothing of the caller's is passed on. */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
@@ -62,33 +82,3 @@ const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
     TASK_LOG.getByName(task_id).fetch(`http://log/line?attempt=${attempt}&epoch=${epoch}`, upgrade),
 })
 const upgrade = { headers: { upgrade: 'websocket' } }
-
-export const workerApp = once((env: Env): Hono<AppEnv> => createApp(workerDeps(env), { connect: connectHandlers(env) }))
-
-export const taskLogDeps = once((env: Env): TaskLogDeps => {
-  const { stores } = base(env)
-  return {
-    tasks: stores.tasks,
-    hubs: createHubs(env.CLUSTER_HUB),
-    clock,
-    random,
-    log,
-    rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
-  }
-})
-
-export const clusterHubDeps = once((env: Env): ClusterHubDeps => {
-  const { stores, tokens } = base(env)
-  return {
-    tasks: stores.tasks,
-    projects: stores.projects,
-    tokens,
-    clock,
-    random,
-    log,
-    logs: {
-      sync: async (task) => env.TASK_LOG.getByName(task.id).sync(task),
-      end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome),
-    },
-  }
-})

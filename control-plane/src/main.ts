@@ -1,22 +1,26 @@
 // The Worker's entry: the API, and the two objects.
 
-import { clusterHubDeps, taskLogDeps, workerApp } from './compose.ts'
+import { composeProduction, type Composition } from './compose.ts'
 import type { Env } from './config.ts'
 import { ClusterHubObject } from './hub/cluster-hub.ts'
 import { TaskLogObject } from './hub/task-log.ts'
 
+// Once per isolate, which sees one environment in its life.
+let composition: Composition | undefined
+const composed = (env: Env): Composition => (composition ??= composeProduction(env))
+
 export class TaskLog extends TaskLogObject {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env, taskLogDeps(env))
+    super(ctx, env, composed(env).taskLog)
   }
 }
 
 export class ClusterHub extends ClusterHubObject {
   constructor(ctx: DurableObjectState, env: Env) {
-    super(ctx, env, clusterHubDeps(env))
+    super(ctx, env, composed(env).clusterHub)
   }
 }
 
 export default {
-  fetch: (request, env, ctx) => workerApp(env).fetch(request, env, ctx),
+  fetch: (request, env, ctx) => composed(env).app.fetch(request, env, ctx),
 } satisfies ExportedHandler<Env>
