@@ -22,8 +22,8 @@ export async function readLog(
 }
 
 /**
- * Everything after `after`, live; ends after `task.finished` or when `signal` aborts. Returns true where the log is known to be complete
- * although no `task.finished` came by, which is so for a reader that has it already.
+ * Everything after `after`, live; ends after `task.finished` or when `signal` aborts. Returns true where the log is complete, which a
+ * reader that has `task.finished` already cannot see otherwise.
  */
 export async function* followLog(
   deps: Needs,
@@ -48,7 +48,7 @@ export async function* followLog(
     })
   }
   if (!options.signal.aborted) yield* deps.logs.follow(task.id, { ...options, after })
-  return false
+  return !options.signal.aborted
 }
 
 const pageEvents = 1000

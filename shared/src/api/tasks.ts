@@ -22,6 +22,9 @@ const label = z
   .record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256))
   .refine((labels) => Object.keys(labels).length <= 32, { message: 'at most 32 labels' })
 
+/** Registered in place: `.meta` would name a copy, and the recursion inside points at the original. */
+const jsonValue = z.json().register(z.globalRegistry, { id: 'JsonValue', description: 'Any JSON value.' })
+
 export const maxPromptChars = 1_000_000
 
 const common = {
@@ -60,7 +63,7 @@ const common = {
     .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster." }),
   labels: label.default({}),
   metadata: z
-    .record(z.string(), z.json())
+    .record(z.string(), jsonValue)
     .default({})
     .refine((value) => JSON.stringify(value).length <= 16_384, { message: 'at most 16 KiB of JSON' }),
   idle_timeout_s: z
