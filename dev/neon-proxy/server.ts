@@ -96,9 +96,10 @@ async function readBody(request: IncomingMessage): Promise<string> {
   for await (const chunk of request) {
     const bytes: Buffer = chunk
     size += bytes.length
-    if (size > maxRequestBytes) throw new BadRequest(413, `the body may have at most ${maxRequestBytes} bytes`)
-    chunks.push(bytes)
+    if (size <= maxRequestBytes) chunks.push(bytes)
   }
+  // Read to its end even so: a client that is still sending would never see the answer.
+  if (size > maxRequestBytes) throw new BadRequest(413, `the body may have at most ${maxRequestBytes} bytes`)
   return Buffer.concat(chunks).toString('utf8')
 }
 
