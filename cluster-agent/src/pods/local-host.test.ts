@@ -1,0 +1,143 @@
+import { execFileSync, fork } from 'node:child_process'
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { newId } from '@rdev/shared/domain/ids'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { createAttemptDirectories } from './attempt-directories.ts'
+import { podHostContract, withCutter } from './contract.ts'
+import { createLocalHost, type LocalPod } from './local-host.ts'
+
+const systemPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
+const never = new AbortController().signal
+
+const localPod = (directory: string, more: Partial<LocalPod> = {}): LocalPod => ({
+  name: 'pod',
+  role: 'worker',
+  project_id: null,
+  slots: 4,
+  directory,
+  env: {},
+  allow_bypass_permissions: false,
+  providers: [],
+  ...more,
+})
+
+/** A folder for the PATH in which `sh` is another shell. */
+function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string | undefined {
+  const bin = join(folder, `bin-${shell}`)
+  mkdirSync(bin)
+  try {
+    const program = execFileSync('sh', ['-c', `command -v ${shell}`], { encoding: 'utf8' }).trim()
+    // Of busybox all its tools, as in an image that has nothing else; node is for the test's own server.
+    const names = shell === 'busybox' ? execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh']
+    for (const name of names) symlinkSync(program, join(bin, name))
+    if (shell !== 'busybox') return `${bin}:${systemPath}`
+    symlinkSync(process.execPath, join(bin, 'node'))
+    return bin
+  } catch {
+    return undefined
+  }
+}
+
+for (const shell of ['dash', 'busybox', 'bash'] as const) {
+  const folder = mkdtempSync(join(tmpdir(), 'rdev-pods-'))
+  const path = pathWith(shell, folder)
+  if (path === undefined) continue
+  podHostContract(`local, ${shell}`, async () => {
+    const directory = join(folder, "home of o'pod")
+    mkdirSync(directory)
+    const local = createLocalHost({ pods: [localPod(directory)], path })
+    const { host, cut } = withCutter(local)
+    return {
+      host,
+      pod: 'pod',
+      cut,
+      async close() {
+        await local.close()
+        rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+      },
+    }
+  })
+}
+
+describe('local pods', () => {
+  function setup(more: Partial<LocalPod> = {}) {
+    const folder = mkdtempSync(join(tmpdir(), 'rdev-local-'))
+    const directory = join(folder, 'home')
+    mkdirSync(directory)
+    const host = createLocalHost({ pods: [localPod(directory, more)], path: systemPath })
+    const directories = createAttemptDirectories(host, () => {})
+    onTestFinished(async () => {
+      await directories.close()
+      await host.close()
+      rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+    })
+    return { folder, directory, host, directories, attempt: `${newId('task', 1, crypto.getRandomValues(new Uint8Array(10)))}.1` }
+  }
+
+  test('a pod is ready while its directory is there, and another pod when it was made anew', async () => {
+    const { host, directory } = setup()
+    const seen: Pod[] = []
+    let next: (pod: Pod) => void = () => {}
+    const change = (): Promise<Pod> => new Promise((resolve) => (next = resolve))
+    const first = change()
+    host.watch(([pod]) => {
+      seen.push(pod!)
+      next(pod!)
+    })
+    expect(await first).toMatchObject({ name: 'pod', role: 'worker', slots: 4, ready: true })
+    const gone = change()
+    renameSync(directory, `${directory}.old`)
+    expect(await gone).toMatchObject({ ready: false })
+    const back = change()
+    mkdirSync(directory)
+    expect(await back).toMatchObject({ ready: true })
+    expect(seen[2]!.uid).not.toBe(seen[0]!.uid)
+  })
+
+  test('its processes see their own environment and nothing of this program', async () => {
+    const { directories, directory } = setup({ env: { MODEL: 'm' } })
+    process.env.RDEV_TEST_SECRET = 'x'
+    onTestFinished(() => void delete process.env.RDEV_TEST_SECRET)
+    const { stdout } = await directories.run('pod', 'env', 10_000)
+    expect(stdout).toContain('MODEL=m\n')
+    expect(stdout).toContain(`HOME=${directory}\n`)
+    expect(stdout).not.toContain('RDEV_TEST_SECRET')
+  })
+
+  test('an unknown pod has no shell and no ports', async () => {
+    const { host } = setup()
+    await expect(host.shell('other')).rejects.toThrow('no local pod')
+    await expect(host.connect('other', 1)).rejects.toThrow('no local pod')
+  })
+
+  test('an attempt that nobody asks for ends itself', async () => {
+    const { directories, attempt } = setup({ env: { RDEV_ORPHAN_TTL_S: '1' } })
+    await directories.start('pod', attempt, { script: 'exec sleep 600', stdin: '', timeout_s: 600 })
+    expect(await directories.ended('pod', attempt, never)).toMatchObject({ reason: 'orphaned' })
+  })
+
+  test('the death of this program leaves attempts alone and takes its shells along', async () => {
+    const { directory, directories, attempt } = setup()
+    const agent = fork(join(import.meta.dirname, 'fixtures/local-agent.ts'), [directory, attempt], { execPath: process.execPath })
+    const started = await new Promise<unknown>((resolve) => agent.once('message', resolve))
+    expect(started).toEqual({ outcome: 'started' })
+    const gone = new Promise((resolve) => agent.once('exit', resolve))
+    agent.kill('SIGKILL')
+    await gone
+    expect(await directories.list('pod')).toMatchObject([{ state: 'running' }])
+    const shells = `grep -lzxF 'HOME=${directory}' /proc/[0-9]*/environ | wc -l`
+    // The attempt, its supervisor and guard with its sleep; this agent's control, spare, warm supervisor; the one that counts with its own.
+    let last = ''
+    for (let settled = 0; settled < 3;) {
+      const count = (await directories.run('pod', shells, 10_000)).stdout
+      settled = count === last ? settled + 1 : 0
+      last = count
+    }
+    expect(Number(last)).toBeLessThanOrEqual(12)
+    await directories.stop('pod', attempt, 0, 'stopped')
+    expect(await directories.ended('pod', attempt, never)).toMatchObject({ exit_code: 137, reason: 'stopped' })
+  })
+})
