@@ -1,0 +1,101 @@
+// What the contract suite starts from: stores, and short words for tasks, claims and outcomes. Times are relative to now and never waited
+// for: the Postgres stores compare by Postgres' own clock.
+
+import { newId } from '@rdev/shared/domain/ids'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
+import type { AttemptRef, Slot } from '../ports.ts'
+import type { Stores } from './stores.ts'
+
+export interface StoresUnderTest {
+  readonly stores: Stores
+  /** Empties them. */
+  reset(): Promise<void>
+  close(): Promise<void>
+}
+
+const plainSpec: TaskSpec = {
+  kind: 'shell',
+  project_id: 'demo',
+  provider: null,
+  prompt: null,
+  command: 'true',
+  session_id: null,
+  model: null,
+  allowed_tools: null,
+  permission_mode: null,
+  working_dir: null,
+  env: {},
+  timeout_s: 60,
+  queue_ttl_s: null,
+  idle_timeout_s: null,
+  priority: 100,
+  retry: { max_attempts: 1, on: [] },
+  target: 'project',
+  deltas: false,
+  labels: {},
+  metadata: {},
+}
+
+export const pod = (name: string, project_id: string | null, more: Partial<Pod> = {}): Pod => ({
+  name,
+  uid: `uid-${name}`,
+  role: project_id === null ? 'worker' : 'project',
+  project_id,
+  ready: true,
+  slots: 4,
+  providers: ['claude-code'],
+  allow_bypass_permissions: false,
+  ...more,
+})
+
+/** `count` slots in the pod of a project, or of the pool. */
+export const slots = (name: string, project_id: string | null, count = 1): Slot[] =>
+  Array.from({ length: count }, () => ({ pod: name, project_id }))
+
+export const demoSlots = (count = 1) => slots('demo-pod', 'demo', count)
+export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
+
+let serial = 0
+
+export async function contractSetup({ stores }: StoresUnderTest) {
+  const { tasks, projects } = stores
+  await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
+  await projects.report('away', [pod('far-pod', 'far')])
+
+  const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
+  const claim = (free: readonly Slot[], { claimId = id('claim'), clusterId = 'home' } = {}) =>
+    tasks.claim({ clusterId, claimId, slots: free, leaseMs: 60_000 })
+
+  const add = async (spec: Partial<TaskSpec> = {}, more: { created_at?: number; new_session?: boolean } = {}): Promise<Task> => {
+    const { created_at = Date.now(), new_session = false } = more
+    const task = await tasks.insert({ id: id('task'), spec: { ...plainSpec, ...spec }, created_by: 'key_tests', created_at, new_session })
+    if (!task) throw new Error(`no project ${spec.project_id}`)
+    return task
+  }
+
+  /** A task that begins a session. */
+  const converse = async (spec: Partial<TaskSpec> = {}): Promise<{ task: Task; session_id: string }> => {
+    const session_id = id('session')
+    const agent: Partial<TaskSpec> = { kind: 'agent', provider: 'claude-code', prompt: 'hello', command: null }
+    return { task: await add({ ...agent, session_id, ...spec }, { new_session: true }), session_id }
+  }
+
+  const lease = async (free: readonly Slot[] = demoSlots()): Promise<Task> => {
+    const [live] = await claim(free)
+    if (!live) throw new Error('nothing to lease')
+    return live.task
+  }
+
+  const run = async (free: readonly Slot[] = demoSlots()): Promise<Task> => {
+    const task = await lease(free)
+    await tasks.markStarted([{ ...refOf(task), started_at: Date.now() }])
+    return (await tasks.get(task.id, null))!
+  }
+
+  const end = async (task: Task, status: TaskOutcome['status'] = 'succeeded', more: Partial<TaskOutcome> = {}): Promise<Task> =>
+    (await tasks.finish(refOf(task), outcome(status, more), null))!
+
+  return { ...stores, id, claim, add, converse, lease, run, end }
+}
+export type Contract = Awaited<ReturnType<typeof contractSetup>>

@@ -1,0 +1,28 @@
+// The suite that every set of stores passes: memory runs it here, Postgres in dev/postgres-stores.test.ts.
+import { afterAll, beforeAll, beforeEach, describe } from 'vitest'
+import { claimContract } from './contract-claim.ts'
+import { lifeContract } from './contract-life.ts'
+import { raceContract } from './contract-races.ts'
+import { readContract } from './contract-reads.ts'
+import { type Contract, contractSetup, type StoresUnderTest } from './contract-setup.ts'
+
+export function storesContract(name: string, open: () => Promise<StoresUnderTest>): void {
+  describe(`stores on ${name}`, () => {
+    let under: StoresUnderTest
+    let bundle: Contract
+    beforeAll(async () => {
+      under = await open()
+    })
+    beforeEach(async () => {
+      await under.reset()
+      bundle = await contractSetup(under)
+    })
+    afterAll(() => under?.close())
+
+    const setup = () => bundle
+    readContract(setup)
+    claimContract(setup)
+    lifeContract(setup)
+    raceContract(setup)
+  })
+}
