@@ -1,5 +1,6 @@
 // The only reader of the environment: everything wrong is named at once, and no value is ever shown.
 
+import { agentProviders } from '@rdev/shared/domain/code-agent'
 import { z } from 'zod'
 
 export const localPodSchema = z.strictObject({
@@ -12,6 +13,8 @@ export const localPodSchema = z.strictObject({
   /** What its processes get besides HOME. */
   env: z.record(z.string(), z.string()).default({}),
   allow_bypass_permissions: z.boolean().default(false),
+  /** What is surely there; the rest is found by asking the pod. */
+  providers: z.array(z.enum(agentProviders)).default([]),
 })
 export type LocalPodConfig = z.infer<typeof localPodSchema>
 
@@ -37,6 +40,8 @@ const environment = z
     RDEV_ORPHAN_TTL_S: z.coerce.number().int().min(60).max(86_400).default(1800),
     RDEV_STOP_ATTEMPTS_ON_EXIT: z.stringbool().default(false),
     RDEV_LOG_LEVEL: z.enum(logLevels).default('info'),
+    /** What local pods find their programs in, unless their own env says otherwise. */
+    PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
   })
   .refine((env) => env.RDEV_POD_HOST !== 'local' || env.RDEV_LOCAL_PODS !== undefined, {
     path: ['RDEV_LOCAL_PODS'],
@@ -48,7 +53,7 @@ export interface Config {
   readonly clusterId: string
   readonly clusterKey: string
   readonly pods:
-    | { readonly host: 'local'; readonly list: readonly LocalPodConfig[] }
+    | { readonly host: 'local'; readonly list: readonly LocalPodConfig[]; readonly path: string }
     | { readonly host: 'kubernetes'; readonly namespace: string }
   /** After this long without contact a supervisor ends its attempt. */
   readonly orphanTtlS: number
@@ -79,7 +84,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
     clusterKey: data.RDEV_CLUSTER_KEY,
     pods:
       data.RDEV_POD_HOST === 'local'
-        ? { host: 'local', list: data.RDEV_LOCAL_PODS ?? [] }
+        ? { host: 'local', list: data.RDEV_LOCAL_PODS ?? [], path: data.PATH }
         : { host: 'kubernetes', namespace: data.RDEV_NAMESPACE },
     orphanTtlS: data.RDEV_ORPHAN_TTL_S,
     stopAttemptsOnExit: data.RDEV_STOP_ATTEMPTS_ON_EXIT,

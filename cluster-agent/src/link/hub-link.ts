@@ -33,6 +33,7 @@ export interface HubLinkOptions {
 }
 
 export interface HubLink extends HubReports {
+  /** Once; repeating it does nothing. */
   start(): void
   pods(pods: readonly Pod[], unlisted: boolean): void
   drain(): void
@@ -105,8 +106,13 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
     }
   }
 
+  let begun = false
   return {
-    start: () => connection.dial(),
+    start: () => {
+      if (begun) return
+      begun = true
+      connection.dial()
+    },
     pods: (pods, unlisted) => step({ type: 'pods', pods, unlisted }),
     accepted: (ref, startedAt) => step({ type: 'accepted', ref, startedAt }),
     rejected: (ref, reason, detail) => step({ type: 'rejected', ref, reason, detail }),

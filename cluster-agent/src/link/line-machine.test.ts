@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes, maxBatchBytes, maxBatchEvents, maxBatchWaitMs, maxUnackedBytes } from '@rdev/shared/wire/limits'
+import type { TaskDown } from '@rdev/shared/wire/task-frames'
 import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
 import { hasRoom, maxUnackedUnits, newLine, stepLine } from './line-machine.ts'
 
@@ -170,7 +171,7 @@ test('a log with the right number of events but another cursor was written by so
   it.emit(unit(1), unit(2))
   it.feed({ type: 'lost', code: closeCodes.superseded })
   it.feed({ type: 'opened' })
-  const frame = { type: 'resume', received: 2, seq: 4, cursor: { stdout: 2, stderr: 9 }, pending: [], result: false } as const
+  const frame = { type: 'resume', received: 2, seq: 4, cursor: { stdout: 2, stderr: 9 }, pending: [], result: false } satisfies TaskDown
   expect(it.feed({ type: 'frame', frame })).toContainEqual({ type: 'restart', received: 2, cursor: frame.cursor })
 })
 

@@ -299,6 +299,11 @@ export class AttemptRun {
         return await ask()
       } catch (error) {
         if (this.#over.signal.aborted) return undefined
+        // The pod answers, and what it had of the attempt is no more: as lost as with the pod.
+        if (error instanceof Error && error.name === 'AttemptGone' && this.started) {
+          this.#step({ type: 'pod_gone' })
+          return undefined
+        }
         const message = error instanceof Error ? error.message : 'unknown'
         this.#deps.log('warn', 'pod could not be asked', { ...this.ref, pod: this.pod.name, what, message, tries })
         await new Promise((resolve) => setTimeout(resolve, 50 + fullJitter(tries, Math.random(), 200, 5_000)))

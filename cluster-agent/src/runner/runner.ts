@@ -2,6 +2,7 @@
 // It never ends anything on its own account because the hub is away: what runs goes on until somebody says otherwise.
 
 import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
@@ -10,8 +11,9 @@ import { shutdownGraceS, stopGraceS } from './attempt-machine.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
 
-/** A pod that does not answer must not hold up the hello of all others. */
+/** A pod that does not answer must not hold up the hello of all others; one that is not ready is hardly expected to. */
 export const listTimeoutMs = 10_000
+export const listUnreadyTimeoutMs = 1_000
 export const listAgainMs = 5_000
 /** The orphan TTL of supervisors is many times this. */
 export const touchEveryMs = 60_000
@@ -42,7 +44,8 @@ export function createRunner(deps: RunnerDeps): Runner {
   /** Attempt directories of the last gathering by name: what may be here without a run. */
   let present = new Map<string, AttemptPresence>()
   let pods: readonly Pod[] = []
-  const listed = new Set<string>()
+  /** Pods that a gathering has spoken for, and the providers found in them. */
+  const listed = new Map<string, Set<AgentProvider>>()
   let draining = false
   let listAgain: NodeJS.Timeout | undefined
   let toucher: NodeJS.Timeout | undefined
@@ -91,11 +94,12 @@ export function createRunner(deps: RunnerDeps): Runner {
     return undefined
   }
 
-  async function lacksProvider(assignment: Assignment, pod: Pod): Promise<boolean> {
-    if (assignment.kind !== 'agent') return false
-    const agent = deps.agents.get(assignment.provider)
-    if (!agent) return true
-    return !(await agent.available(pod.name).catch(() => true))
+  /** Found once is found for the life of the pod; not found is asked again. */
+  async function hasProvider(pod: Pod, provider: AgentProvider): Promise<boolean> {
+    if (pod.providers.includes(provider) || listed.get(keyOf(pod))?.has(provider)) return true
+    const found = await deps.agents.get(provider)?.available(pod.name)
+    if (found) listed.get(keyOf(pod))?.add(provider)
+    return found ?? false
   }
 
   function assignOne(assignment: Assignment): void {
@@ -111,13 +115,17 @@ export function createRunner(deps: RunnerDeps): Runner {
     const pod = podNamed(assignment.pod)
     // It is here, but its pod is not in the inventory at the moment: the next hello tells of it.
     if (!pod) return
+    if (assignment.kind !== 'agent') return run(assignment, pod, false)
     const provider = assignment.provider ?? deps.agents.default.provider
-    if (assignment.kind !== 'agent' || pod.providers.includes(provider)) return run(assignment, pod, false)
-    // The inventory does not name the provider: ask the pod itself.
-    void lacksProvider(assignment, pod).then((lacks) => {
-      if (lacks) hub.rejected({ task_id, attempt }, 'binary_missing')
-      else if (!runs.has(name)) run(assignment, pod, false)
-    })
+    if (listed.get(keyOf(pod))?.has(provider)) return run(assignment, pod, false)
+    // A pod that cannot be asked is tried: the start itself will tell.
+    void hasProvider(pod, provider)
+      .catch(() => true)
+      .then((has) => {
+        if (runs.has(name)) return
+        if (has) run(assignment, pod, false)
+        else hub.rejected({ task_id, attempt }, 'binary_missing', `no ${provider} in the pod`)
+      })
   }
 
   function adoptOne(assignment: Assignment): void {
@@ -144,17 +152,25 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   async function gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }> {
     clearTimeout(listAgain)
-    const asked = pods
-    const lists = await Promise.all(asked.map(async (pod) => ({ pod, attempts: await bounded(directories.list(pod.name), listTimeoutMs) })))
-    const answered = lists.filter((list) => list.attempts !== undefined)
-    for (const { pod } of answered) listed.add(pod.uid)
-    const attempts = answered.flatMap((list) => list.attempts ?? [])
+    const lists = await Promise.all(
+      pods.map(async (pod) => {
+        const boundMs = pod.ready ? listTimeoutMs : listUnreadyTimeoutMs
+        const attempts = await bounded(directories.list(pod.name), boundMs)
+        if (attempts) {
+          listed.set(keyOf(pod), listed.get(keyOf(pod)) ?? new Set(pod.providers))
+          await Promise.all(deps.agents.all.map((agent) => bounded(hasProvider(pod, agent.provider), boundMs)))
+        }
+        return { pod, attempts }
+      }),
+    )
+    const attempts = lists.flatMap((list) => list.attempts ?? [])
     // Of pods that did not answer, what was known of them still stands.
-    const silent = new Set(lists.filter((list) => list.attempts === undefined).map((list) => list.pod.name))
-    const kept = [...present].filter(([, found]) => silent.has(found.pod))
+    const silent = lists.filter((list) => list.attempts === undefined).map((list) => list.pod)
+    const kept = [...present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
     present = new Map([...kept, ...attempts.map((found) => [attemptName(found.task_id, found.attempt), found] as const)])
-    if (silent.size > 0) {
-      log('warn', 'pods could not be listed', { pods: [...silent] })
+    for (const pod of silent) listed.delete(keyOf(pod))
+    if (silent.some((pod) => pod.ready) && !draining) {
+      log('warn', 'pods could not be listed', { pods: silent.map((pod) => pod.name) })
       listAgain = setTimeout(() => hub.hello(), listAgainMs)
     }
     if (attempts.some((found) => found.state === 'running')) touchWhileLive()
@@ -162,7 +178,11 @@ export function createRunner(deps: RunnerDeps): Runner {
   }
 
   /** Of a pod whose attempts are not known the hub must not hear: it would take them for lost. */
-  const spokenFor = (): readonly Pod[] => pods.filter((pod) => listed.has(pod.uid))
+  const spokenFor = (): readonly Pod[] =>
+    pods.flatMap((pod) => {
+      const providers = listed.get(keyOf(pod))
+      return providers ? [{ ...pod, providers: [...providers] }] : []
+    })
 
   function cease(): void {
     draining = true
@@ -172,11 +192,11 @@ export function createRunner(deps: RunnerDeps): Runner {
   return {
     pods: (all) => {
       pods = all
-      const uids = new Set(all.map((pod) => pod.uid))
-      for (const uid of listed) if (!uids.has(uid)) listed.delete(uid)
+      const keys = new Set(all.map(keyOf))
+      for (const key of listed.keys()) if (!keys.has(key)) listed.delete(key)
       for (const [name, found] of present) if (!podNamed(found.pod)) present.delete(name)
-      for (const run of runs.values()) if (!uids.has(run.pod.uid)) run.podGone()
-      return { pods: spokenFor(), unlisted: all.some((pod) => !listed.has(pod.uid)) }
+      for (const run of runs.values()) if (!keys.has(keyOf(run.pod))) run.podGone()
+      return { pods: spokenFor(), unlisted: all.some((pod) => pod.ready && !listed.has(keyOf(pod))) }
     },
     gather,
     assign: (tasks) => {
@@ -209,6 +229,9 @@ export function createRunner(deps: RunnerDeps): Runner {
     },
   }
 }
+
+/** A pod and its successor of the same name are two. */
+const keyOf = (pod: Pod): string => `${pod.name}/${pod.uid}`
 
 /** Undefined if it fails, or is not there within `maxMs`. */
 async function bounded<Result>(promise: Promise<Result>, maxMs: number): Promise<Result | undefined> {
