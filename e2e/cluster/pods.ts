@@ -8,6 +8,7 @@ import { PassThrough } from 'node:stream'
 import { promisify } from 'node:util'
 import { ApiException, CoreV1Api, Exec, KubeConfig, type V1Pod, type V1Status } from '@kubernetes/client-node'
 import { podLabels } from '@rdev/shared/domain/pod'
+import { grantAgentRights } from './rights.ts'
 
 /** Where a server of this machine must listen for pods to reach it, and the name they reach it by. */
 export const nodeAddress = process.env.RDEV_CLUSTER_ADDRESS ?? '10.89.0.1'
@@ -35,7 +36,8 @@ export interface ContainerProcess {
 }
 
 export interface ClusterPods {
-  readonly kubeConfig: KubeConfig
+  /** With the rights that `kustomize/` gives to the agent and no others. */
+  readonly agentKubeConfig: KubeConfig
   readonly namespace: string
   readonly project: 'demo'
   readonly workers: readonly ['worker-1', 'worker-2']
@@ -86,12 +88,15 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     if (name === project && options.workspace) await pods.copyInto(name, options.workspace, '/home/agent/workspace')
   }
 
+  await createNamespace(api, namespace)
+  const rights = await grantAgentRights(kubeConfig, namespace)
+
   const pods: ClusterPods = {
-    kubeConfig,
+    agentKubeConfig: rights.kubeConfig,
     namespace,
     project,
     workers,
-    agentEnv: { RDEV_POD_HOST: 'kubernetes', RDEV_NAMESPACE: namespace, KUBECONFIG: process.env.KUBECONFIG ?? '' },
+    agentEnv: { RDEV_POD_HOST: 'kubernetes', RDEV_NAMESPACE: namespace, KUBECONFIG: rights.file },
     run: async (pod, script) => await execIn(kubeConfig, namespace, pod, ['sh', '-c', script]),
     async processes(pod) {
       const { stdout } = await execIn(kubeConfig, namespace, pod, ['ps', '-eww', '-o', 'pid=,ppid=,stat=,args='])
@@ -128,6 +133,7 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     delete: async (pod, graceS = 0) => await remove(pod, graceS),
     create,
     async remove() {
+      await rights.forget()
       await found(api.deleteNamespace({ name: namespace }))
       await until(
         `namespace ${namespace} to be gone`,
@@ -137,14 +143,6 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     },
   }
 
-  await until(`namespace ${namespace} of an earlier run to be gone`, 120_000, async () => {
-    return (await found(api.readNamespace({ name: namespace })))?.metadata?.deletionTimestamp === undefined
-  })
-  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted', 'pod-security.kubernetes.io/enforce-version': 'latest' }
-  if (!(await found(api.readNamespace({ name: namespace })))) await api.createNamespace({ body: { metadata: { name: namespace, labels } } })
-  await until('the default service account', 30_000, async () => {
-    return (await found(api.readNamespacedServiceAccount({ namespace, name: 'default' }))) !== undefined
-  })
   await Promise.all(
     [project, ...workers].map(async (name) => {
       await remove(name, 0)
@@ -152,6 +150,20 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     }),
   )
   return pods
+}
+
+async function createNamespace(api: CoreV1Api, name: string): Promise<void> {
+  const read = async () => await found(api.readNamespace({ name }))
+  await until(
+    `namespace ${name} of an earlier run to be gone`,
+    120_000,
+    async () => (await read())?.metadata?.deletionTimestamp === undefined,
+  )
+  const labels = { 'pod-security.kubernetes.io/enforce': 'restricted', 'pod-security.kubernetes.io/enforce-version': 'latest' }
+  if (!(await read())) await api.createNamespace({ body: { metadata: { name, labels } } })
+  await until('the default service account', 30_000, async () => {
+    return (await found(api.readNamespacedServiceAccount({ namespace: name, name: 'default' }))) !== undefined
+  })
 }
 
 function podOf(name: string, { env = {}, projectId = project, slots }: ClusterPodsOptions): V1Pod {

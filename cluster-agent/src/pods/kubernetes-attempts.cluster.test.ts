@@ -27,7 +27,7 @@ interface Bundle extends AsyncDisposable {
 }
 
 function setup(): Bundle {
-  const host = createKubernetesHost({ namespace, log: () => {}, kubeConfig: pods.kubeConfig })
+  const host = createKubernetesHost({ namespace, log: () => {}, kubeConfig: pods.agentKubeConfig })
   const directories = createAttemptDirectories(host, () => {})
   return {
     directories,

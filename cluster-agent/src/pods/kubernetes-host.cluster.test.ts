@@ -31,7 +31,7 @@ function setup(options: Partial<KubernetesHostOptions> = {}): Bundle {
   const log = (level: string, phrase: string, fields?: object): void => {
     logged.push(`${level} ${phrase} ${JSON.stringify(fields)}`)
   }
-  const host = createKubernetesHost({ namespace, log, kubeConfig: pods.kubeConfig, ...options })
+  const host = createKubernetesHost({ namespace, log, kubeConfig: pods.agentKubeConfig, ...options })
   return {
     host,
     logged,
@@ -302,7 +302,7 @@ function inventory(host: PodHost) {
 
 /** A way to the API server that can stop passing bytes while every connection stays open. */
 async function silentProxy() {
-  const target = new URL(pods.kubeConfig.getCurrentCluster()?.server ?? '')
+  const target = new URL(pods.agentKubeConfig.getCurrentCluster()?.server ?? '')
   const sockets = new Set<Socket>()
   const server = createServer((near) => {
     const far = connectTcp(Number(target.port), target.hostname)
@@ -315,7 +315,7 @@ async function silentProxy() {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const kubeConfig = new KubeConfig()
-  kubeConfig.loadFromString(pods.kubeConfig.exportConfig())
+  kubeConfig.loadFromString(pods.agentKubeConfig.exportConfig())
   const { port } = server.address() as AddressInfo
   kubeConfig.clusters = kubeConfig.clusters.map((cluster) => ({ ...cluster, server: `https://127.0.0.1:${port}` }))
   return {
