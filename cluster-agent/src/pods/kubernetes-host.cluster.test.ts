@@ -2,12 +2,12 @@
 // one can get wrong.
 
 import { request } from 'node:http'
-import { connect as connectTcp, createServer, type AddressInfo, type Socket } from 'node:net'
-import { KubeConfig } from '@kubernetes/client-node'
+import type { Socket } from 'node:net'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { canBreakCluster, startComponent, stopComponent } from '../../../e2e/cluster/faults.ts'
 import { createClusterPods, type ClusterPods } from '../../../e2e/cluster/pods.ts'
+import { apiProxy } from '../../../e2e/cluster/proxy.ts'
 import type { PodHost, Shell } from '../ports.ts'
 import { createKubernetesHost, type KubernetesHostOptions } from './kubernetes-host.ts'
 import { block } from './library.ts'
@@ -156,7 +156,7 @@ describe('shell', () => {
   })
 
   test('a connection that turned half-open is found by pings and cut', async () => {
-    await using proxy = await silentProxy()
+    await using proxy = await apiProxy(pods.agentKubeConfig)
     await using bundle = setup({ kubeConfig: proxy.kubeConfig, timing: { pingEveryMs: 200, pongTimeoutMs: 300 } })
     const shell = await bundle.run('echo ready; cat')
     await new Promise((resolve) => shell.stdout.once('data', resolve))
@@ -297,35 +297,5 @@ function inventory(host: PodHost) {
         }
         look()
       }),
-  }
-}
-
-/** A way to the API server that can stop passing bytes while every connection stays open. */
-async function silentProxy() {
-  const target = new URL(pods.agentKubeConfig.getCurrentCluster()?.server ?? '')
-  const sockets = new Set<Socket>()
-  const server = createServer((near) => {
-    const far = connectTcp(Number(target.port), target.hostname)
-    for (const socket of [near, far]) {
-      sockets.add(socket)
-      socket.on('error', () => {})
-    }
-    near.pipe(far)
-    far.pipe(near)
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const kubeConfig = new KubeConfig()
-  kubeConfig.loadFromString(pods.agentKubeConfig.exportConfig())
-  const { port } = server.address() as AddressInfo
-  kubeConfig.clusters = kubeConfig.clusters.map((cluster) => ({ ...cluster, server: `https://127.0.0.1:${port}` }))
-  return {
-    kubeConfig,
-    goSilent() {
-      for (const socket of sockets) socket.unpipe().pause()
-    },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy()
-      await new Promise((resolve) => server.close(resolve))
-    },
   }
 }
