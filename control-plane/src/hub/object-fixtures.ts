@@ -51,10 +51,14 @@ export async function objects() {
   const pod = (change: Partial<Pod> = {}): Pod => aPod({ project_id: project, ...change })
   await world.stores.projects.report(cluster, [pod()])
 
+  const began = Date.now() - 60_000
+  let queued = 0
   const queue = async (change: Partial<TaskSpec> = {}): Promise<Task> => {
     const spec = aSpec({ project_id: project, ...change })
-    const id = newId('task', Date.now(), bytes(10))
-    const task = await world.stores.tasks.insert({ id, spec, created_by: 'key_1', created_at: Date.now(), new_session: false })
+    // A millisecond apart, so that the order of arrival is the order of the calls.
+    const created_at = began + ++queued
+    const id = newId('task', created_at, bytes(10))
+    const task = await world.stores.tasks.insert({ id, spec, created_by: 'key_1', created_at, new_session: false })
     if (!task) throw new Error('the project is not there')
     return task
   }
