@@ -62,7 +62,9 @@ function delegate<Store extends object>(current: () => Store): Store {
 let composition: Composition | undefined
 function composed(env: Env): Composition {
   const config = readConfig(env)
-  const parts: Parts = { ...productionParts(config), stores, log: () => undefined }
+  const { clock, random } = productionParts(config)
+  // Jitter near its lower end, so that what is tried again is tried again soon.
+  const parts: Parts = { stores, clock, random: { ...random, chance: () => 0.01 }, log: () => undefined }
   return (composition ??= compose(env, parts, config))
 }
 
