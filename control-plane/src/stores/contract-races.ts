@@ -42,6 +42,20 @@ export function raceContract(setup: () => Contract): void {
       expect(new Set(sessions).size).toBe(sessions.length)
     })
 
+    it('claims for different pods at once never have more of a project live than it may run', async () => {
+      const t = setup()
+      for (let round = 0; round < 10; round++) {
+        for (let i = 0; i < 8; i++) await t.add({ target: i % 2 ? 'pool' : 'project' })
+        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const answers = (await times(8, (i) => t.claim(places[i % places.length]!))).flat()
+        const live = await t.tasks.live('home')
+        expect(live).toHaveLength(4)
+        expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
+        for (const { task } of live) await t.end(task)
+        for (const { task } of await t.claim([...demoSlots(8), ...slots('worker-1', null, 8)])) await t.end(task)
+      }
+    })
+
     it('a project stays within its limit while its tasks come and end', async () => {
       const t = setup()
       for (let i = 0; i < 20; i++) await t.add()

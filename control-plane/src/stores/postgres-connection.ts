@@ -8,12 +8,13 @@ import { neon, NeonDbError, neonConfig } from '@neondatabase/serverless'
 import { getTableColumns, type SQL, sql, type Table } from 'drizzle-orm'
 import { drizzle, type NeonHttpDatabase } from 'drizzle-orm/neon-http'
 
-export const requestDeadlineMs = 8_000
+const defaultDeadlineMs = 8_000
 
 export interface Connection {
   readonly databaseUrl: string
   /** Where Neon's HTTP protocol is spoken, a full URL; without it Neon's own address is derived from `databaseUrl`. */
   readonly fetchEndpoint?: string | undefined
+  readonly requestDeadlineMs?: number | undefined
 }
 
 // The driver knows one endpoint for the whole program; here each host of a connection string has its own.
@@ -22,7 +23,7 @@ const neonsOwn = neonConfig.fetchEndpoint
 neonConfig.fetchEndpoint = (host, port, options) =>
   endpoints.get(`${host}:${port}`) ?? (typeof neonsOwn === 'string' ? neonsOwn : neonsOwn(host, port, options))
 
-export function neonClient({ databaseUrl, fetchEndpoint }: Connection) {
+export function neonClient({ databaseUrl, fetchEndpoint, requestDeadlineMs = defaultDeadlineMs }: Connection) {
   if (fetchEndpoint !== undefined) {
     const { hostname, port } = new URL(databaseUrl.replace(/^postgres(ql)?:/, 'http:'))
     endpoints.set(`${hostname}:${port}`, fetchEndpoint)
