@@ -38,9 +38,10 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
     [ ! -f "$r_dir/exit" ] || return 0
     [ -d "$r_dir" ] || return 1
     if r_alive; then
-      if [ -p "$r_dir/alive" ]; then
+      r_x=$r_home/spare/$r_slot.alive
+      if [ -p "$r_x" ]; then
         # Opened for both first, so that opening for reading does not wait for a writer that may be gone.
-        exec 5<>"$r_dir/alive" 6<"$r_dir/alive" 5>&-
+        exec 5<>"$r_x" 6<"$r_x" 5>&-
         read -r r_x <&6
         exec 6<&-
       else
@@ -94,10 +95,10 @@ rdev_stop() { # ID NAME GRACE_MS REASON
 }
 
 rdev_list() { # ID
+  r_tries=0
   for r_x in "$r_home"/attempts/*; do
-    [ -d "$r_x" ] || continue
     r_name "${r_x##*/}"
-    r_tries=0
+    case $r_number in '' | *[!0-9]*) continue ;; esac
     while :; do
       r_state=exited
       [ ! -f "$r_dir/exit" ] || break
@@ -133,6 +134,9 @@ rdev_remove() { # ID NAME
       r_x=${r_x#/proc/}
       kill "${r_x%/cmdline}" 2>/dev/null
     done
+    r_slot=
+    [ -r "$r_dir/supervisor" ] && read -r r_x r_slot <"$r_dir/supervisor"
+    [ -z "$r_slot" ] || rm -f "$r_home/spare/$r_slot".*
     mkdir -p "$r_home/trash"
     mv "$r_dir" "$r_home/trash/$2.$1.$$"
     rm -rf "$r_home/trash"

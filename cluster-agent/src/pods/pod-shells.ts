@@ -12,6 +12,8 @@ const backoffCapMs = 5_000
 /** A spare that cannot be opened this often is left until somebody needs the pod. */
 const spareTries = 5
 
+const rewarmAfterMs = 30
+
 export interface PodShells {
   /** The pod's control shell, opened if there is none. */
   control(pod: string): Promise<Control>
@@ -89,7 +91,8 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
     shells.spare = undefined
     const session = await waiting?.catch(() => undefined)
     const taken = session?.open() ? session : await warm(pod)
-    rewarm(pod)
+    // Not at once: opening a shell takes milliseconds of processor from the start that this spare was taken for.
+    setTimeout(rewarm, rewarmAfterMs, pod).unref()
     return taken
   }
 

@@ -109,6 +109,13 @@ r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, s
 
 # ---- the end ----
 
+r_clock() { # → r_offset, what makes wall time of uptime
+  r_ms=$(date +%s%3N)
+  case $r_ms in '' | *[!0-9]*) r_ms=$(date +%s)000 ;; esac
+  r_uptime
+  r_offset=$((r_ms - r_now))
+}
+
 # Sizes are final: the tree is empty when this is called. A full disk makes it try again: without a record the attempt has no end.
 r_record() { # CODE REASON FILE
   r_begin=
@@ -120,8 +127,9 @@ r_record() { # CODE REASON FILE
   r_reason=$2
   r_file=$3
   set -- $(cd "$r_dir" && wc -c stdout stderr)
-  r_ms=$(date +%s%3N)
-  case $r_ms in '' | *[!0-9]*) r_ms=$(date +%s)000 ;; esac
+  [ -r "$r_dir/clock" ] && read -r r_offset <"$r_dir/clock"
+  [ -n "${r_offset-}" ] || r_clock
+  r_ms=$((r_now + r_offset))
   until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"}\n' \
     "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" 2>/dev/null 1<>"$r_dir/$r_file" &&
     { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do
@@ -158,6 +166,7 @@ r_session() { # → r_sid of the main process
 # The main process runs in the foreground: a background child of a non-interactive shell would have to ignore INT for ever.
 r_supervise() { # SLOT UMASK
   exec 9<>"$r_home/spare/$1.alive"
+  r_clock
   if ! read -r r_name r_file r_timeout; then
     rm -f "$r_home/spare/$1.alive" "$r_home/spare/$1.orders"
     exit 0
@@ -170,7 +179,11 @@ r_supervise() { # SLOT UMASK
   # Whoever claims this decides whether the process ever runs; see r_await.
   r_claim "$r_dir/begun" "$r_begin" || exit 0
   exec 3<"$r_home/incoming/$r_file.script" 4>"$r_dir/pid" 5<"$r_home/incoming/$r_file.stdin"
-  r_guard "$1" 3<&- 4>&- 5<&- 9>&- &
+  # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
+  {
+    exec 3<&- 4>&- 5<&- 9>&-
+    r_guard "$1"
+  } &
   r_guard=$!
   umask "$2"
   # The script's own first line closes 3 and 4; see rdev_start.
@@ -182,7 +195,6 @@ r_supervise() { # SLOT UMASK
   kill "$r_guard" 2>/dev/null
   wait "$r_guard" 2>/dev/null
   # What the guard had no time to do.
-  [ -p "$r_dir/alive" ] || mv "$r_home/spare/$1.alive" "$r_dir/alive" 2>/dev/null
   [ ! -f "$r_home/incoming/$r_file.script" ] || rm -f "$r_home/incoming/$r_file".* "$r_home/spare/$1.orders"
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
@@ -194,14 +206,14 @@ r_supervise() { # SLOT UMASK
   exit 0
 }
 
-# The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives.
+# The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
+# since the process is just starting and every program run here would take the processor from it.
 r_guard() { # SLOT
   trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
   r_sleep=
-  rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders"
-  mv "$r_home/spare/$1.alive" "$r_dir/alive"
-  r_fine=
-  sleep 0.001 2>/dev/null && r_fine=1
+  r_slot=$1
+  r_fine=1
+  r_next=50
   r_ttl=$((${RDEV_ORPHAN_TTL_S:-1800} * 1000))
   while :; do
     r_uptime
@@ -224,7 +236,7 @@ r_guard() { # SLOT
       r_session
       r_end "$r_name" "$r_sid" orphaned 5000
     fi
-    [ "$r_left" -le 3000 ] || r_left=3000
+    [ "$r_left" -le "$r_next" ] || r_left=$r_next
     if [ -n "$r_fine" ]; then
       r_x=$((1000 + r_left % 1000))
       sleep "$((r_left / 1000)).${r_x#1}" &
@@ -232,7 +244,13 @@ r_guard() { # SLOT
       sleep "$(((r_left + 999) / 1000))" &
     fi
     r_sleep=$!
-    wait "$r_sleep"
+    wait "$r_sleep" || r_fine= # this sleep knows no fractions
+    if [ "$r_next" = 50 ]; then
+      r_next=3000
+      rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$r_slot.orders"
+      r_clock
+      printf '%s\n' "$r_offset" >"$r_dir/clock"
+    fi
   done
 }
 
