@@ -1,5 +1,5 @@
 // A code agent that obeys its prompt, one word a line, through a real process of the pod: for tests that want the whole line fast.
-//   say TEXT · think TEXT · sleep SECONDS · fail TEXT · exit CODE · linger (do not exit after the result)
+//   say TEXT · think TEXT · sleep SECONDS · fail TEXT · exit CODE · done (that was the result) · linger (do not exit)
 // The last `say` is its result. Its cursor is a byte offset at a line's end, as a real one's would be.
 
 import type { AgentProvider, AgentResult } from '@rdev/shared/domain/code-agent'
@@ -35,6 +35,7 @@ export function createDummyAgent(provider: AgentProvider = 'claude-code'): CodeA
         if (stream === 'stderr') continue
         for (const { text, end } of lines.push(offset, bytes)) {
           const [verb, words] = split(text)
+          if (verb === 'done') return { status: 'succeeded', result: said }
           if (verb === 'say') said = words
           if (verb === 'fail') failed = words
           if (request.deltas) attempt.delta({ text: words })
@@ -68,7 +69,7 @@ function scriptOf(prompt: string): string {
       if (verb === 'sleep') return `sleep ${quote(words)}\n`
       if (verb === 'exit') return `exit ${quote(words)}\n`
       if (verb === 'linger') return 'exec sleep 86400\n'
-      return verb === 'say' || verb === 'think' || verb === 'fail' ? `printf '%s\\n' ${quote(line)}\n` : ''
+      return verb === 'say' || verb === 'think' || verb === 'fail' || verb === 'done' ? `printf '%s\\n' ${quote(line)}\n` : ''
     })
     .join('')
 }

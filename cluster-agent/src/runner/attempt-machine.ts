@@ -122,7 +122,8 @@ export function stepAttempt(state: AttemptState, input: AttemptInput): AttemptSt
     case 'timer':
       return timer(state, input.timer)
     case 'acked':
-      return finish(state)
+      // A result from an earlier life, while a start is under way: whatever the start answers, nothing of it may stay.
+      return state.phase === 'starting' ? discard(state) : finish(state)
   }
 }
 

@@ -79,6 +79,7 @@ export class AttemptRun {
   #startedAt = 0
   #polite: Promise<void> | undefined
   #activeAt = 0
+  #removed: Promise<void> = Promise.resolve()
 
   constructor(deps: RunnerDeps, assignment: Assignment, pod: Pod, adopted: boolean, forget: () => void) {
     const { task_id, attempt } = assignment
@@ -102,6 +103,9 @@ export class AttemptRun {
   get started(): boolean {
     return this.#state.phase !== 'starting'
   }
+  get live(): boolean {
+    return this.started && this.#state.phase !== 'done'
+  }
 
   /** The process first, the line beside it: events wait for the line, the process does not. */
   begin(): void {
@@ -123,6 +127,7 @@ export class AttemptRun {
 
   /** Assigned or adopted again: nothing is started twice, but the token is fresh and the answer is repeated. */
   again(token: string): void {
+    if (this.#state.phase === 'done') return this.#deps.hub.rejected(this.ref, 'already_ended')
     this.#line?.token(token)
     if (this.started) this.#deps.hub.accepted(this.ref, this.#startedAt)
   }
@@ -180,11 +185,13 @@ export class AttemptRun {
         this.#deps.log('info', 'attempt finished', { ...this.ref, pod: this.pod.name })
         return this.#deps.hub.finished(this.ref)
       case 'remove':
-        return void this.#remove()
+        this.#removed = this.#remove()
+        return
       case 'forget':
         this.#line?.close()
         this.#cleanUp()
-        return this.#forget()
+        // Until the directory is gone the name is taken: a late repetition must not meet the removal.
+        return void this.#removed.then(this.#forget)
     }
   }
 

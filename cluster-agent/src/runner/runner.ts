@@ -206,7 +206,7 @@ export function createRunner(deps: RunnerDeps): Runner {
       for (const assignment of adopt) adoptOne(assignment)
       for (const ref of stop) stopOne(ref)
     },
-    live: () => [...runs.values()].filter((run) => run.started).map((run) => run.ref),
+    live: () => [...runs.values()].filter((run) => run.live).map((run) => run.ref),
     drain: cease,
     leave: async () => {
       cease()

@@ -170,7 +170,8 @@ export class FakeControlPlane {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    const answer = (status: number, more = '') => socket.end(`HTTP/1.1 ${status} No\r\nconnection: close\r\ncontent-length: 0\r\n${more}\r\n`)
+    const answer = (status: number, more = '') =>
+      socket.end(`HTTP/1.1 ${status} No\r\nconnection: close\r\ncontent-length: 0\r\n${more}\r\n`)
     const bearer = request.headers.authorization?.replace(/^Bearer /, '') ?? ''
     const line = /^\/v1\/tasks\/([^/]+)\/attempts\/(\d+)\/connect$/.exec(request.url ?? '')
     if (this.refuse) {

@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest'
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { workspaceFailure } from '../workspaces/workspace.ts'
+import type { Ending } from './outcome.ts'
+import { maxResultBytes, outcomeOf } from './outcome.ts'
+
+const record = (more: Partial<ExitRecord> = {}): ExitRecord => ({
+  exit_code: 0,
+  stdout_bytes: 1,
+  stderr_bytes: 0,
+  started_at: 100,
+  ended_at: 350,
+  reason: 'exited',
+  ...more,
+})
+const good: AgentResult = { status: 'succeeded', result: 'done', cost_usd: 0.5, provider_session_id: 's' }
+const bad: AgentResult = { status: 'failed', error_code: 'RATE_LIMITED', error: 'later' }
+const end = (more: Partial<Ending>) => outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, ...more })
+
+test('a good run keeps what it brought, and its measured time', () => {
+  expect(end({})).toMatchObject({
+    status: 'succeeded',
+    result: 'done',
+    cost_usd: 0.5,
+    provider_session_id: 's',
+    duration_ms: 250,
+    exit_code: 0,
+    error_code: null,
+  })
+})
+
+test.each([
+  ['cancelled by the record', { record: record({ reason: 'cancelled', exit_code: 130 }) }, 'cancelled', 'CANCELLED'],
+  ['cancelled in words only', { result: { status: 'cancelled' }, record: record({ reason: 'stopped' }) }, 'cancelled', 'CANCELLED'],
+  ['ended by itself before the cancel', { cause: 'cancelled' }, 'succeeded', null],
+  ['over its time', { record: record({ reason: 'timeout' }) }, 'timed_out', 'TIMEOUT'],
+  ['silent', { record: record({ reason: 'timeout' }), cause: 'idle' }, 'timed_out', 'TIMEOUT'],
+  ['stopped after its answer', { record: record({ reason: 'stopped', exit_code: 143 }) }, 'succeeded', null],
+  ['stopped, and failed by its own words', { record: record({ reason: 'stopped' }), result: bad }, 'failed', 'RATE_LIMITED'],
+  ['shut down before its answer', { record: record({ reason: 'stopped' }), result: bad, cause: 'shutdown' }, 'failed', 'POD_UNAVAILABLE'],
+  ['shut down after its answer', { record: record({ reason: 'stopped' }), cause: 'shutdown' }, 'succeeded', null],
+  ['orphaned', { record: record({ reason: 'orphaned' }) }, 'failed', 'STALE_WORKER'],
+  ['without its supervisor', { record: record({ reason: 'supervisor_died' }) }, 'failed', 'LOST'],
+  ['gone with its pod', { record: undefined, result: undefined }, 'lost', 'LOST'],
+  ['without an answer', { result: undefined }, 'failed', 'INTERNAL'],
+  ['empty', { result: { status: 'succeeded', result: ' \n' } }, 'failed', 'EMPTY_RESULT'],
+  ['failed without a code', { result: { status: 'failed', error: 'x' } }, 'failed', 'AGENT_ERROR'],
+  ['a command that failed', { kind: 'shell', result: { status: 'failed', exit_code: 3 } }, 'failed', null],
+  ['a command without text', { kind: 'shell', result: { status: 'succeeded', exit_code: 0 } }, 'succeeded', null],
+  ['a command that was stopped', { kind: 'git', record: record({ reason: 'stopped' }) }, 'failed', 'POD_UNAVAILABLE'],
+  [
+    'without its directory',
+    { record: record({ exit_code: 78, stdout_bytes: 0, stderr_bytes: Buffer.byteLength(workspaceFailure) }) },
+    'failed',
+    'WORKSPACE_ERROR',
+  ],
+] as const)('%s', (_, more, status, error_code) => {
+  expect(end(more as Partial<Ending>)).toMatchObject({ status, error_code })
+})
+
+test('the exit code of a stopped server is not told, that of a command is', () => {
+  expect(end({ record: record({ reason: 'stopped', exit_code: 143 }) }).exit_code).toBeNull()
+  expect(end({ kind: 'shell', record: record({ reason: 'timeout', exit_code: 143 }), result: undefined }).exit_code).toBe(143)
+})
+
+test('a huge answer is cut, and says so; a clock that jumped back gives no negative time', () => {
+  const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultBytes + 5) }, record: record({ ended_at: 0 }) })
+  expect(result).toMatch(/x… \[|\n… \[5 bytes removed\]$/)
+  expect(duration_ms).toBe(0)
+})

@@ -1,0 +1,337 @@
+// The agent as a whole on real local pods: runner, links, supervisor and process, against a control plane that can be told to misbehave.
+import { existsSync } from 'node:fs'
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { closeCodes, maxUnackedBytes } from '@rdev/shared/wire/limits'
+import type { FakeTask, Fault } from './fake-control-plane.ts'
+import { numbered, output, processesOf, setup } from './setup.ts'
+
+let it: Awaited<ReturnType<typeof setup>>
+beforeEach(async () => {
+  it = await setup()
+})
+afterEach(() => it.teardown())
+
+async function connected() {
+  it.startAgent()
+  await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'hello'))
+}
+const types = (task: FakeTask) => task.events.map((event) => event.type)
+const attemptDirectory = (task: FakeTask) =>
+  `${it.directory}/${task.assignment.pod}/.rdev/attempts/${task.assignment.task_id}.${task.assignment.attempt}`
+
+test('a shell task: started, output to the byte, result, directory removed', async () => {
+  await connected()
+  const task = it.shell(`echo "$GREETING"; echo oops >&2; pwd; exit 3`, { env: { GREETING: `it's "quoted" $HOME` }, working_dir: 'sub' })
+  await it.ended(task)
+  expect(task.events[0]).toMatchObject({ type: 'task.started', data: { kind: 'shell', pod: 'demo', working_dir: 'sub' } })
+  expect(JSON.stringify(task.events[0])).not.toContain('quoted')
+  expect(output(task)).toBe(`it's "quoted" $HOME\n${it.directory}/demo/workspace/sub\n`)
+  expect(output(task, 'stderr')).toBe('oops\n')
+  expect(task.outcome).toMatchObject({ status: 'failed', exit_code: 3, error_code: null, error: 'the command ended with exit code 3' })
+  expect(task.outcome?.duration_ms).toBeGreaterThanOrEqual(0)
+  await expect.poll(() => existsSync(attemptDirectory(task))).toBe(false)
+  expect(JSON.stringify(it.logged)).not.toContain('quoted')
+})
+
+test('git gets its arguments as they are', async () => {
+  await connected()
+  const task = it.task({ kind: 'git', command: ['-c', 'alias.say=!echo', 'say', `it's`, '$HOME', 'a  b'] })
+  await it.ended(task)
+  expect(output(task)).toContain(`it's $HOME a  b`)
+  expect(task.outcome).toMatchObject({ status: 'succeeded', exit_code: 0 })
+})
+
+test('an agent task: its events, its answer, deltas, its conversation', async () => {
+  await connected()
+  const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'think hm\nsay hello\nsay done', deltas: true })
+  await it.ended(task)
+  expect(types(task)).toEqual(['task.started', 'message.thinking', 'message.assistant', 'message.assistant'])
+  expect(task.outcome).toMatchObject({ status: 'succeeded', result: 'done', provider_session_id: 'dummy-session' })
+})
+
+test('an agent run without an answer has failed with EMPTY_RESULT', async () => {
+  await connected()
+  const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'think only' })
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'EMPTY_RESULT' })
+})
+
+test('a worker makes a directory for each conversation, and says so', async () => {
+  await connected()
+  const session_id = 'ses_01jzzzzzzzzzzzzzzzzzzzzzzz'
+  const first = it.shell('pwd; touch left', { pod: 'worker', session_id })
+  await it.ended(first)
+  expect(types(first).slice(0, 2)).toEqual(['task.started', 'workspace.prepared'])
+  expect(output(first)).toBe(`${it.directory}/worker/workspaces/${session_id}\n`)
+  const second = it.shell('ls', { pod: 'worker', session_id })
+  await it.ended(second)
+  expect(output(second)).toBe('left\n')
+})
+
+test('a working directory that is missing, or a link out of the workspace, is a WORKSPACE_ERROR', async () => {
+  await connected()
+  await symlink('/tmp', `${it.directory}/demo/workspace/out`)
+  for (const working_dir of ['nowhere', 'out']) {
+    const task = it.shell('pwd', { working_dir })
+    await it.ended(task)
+    expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'WORKSPACE_ERROR' })
+  }
+})
+
+test('what cannot run here is rejected with its reason, before anything was started', async () => {
+  await connected()
+  const missing = it.shell('true', { pod: 'nowhere' })
+  const escaping = it.shell('true', { working_dir: '../..' })
+  const reserved = it.shell('true', { env: { RDEV_ATTEMPT: 'x' } })
+  const bypass = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'say x', permission_mode: 'bypassPermissions' })
+  const unknown = it.task({ kind: 'agent', provider: 'opencode', prompt: 'say x' })
+  const wrongKind = it.task({ kind: 'git', command: 'status' })
+  await it.plane.until(() => [missing, escaping, reserved, bypass, unknown, wrongKind].every((task) => task.status === 'rejected'))
+  expect(missing.rejected?.reason).toBe('no_such_pod')
+  for (const task of [escaping, reserved, bypass, wrongKind]) expect(task.rejected?.reason).toBe('invalid')
+  expect(unknown.rejected?.reason).toBe('binary_missing')
+})
+
+test('an attempt that was over before is not started again', async () => {
+  await connected()
+  const task = it.shell('echo once')
+  await it.ended(task)
+  it.plane.repeat(task)
+  await it.plane.until(() => task.rejected !== undefined)
+  expect(task.rejected?.reason).toMatch(/^(floor|already_ended)$/)
+  await expect.poll(() => existsSync(attemptDirectory(task))).toBe(false)
+  // Also not by an agent that knows nothing of it.
+  task.rejected = undefined
+  it.startAgent()
+  await it.plane.until(() => it.plane.epoch === 2 && it.plane.hubFrames.filter((frame) => frame.type === 'hello').length === 2)
+  it.plane.repeat(task)
+  await it.plane.until(() => task.rejected !== undefined)
+  expect(task.rejected).toMatchObject({ reason: 'floor' })
+})
+
+test('a repeated assignment of a running attempt is accepted again, and started once', async () => {
+  await connected()
+  const task = it.shell('echo started >> mark; mkfifo gate; echo ready; read x < gate')
+  await it.plane.until(() => output(task) === 'ready\n')
+  const accepted = () => it.plane.hubFrames.filter((frame) => frame.type === 'accepted').length
+  const before = accepted()
+  it.plane.repeat(task)
+  it.plane.repeat(task)
+  await it.plane.until(() => accepted() >= before + 2)
+  await writeFile(`${it.directory}/demo/workspace/gate`, 'go\n')
+  await it.ended(task)
+  expect(await readFile(`${it.directory}/demo/workspace/mark`, 'utf8')).toBe('started\n')
+})
+
+test('cancel ends the whole tree, and what was written before is told', async () => {
+  await connected()
+  const task = it.shell(`trap '' INT TERM; setsid sleep 600 & echo ready; while :; do sleep 1; done`)
+  await it.plane.until(() => output(task) === 'ready\n')
+  expect((await processesOf(task)).length).toBeGreaterThanOrEqual(2)
+  it.plane.cancel(task, 1)
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
+  expect(output(task)).toBe('ready\n')
+  expect(await processesOf(task)).toEqual([])
+})
+
+test('cancel while the line is away takes effect at the next resume', async () => {
+  await connected()
+  const task = it.shell('echo ready; sleep 600')
+  await it.plane.until(() => output(task) === 'ready\n')
+  it.plane.cutLine(task)
+  await it.plane.until(() => task.line === undefined)
+  it.plane.cancel(task, 1)
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'cancelled' })
+})
+
+test('a cancel that comes when the process has ended by itself changes nothing', async () => {
+  await connected()
+  const gate = Promise.withResolvers<void>()
+  it.plane.gate = gate.promise
+  const task = it.shell('echo done')
+  await it.plane.until(() => task.unackedBytes > 0)
+  await expect.poll(() => existsSync(`${attemptDirectory(task)}/exit`)).toBe(true)
+  it.plane.cancel(task)
+  gate.resolve()
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'succeeded', exit_code: 0 })
+})
+
+test('the time limit of the task ends the tree', async () => {
+  await connected()
+  const task = it.shell('setsid sleep 600 & echo ready; sleep 600', { timeout_s: 1 })
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
+  expect(await processesOf(task)).toEqual([])
+})
+
+test('silence longer than idle_timeout_s ends it; output keeps it alive', async () => {
+  await connected()
+  const silent = it.shell('echo ready; sleep 600', { idle_timeout_s: 1 })
+  const busy = it.shell('for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done', { idle_timeout_s: 1 })
+  await Promise.all([it.ended(silent), it.ended(busy)])
+  expect(silent.outcome).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT', error: expect.stringContaining('idle_timeout_s') })
+  expect(busy.outcome).toMatchObject({ status: 'succeeded' })
+})
+
+test('a code agent whose process does not exit after its result gets its answer, and the process is ended', async () => {
+  await connected()
+  const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'say x\ndone\nlinger' })
+  await it.ended(task)
+  expect(task.outcome).toMatchObject({ status: 'succeeded', result: 'x' })
+  expect(await processesOf(task)).toEqual([])
+})
+
+test('lines cut at several frames, before or after the write: the log is exact', async () => {
+  await connected()
+  // A handful: each cut makes the next wait longer.
+  const faults = new Map<number, Fault>([
+    [2, 'lose'],
+    [4, 'lose_ack'],
+    [7, 'lose'],
+    [9, 'lose_ack'],
+  ])
+  let frames = 0
+  it.plane.fault = () => faults.get(++frames) ?? 'none'
+  const task = it.shell('i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo "line $i"; sleep 0.01; done')
+  await it.plane.until(() => task.outcome !== undefined, 30_000)
+  expect(output(task)).toBe(numbered(60))
+  expect(types(task).filter((type) => type === 'task.started')).toHaveLength(1)
+  expect(task.lines).toBeGreaterThan(2)
+})
+
+test('the hub socket cut again and again: nothing is started twice, nothing is lost', async () => {
+  await connected()
+  const task = it.shell('echo started >> mark; for i in $(seq 30); do echo "line $i"; sleep 0.03; done')
+  await it.plane.until(() => output(task).includes('line 5\n'))
+  it.plane.cutHub()
+  await it.plane.until(() => it.plane.connected && it.plane.epoch === 2)
+  it.plane.cutHub()
+  await it.ended(task)
+  expect(output(task)).toBe(numbered(30))
+  expect(await readFile(`${it.directory}/demo/workspace/mark`, 'utf8')).toBe('started\n')
+})
+
+test('a log that does not acknowledge: at most 1 MiB is on its way, the reading stops, and goes on to the last byte', async () => {
+  await connected()
+  const gate = Promise.withResolvers<void>()
+  it.plane.gate = gate.promise
+  const task = it.shell('head -c 20000000 /dev/zero | tr "\\0" x | fold -w 99')
+  await it.plane.until(() => task.unackedBytes > maxUnackedBytes * 0.9)
+  await expect.poll(() => existsSync(`${attemptDirectory(task)}/exit`), { timeout: 10_000 }).toBe(true)
+  // The JSON around the events and the cursors are not counted by the window.
+  expect(task.maxUnackedBytes).toBeLessThan(maxUnackedBytes * 1.05)
+  gate.resolve()
+  await it.plane.until(() => task.outcome !== undefined, 60_000)
+  expect(output(task).replaceAll('\n', '')).toBe('x'.repeat(20_000_000))
+  expect(task.maxUnackedBytes).toBeLessThan(maxUnackedBytes * 1.05)
+})
+
+test('two agents with one identity: the second takes over, and each line is there once', async () => {
+  await connected()
+  const task = it.shell('for i in $(seq 40); do echo "line $i"; sleep 0.05; done')
+  await it.plane.until(() => output(task).includes('line 5\n'))
+  it.startAgent()
+  await it.plane.until(() => it.plane.epoch === 2 && task.lines >= 2)
+  await it.ended(task)
+  expect(output(task)).toBe(numbered(40))
+  expect(types(task).filter((type) => type === 'task.started')).toHaveLength(1)
+})
+
+test('an agent that left and another that came: the process goes on, the log is exact', async () => {
+  const first = it.startAgent({ stopAttemptsOnExit: false })
+  await it.plane.until(() => it.plane.connected)
+  const task = it.shell('echo $$ >> mark; for i in $(seq 40); do echo "line $i"; sleep 0.03; done')
+  const agentTask = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'say one\nsleep 1\nsay two\nsay three' })
+  await it.plane.until(() => output(task).includes('line 10\n') && agentTask.events.length >= 2)
+  await first.stop()
+  await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'drain'))
+  const told = task.events.length
+  it.startAgent()
+  await Promise.all([it.ended(task), it.ended(agentTask)])
+  expect(task.events.length).toBeGreaterThan(told)
+  expect(output(task)).toBe(numbered(40))
+  expect((await readFile(`${it.directory}/demo/workspace/mark`, 'utf8')).trim().split('\n')).toHaveLength(1)
+  expect(types(agentTask)).toEqual(['task.started', 'message.assistant', 'message.assistant', 'message.assistant'])
+  expect(agentTask.outcome).toMatchObject({ status: 'succeeded', result: 'three' })
+})
+
+test('what ended while no agent was there is read to its end and reported', async () => {
+  const first = it.startAgent({ stopAttemptsOnExit: false })
+  await it.plane.until(() => it.plane.connected)
+  const task = it.shell('echo before; sleep 0.5; echo after; exit 4')
+  await it.plane.until(() => output(task) === 'before\n')
+  await first.stop()
+  await expect.poll(() => existsSync(`${attemptDirectory(task)}/exit`), { timeout: 10_000 }).toBe(true)
+  it.startAgent()
+  await it.ended(task)
+  expect(output(task)).toBe('before\nafter\n')
+  expect(task.outcome).toMatchObject({ status: 'failed', exit_code: 4 })
+})
+
+test('an attempt that nobody wants any more is stopped and removed at the next hello', async () => {
+  await connected()
+  const task = it.shell('echo ready; sleep 600')
+  await it.plane.until(() => output(task) === 'ready\n')
+  it.plane.abandon(task)
+  it.plane.sendHub({ type: 'sync' })
+  await it.plane.until(() => task.finished)
+  expect(await processesOf(task)).toEqual([])
+  expect(task.outcome).toBeUndefined()
+  await expect.poll(() => existsSync(attemptDirectory(task))).toBe(false)
+})
+
+test('a log that is complete without the attempt ends it', async () => {
+  await connected()
+  const task = it.shell('echo ready; sleep 600')
+  await it.plane.until(() => output(task) === 'ready\n')
+  it.plane.abandon(task)
+  task.line?.close(closeCodes.ended)
+  await it.plane.until(() => task.finished)
+  expect(await processesOf(task)).toEqual([])
+})
+
+test('a pod that is gone takes its attempt with it, and the log says so', async () => {
+  await connected()
+  const task = it.shell('echo ready; exec sleep 5', { pod: 'worker' })
+  await it.plane.until(() => output(task) === 'ready\n')
+  await rm(`${it.directory}/worker`, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
+  await it.plane.until(() => task.outcome !== undefined)
+  expect(task.outcome).toMatchObject({ status: 'lost', error_code: 'LOST' })
+})
+
+test('stopping everything ends every process before it returns', async () => {
+  const agent = it.startAgent({ stopAttemptsOnExit: true })
+  await it.plane.until(() => it.plane.connected)
+  const task = it.shell('echo ready; setsid sleep 600 & sleep 600')
+  await it.plane.until(() => output(task) === 'ready\n')
+  await agent.stop()
+  expect(await processesOf(task)).toEqual([])
+  expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
+})
+
+test('while it drains it starts nothing new', async () => {
+  const agent = it.startAgent({ stopAttemptsOnExit: true })
+  await it.plane.until(() => it.plane.connected)
+  const running = it.shell(`trap '' INT TERM; echo ready; while :; do sleep 0.2; done`)
+  await it.plane.until(() => output(running) === 'ready\n')
+  const stopped = agent.stop()
+  const late = it.shell('echo late')
+  await it.plane.until(() => late.rejected !== undefined)
+  expect(late.rejected?.reason).toBe('draining')
+  it.plane.repeat(running)
+  await stopped
+  expect(running.rejected).toBeUndefined()
+})
+
+test('a hub that refuses for now is asked again after what it says, and the agent comes', async () => {
+  it.plane.refuse = { status: 503, retryAfterS: 1 }
+  it.startAgent()
+  await it.plane.until(() => it.plane.connections === 1)
+  it.plane.refuse = undefined
+  await it.plane.until(() => it.plane.connected)
+  expect(it.logged.find(({ phrase }) => phrase === 'agent disconnected')?.fields).toMatchObject({ retry_in_ms: 1000 })
+})

@@ -1,0 +1,60 @@
+// What the scripts do in a real sh.
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Assignment } from '@rdev/shared/domain/attempt'
+import { quote } from '../agents/sh.ts'
+import { assignment } from '../testing/setup.ts'
+import { invalidWorkspace, prelude, workspaceFailure } from './workspace.ts'
+
+let home: string
+beforeAll(async () => {
+  home = await mkdtemp(`${tmpdir()}/rdev home's `)
+  await mkdir(`${home}/workspace/in side`, { recursive: true })
+  await symlink('/', `${home}/workspace/root`)
+  await symlink(`${home}/workspace/in side`, `${home}/workspace/link`)
+})
+afterAll(() => rm(home, { recursive: true }))
+
+async function run(role: 'project' | 'worker', more: Partial<Assignment>, script: string) {
+  const text = prelude({ role }, { ...assignment(more), token: '' }) + script
+  const { code, stdout, stderr } = await promisify(execFile)('sh', ['-c', text], { env: { HOME: home, CDPATH: '/' } }).then(
+    (done) => ({ code: 0, ...done }),
+    (failed: { code: number; stdout: string; stderr: string }) => failed,
+  )
+  return { code, stdout, stderr }
+}
+
+test('any text survives quoting, in words and in variables', async () => {
+  const awkward = [``, `a b`, `it's`, `"$HOME"`, '`id`', `$(id)`, `\\`, `-n`, `*`, `line\nline\n`, `;&|<>()`, `é€😀`, `'\\''`, `!x`, `~`]
+  for (const value of awkward) {
+    const { stdout } = await run('project', { env: { VALUE: value } }, `printf '%s|' "$VALUE" ${quote(value)}`)
+    expect(stdout).toBe(`${value}|${value}|`)
+  }
+})
+
+test('the working directory is inside of the workspace, also through a link', async () => {
+  expect(await run('project', {}, 'pwd')).toMatchObject({ stdout: `${home}/workspace\n` })
+  expect(await run('project', { working_dir: 'in side' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace/in side\n`, stderr: '' })
+  expect(await run('project', { working_dir: 'link' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace/in side\n` })
+})
+
+test.each(['missing', 'root', 'root/tmp'])('%s is refused before anything runs', async (working_dir) => {
+  expect(await run('project', { working_dir }, 'echo ran')).toMatchObject({ code: 78, stdout: '', stderr: workspaceFailure })
+})
+
+test('a worker makes its own', async () => {
+  const { stdout } = await run('worker', { session_id: 'ses_x' }, 'pwd')
+  expect(stdout).toBe(`${home}/workspaces/ses_x\n`)
+})
+
+test('what cannot be run is told before', () => {
+  expect(invalidWorkspace({ env: { A_1: 'x' }, working_dir: 'a/b' })).toBeUndefined()
+  for (const working_dir of ['/etc', '..', 'a/../../b', 'a\0b']) expect(invalidWorkspace({ env: {}, working_dir })).toMatch('working_dir')
+  const wrong: Record<string, string>[] = [{ 'A B': 'x' }, { '1A': 'x' }, { RDEV_ATTEMPT: 'x' }, { A: 'a\0b' }]
+  for (const env of wrong) {
+    expect(invalidWorkspace({ env, working_dir: null })).toMatch('env')
+  }
+})
