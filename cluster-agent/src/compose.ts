@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { createClaudeCode } from './agents/claude-code.ts'
 import { git } from './agents/git.ts'
+import { createOpenCode } from './agents/opencode.ts'
 import { createRegistry } from './agents/registry.ts'
 import { shell } from './agents/shell.ts'
 import type { Config } from './config.ts'
@@ -97,4 +98,7 @@ function createHost(config: Config, log: Log): PodHost {
   return createLocalHost({ pods: list, path: pods.path })
 }
 
-const realAgents = (run: AttemptDirectories['run']): readonly [CodeAgent, ...CodeAgent[]] => [createClaudeCode({ run })]
+const realAgents = (run: AttemptDirectories['run']): readonly [CodeAgent, ...CodeAgent[]] => [
+  createClaudeCode({ run }),
+  createOpenCode({ run }),
+]
