@@ -28,6 +28,15 @@ export default defineConfig({
         test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
       },
       {
+        // What PGlite cannot show, because it does one thing at a time; needs RDEV_TEST_POSTGRES_URL.
+        test: {
+          name: 'postgres',
+          include: ['dev/postgres-stores.test.ts', 'dev/neon-proxy/neon-proxy.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
         test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, fileParallelism: false },
       },
       {

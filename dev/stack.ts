@@ -81,6 +81,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       startDatabase(`${dataDirectory}/postgres`),
       options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
       createDemoProject(demoWorkspace),
+      ...['worker-1', 'worker-2'].map((worker) => mkdir(`${dataDirectory}/pods/${worker}`, { recursive: true })),
     ])
     closers.push(() => database.close())
     if (model) closers.push(() => model.close())

@@ -51,12 +51,8 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]>
 
 /** Reads until an event satisfies `wanted`, then lets the stream go. */
 export async function until(stack: Pick<Stack, 'client'>, id: string, wanted: (event: TaskEvent) => boolean): Promise<TaskEvent> {
-  const abort = new AbortController()
-  for await (const event of stack.client.events(id, { signal: abort.signal })) {
-    if (wanted(event)) {
-      abort.abort()
-      return event
-    }
+  for await (const event of stack.client.events(id)) {
+    if (wanted(event)) return event
   }
   throw new Error(`the log of ${id} ended without the event that was waited for`)
 }
