@@ -219,7 +219,11 @@ function takeFirst(session: Session | undefined, from: { stdout: number; stderr:
 
 function readRecord(pod: string, name: string, answer: Answer): ExitRecord {
   if (answer.status === 'gone') throw new AttemptGone(pod, name)
-  return exitRecord.parse(JSON.parse(answer.rest))
+  try {
+    return exitRecord.parse(JSON.parse(answer.rest))
+  } catch (cause) {
+    throw new Fatal(`the exit record of ${name} in pod ${pod} is not one`, { cause })
+  }
 }
 
 /** Names become words of shell lines and parts of paths. */

@@ -4,9 +4,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { newId } from '@rdev/shared/domain/ids'
-import type { Chunk, PodHost, Shell } from '../ports.ts'
+import type { PodHost, Shell } from '../ports.ts'
 import { createAttemptDirectories } from './attempt-directories.ts'
-import { block } from './library.ts'
+import { collect, killSupervisor, losingAnswers, residents, sha256, until } from './contract-judge.ts'
 
 export interface ContractSetup {
   readonly host: PodHost
@@ -104,6 +104,17 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(record).toMatchObject({ exit_code: 7, stdout_bytes: stdout.length, stderr_bytes: 8, reason: 'exited' })
       expect(record!.ended_at).toBeGreaterThanOrEqual(record!.started_at)
       expect(record!.started_at).toBeGreaterThan(1_700_000_000_000)
+    })
+
+    test('a process inherits its three streams and nothing else, ignores no signal, and has the tag and the usual umask', async () => {
+      const { start, follow, sh, attempt } = setup()
+      await start('umask; echo "$RDEV_ATTEMPT"; grep SigIgn /proc/self/status; exec ls /proc/self/fd')
+      const usual = await sh('umask')
+      const { stdout } = await collect(follow())
+      const [umask, tag, ignored, ...descriptors] = stdout.toString().trim().split('\n')
+      expect([umask, tag, ignored]).toEqual([usual, attempt, 'SigIgn:\t0000000000000000'])
+      // The fourth is what ls reads. Ours are all below 10; higher ones the machine may have given to all that runs on it.
+      expect(descriptors.filter((it) => Number(it) < 10)).toEqual(['0', '1', '2', '3'])
     })
 
     test.each([
@@ -398,14 +409,15 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     })
 
     test('script and stdin are in no argv, and on no disk once the process has them', async () => {
-      const { start, follow, sh } = setup()
+      const { start, follow, sh, attempt } = setup()
       const secret = `s3cret${randomBytes(8).toString('hex')}`
       const pattern = `s3[c]ret${secret.slice(6)}`
       await start(`export KEY=${secret}; echo up; exec sleep 60`, { stdin: `${secret}\n` })
       for await (const _ of follow()) break
       expect(await sh(`grep -l '${pattern}' /proc/[0-9]*/cmdline 2>/dev/null`)).toBe('')
       // File by file: there are fifos, and not every grep passes them by.
-      const files = `for f in "\${RDEV_HOME:-$HOME/.rdev}"/*/* "\${RDEV_HOME:-$HOME/.rdev}"/attempts/*/*; do [ ! -f "$f" ] || grep -l '${pattern}' "$f"; done`
+      const home = '"${RDEV_HOME:-$HOME/.rdev}"'
+      const files = `for f in ${home}/*/* ${home}/attempts/${attempt}/*; do [ ! -f "$f" ] || grep -l '${pattern}' "$f"; done`
       await until(async () => (await sh(files)) === '')
       expect(await sh(`grep -l '${pattern}' /proc/[0-9]*/environ 2>/dev/null | wc -l`)).toBe('1')
     })
@@ -430,6 +442,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     test('a running attempt is not removed; one that is not there has no end', async () => {
       const { start, directories, pod, attempt, task, tree } = setup()
       await start('exec sleep 60')
+      await until(async () => (await tree()).length === 1)
       await expect(directories.remove(pod, attempt)).rejects.toThrow('running')
       expect(await tree()).toHaveLength(1)
       await expect(directories.ended(pod, `${task}.5`, never)).rejects.toThrow('has no attempt')
@@ -515,77 +528,4 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect((await residents(bundle)).toSorted()).toEqual(before.toSorted())
     })
   })
-}
-
-const killSupervisor = (attempt: string): string =>
-  `read -r pid _ <"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/supervisor"; kill -9 "$pid"`
-
-/** Everything a follower delivered; checks that offsets leave no gap. `onBytes` hears of every chunk of stdout. */
-async function collect(
-  chunks: AsyncIterable<Chunk>,
-  from: { stdout: number; stderr: number } = { stdout: 0, stderr: 0 },
-  onBytes: (stdoutLength: number) => Promise<void> = async () => {},
-): Promise<{ stdout: Buffer; stderr: Buffer }> {
-  const parts: { stdout: Buffer[]; stderr: Buffer[] } = { stdout: [], stderr: [] }
-  const at = { ...from }
-  for await (const { stream, offset, bytes } of chunks) {
-    expect(offset).toBe(at[stream])
-    at[stream] += bytes.length
-    parts[stream].push(bytes)
-    if (stream === 'stdout') await onBytes(at.stdout)
-  }
-  return { stdout: Buffer.concat(parts.stdout), stderr: Buffer.concat(parts.stderr) }
-}
-
-async function sha256(bytes: Buffer): Promise<string> {
-  return Buffer.from(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes))).toString('hex')
-}
-
-/** For what the pod tells only by looking: bounded by the test's own limit. */
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50))
-}
-
-/** Command lines of the pod user's processes, but for the shell that looks. */
-async function residents({ host, pod }: ContractSetup): Promise<string[]> {
-  const shell = await host.shell(pod)
-  const text: string[] = []
-  shell.stdin.write(
-    block(
-      `for f in $(grep -lzxF "HOME=$HOME" /proc/[0-9]*/environ 2>/dev/null); do p=\${f#/proc/}; p=\${p%/environ}; ` +
-        `[ $p = $$ ] || [ ! -d /proc/$p ] || { tr '\\000\\n' '  ' </proc/$p/cmdline; echo; }; done 2>/dev/null; echo complete`,
-    ),
-  )
-  for await (const chunk of shell.stdout) {
-    text.push(String(chunk))
-    if (text.join('').endsWith('complete\n')) break
-  }
-  shell.destroy()
-  return text
-    .join('')
-    .split('\n')
-    .filter((line) => line !== '' && line !== 'complete')
-}
-
-/** A host whose shells are cut in the moment in which they would have answered `answer`, once. */
-function losingAnswers(host: PodHost, answer: string): { host: PodHost; lost(): number } {
-  let lost = 0
-  return {
-    lost: () => lost,
-    host: {
-      ...host,
-      async shell(pod) {
-        const shell = await host.shell(pod)
-        const read = shell.stdout.read.bind(shell.stdout)
-        shell.stdout.read = (size?: number) => {
-          const chunk: unknown = read(size)
-          if (lost > 0 || !Buffer.isBuffer(chunk) || !chunk.toString().startsWith(`${answer}\n`)) return chunk
-          lost++
-          shell.destroy()
-          return null
-        }
-        return shell
-      },
-    },
-  }
 }

@@ -1,66 +1,17 @@
-import { execFileSync, fork } from 'node:child_process'
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { fork } from 'node:child_process'
+import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { createAttemptDirectories } from './attempt-directories.ts'
-import { podHostContract, withCutter } from './contract.ts'
+import { localContract, localPod, systemPath } from './local-contract.ts'
 import { createLocalHost, type LocalPod } from './local-host.ts'
 
-const systemPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
 const never = new AbortController().signal
 
-const localPod = (directory: string, more: Partial<LocalPod> = {}): LocalPod => ({
-  name: 'pod',
-  role: 'worker',
-  project_id: null,
-  slots: 4,
-  directory,
-  env: {},
-  allow_bypass_permissions: false,
-  providers: [],
-  ...more,
-})
-
-/** A folder for the PATH in which `sh` is another shell. */
-function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string | undefined {
-  const bin = join(folder, `bin-${shell}`)
-  mkdirSync(bin)
-  try {
-    const program = execFileSync('sh', ['-c', `command -v ${shell}`], { encoding: 'utf8' }).trim()
-    // Of busybox all its tools, as in an image that has nothing else; node is for the test's own server.
-    const names = shell === 'busybox' ? execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh']
-    for (const name of names) symlinkSync(program, join(bin, name))
-    if (shell !== 'busybox') return `${bin}:${systemPath}`
-    symlinkSync(process.execPath, join(bin, 'node'))
-    return bin
-  } catch {
-    return undefined
-  }
-}
-
-for (const shell of ['dash', 'busybox', 'bash'] as const) {
-  const folder = mkdtempSync(join(tmpdir(), 'rdev-pods-'))
-  const path = pathWith(shell, folder)
-  if (path === undefined) continue
-  podHostContract(`local, ${shell}`, async () => {
-    const directory = join(folder, "home of o'pod")
-    mkdirSync(directory)
-    const local = createLocalHost({ pods: [localPod(directory)], path })
-    const { host, cut } = withCutter(local)
-    return {
-      host,
-      pod: 'pod',
-      cut,
-      async close() {
-        await local.close()
-        rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
-      },
-    }
-  })
-}
+localContract('dash')
 
 describe('local pods', () => {
   function setup(more: Partial<LocalPod> = {}) {

@@ -365,8 +365,10 @@ rdev_run() { # MARK
   r_name "run.$1"
   exec 3<"$r_home/incoming/$1.script" 7<&0
   rm -f "$r_home/incoming/$1.script"
+  umask "$r_umask"
   RDEV_ATTEMPT=run.$1 setsid sh /proc/self/fd/3 </dev/null 7<&- &
   r_job=$!
+  umask 077
   exec 3<&-
   { while read -r r_x; do :; done; r_kill_tree "run.$1" '' - 0 0; } <&7 >/dev/null 2>&1 &
   r_c=$!

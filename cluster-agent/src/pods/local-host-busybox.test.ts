@@ -1,0 +1,3 @@
+import { localContract } from './local-contract.ts'
+
+localContract('busybox')
