@@ -112,10 +112,9 @@ test('cancel during a tool call with a background child leaves nothing', async (
   expect(await attempt.child.tree()).toEqual([])
 })
 
-test('a model that hangs ends at the time limit, or earlier at the idle limit', async () => {
-  const [limit, idle] = [setup('[[scenario: hang]]', { timeout_s: 2 }), setup('[[scenario: stall]]', { idle_timeout_s: 2 })]
-  expect(await limit.result).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
-  expect(await idle.result).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
+test('a model that hangs ends at the time limit', async () => {
+  const { result } = setup('[[scenario: hang]]', { timeout_s: 2 })
+  expect(await result).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
 })
 
 test('only what is allowed runs; the rest is denied, not waited for', async () => {

@@ -3,8 +3,7 @@
 
 import type { AgentCapabilities, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Cursor } from '@rdev/shared/domain/attempt'
-import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../ports.ts'
-import { event } from './bounded.ts'
+import type { Attempt, AttemptDirectories, Chunk, CodeAgent } from '../ports.ts'
 import { claudeScript } from './claude-command.ts'
 import { parseLine, parseWords, type Step } from './claude-parser.ts'
 import { claudeResult } from './claude-result.ts'
@@ -55,7 +54,6 @@ class ClaudeRun {
   #state: ClaudeState
   #cursor: { stdout: number; stderr: number }
   readonly #grace: Timer
-  readonly #idle: Timer
 
   constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
     const { stdout, stderr, state } = attempt.cursor
@@ -66,22 +64,14 @@ class ClaudeRun {
     this.#cursor = { stdout, stderr }
     this.#state = readClaudeState(state)
     this.#grace = new Timer(graceMs, () => attempt.stop())
-    this.#idle = new Timer((request.idle_timeout_s ?? 0) * 1000, () => this.#stopIdle())
   }
 
   async toEnd(): Promise<AgentResult> {
-    this.#idle.restart()
     if (this.#state.result) this.#grace.restart()
     try {
-      for await (const chunk of this.#attempt.output()) {
-        // Waiting for room in the log is not the agent's silence.
-        this.#idle.stop()
-        await this.#read(chunk)
-        this.#idle.restart()
-      }
+      for await (const chunk of this.#attempt.output()) await this.#read(chunk)
     } finally {
       this.#grace.stop()
-      this.#idle.stop()
     }
     const exit = await this.#attempt.exited()
     for (const line of this.#stdout.rest()) await this.#emit(this.#parse(line), { stdout: line.end })
@@ -114,15 +104,4 @@ class ClaudeRun {
   }
 
   #snapshot = (): Cursor => ({ ...this.#cursor, state: this.#state })
-
-  async #stopIdle(): Promise<void> {
-    this.#state = { ...this.#state, idle: true }
-    const said: NewEvent = event('error', {
-      code: 'TIMEOUT',
-      message: `nothing came from the agent for ${this.#request.idle_timeout_s} seconds`,
-    })
-    // Stored before the stop, so that whoever reads the end knows why.
-    await this.#attempt.emit([said], this.#snapshot())
-    await this.#attempt.stop()
-  }
 }

@@ -22,7 +22,6 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
 
   const outside = endedFromOutside(exit)
   if (outside) return { ...known, ...outside, ...(result && !result.is_error && { result: result.text }) }
-  if (state.idle) return { ...known, status: 'timed_out', error_code: 'TIMEOUT', error: 'nothing came from the agent for too long' }
   if (result) {
     if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
     // Stopped by us after its result: its exit code is the signal's, and says nothing.

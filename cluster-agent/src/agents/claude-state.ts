@@ -31,8 +31,6 @@ export interface ClaudeState {
   /** The end of what was said outside the protocol. */
   readonly words: string
   readonly result?: ClaudeResult | undefined
-  /** It was stopped because nothing came for so long. */
-  readonly idle?: boolean | undefined
 }
 
 export const claudeStart: ClaudeState = { started: false, running: {}, words: '' }
@@ -72,6 +70,5 @@ export function readClaudeState(value: unknown): ClaudeState {
             cost_usd: number(result.cost_usd),
             turns: number(result.turns),
           },
-    idle: state.idle === true ? true : undefined,
   }
 }
