@@ -586,6 +586,24 @@ describe('an object that was away', () => {
     expect(hub.phases()).toEqual(['02.1 running'])
   })
 
+  test('by its alarm leaves that alarm alone, and renews leases when it knows them again', () => {
+    const hub = setup()
+    hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
+    expect(hub.take('alarm')).toEqual([])
+    hub.alarm(1_000)
+    expect(hub.take('alarm')).toEqual([{ type: 'alarm', at: start + 20_000 }])
+    hub.hello([aPod()], [presence(1), presence(2)])
+    hub.loaded(running(1, { lease_until: start + 39_000 }), running(2, { lease_until: start + 59_000 }))
+    expect(hub.take('renew')).toEqual([{ type: 'renew', refs: [ref(1)] }])
+  })
+
+  test('by its alarm drops a socket that has died meanwhile', () => {
+    const hub = setup()
+    hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
+    hub.alarm(46_000)
+    expect(hub.take('close')).toMatchObject([{ connection: 'a' }])
+  })
+
   test('without a socket asks nothing, until its alarm comes', () => {
     const hub = setup()
     hub.step({ type: 'woke', connection: null })

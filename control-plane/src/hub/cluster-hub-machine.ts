@@ -28,7 +28,8 @@ import {
 export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
   const d = open(state)
   apply(d, input, now)
-  schedule(d, now)
+  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
+  if (input.type !== 'woke') schedule(d, now)
   return done(d)
 }
 
@@ -176,6 +177,11 @@ function loaded(d: Draft, rows: readonly Dispatch[], random: number, now: number
   if (connection.hello === null) return
   greet(d, connection, rows, began, random, now)
   d.ready = true
+  // An object that sleeps between its alarms never sweeps: its leases are renewed here.
+  renew(
+    d,
+    [...d.live.values()].filter(({ task }) => (task.lease_until ?? 0) - now < leaseMs - sweepEveryMs / 2),
+  )
   const { early } = d
   d.early = []
   for (const up of early) report(d, connection, up, random, now)
@@ -289,7 +295,8 @@ function alarm(d: Draft, silentMs: number | null, now: number): void {
     if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d)
     return
   }
-  if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, silentMs, now)
+  if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
+  else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, now)
   if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
     d.surveyAt = null
     if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
@@ -312,14 +319,16 @@ function tryAgain(d: Draft): void {
   }
 }
 
-function sweep(d: Draft, connection: Connection, silentMs: number | null, now: number): void {
+function sweep(d: Draft, connection: Connection, now: number): void {
   d.sweepAt = null
-  if (silentMs !== null && silentMs > silentLimitMs) return hangUp(d, connection, closeCodes.tryAgain, 'silent for too long', now)
   if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
-  const entries = [...d.live.values()]
-  const refs = entries.filter((entry) => entry.phase !== 'done').map(refOf)
+  renew(d, [...d.live.values()])
+  if ([...d.live.values()].some(({ done_at }) => done_at !== null && now - done_at > doneLimitMs)) askHello(d)
+}
+
+function renew(d: Draft, entries: readonly Live[]): void {
+  const refs = entries.filter(({ phase }) => phase !== 'done').map(refOf)
   if (refs.length > 0) d.effects.push({ type: 'renew', refs })
-  if (entries.some(({ done_at }) => done_at !== null && now - done_at > doneLimitMs)) askHello(d)
 }
 
 /** One alarm for everything that has a time. It is only ever moved forward: waking early costs less than a write. */

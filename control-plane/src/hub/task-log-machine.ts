@@ -175,7 +175,8 @@ function woke(state: TaskLogState, lines: readonly Line[], now: number): TaskLog
   const line = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch) ?? null
   const effects = lines.filter((each) => each !== line).map((each) => close(each.connection, closeCodes.tryAgain, 'the log was away'))
   const told = tellRow({ ...state, line }, now)
-  return { state: told.state, effects: [...effects, ...told.effects] }
+  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way. One was set when the result came.
+  return { state: told.state, effects: [...effects, ...told.effects.filter(({ type }) => type !== 'alarm')] }
 }
 
 function tellRow(state: TaskLogState, now: number): TaskLogStep {
