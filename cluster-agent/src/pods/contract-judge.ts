@@ -1,8 +1,28 @@
 // What the contract suite judges by: complete streams, the pod's own account of its processes, and answers that get lost.
 
 import { expect } from 'vitest'
-import type { Chunk, PodHost } from '../ports.ts'
+import type { Chunk, PodHost, Shell } from '../ports.ts'
 import { block } from './library.ts'
+
+export interface ContractSetup {
+  readonly host: PodHost
+  /** A ready pod, nothing else running in it. Its home is writable. */
+  readonly pod: string
+  /** Cuts every stream that is open now, the way a network would. */
+  cut(): void | Promise<void>
+  close(): Promise<void>
+}
+
+/** What shells, quoting and line-wise transports trip over. */
+export const nasty = `it's "quoted" \\ back\\\\slash \`cmd\` $HOME $(id) \t tab\r\n\n#.\nEOF\n  spaces  \n*? ü 🦊 \u0081\u0088`
+export const hardTexts: [string, string][] = [
+  ['nothing', ''],
+  ['one newline', '\n'],
+  ['what shells trip over, no final newline', nasty],
+  ['the same with one', `${nasty}\n`],
+  ['a NUL', 'a\0b'],
+  ['a 1_000_000', `${nasty}\n`.repeat(Math.ceil(1_000_000 / Buffer.byteLength(nasty)))],
+]
 
 export const killSupervisor = (attempt: string): string =>
   `read -r pid _ <"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/supervisor"; kill -9 "$pid"`
@@ -73,6 +93,25 @@ export function losingAnswers(host: PodHost, answer: string): { host: PodHost; l
         }
         return shell
       },
+    },
+  }
+}
+
+/** Gives any host a cutter: its shells are destroyed. A host may bring a rougher one. */
+export function withCutter(host: PodHost): { host: PodHost; cut(): void } {
+  const shells = new Set<Shell>()
+  return {
+    host: {
+      ...host,
+      async shell(pod) {
+        const shell = await host.shell(pod)
+        shells.add(shell)
+        void shell.closed.then(() => shells.delete(shell))
+        return shell
+      },
+    },
+    cut() {
+      for (const shell of shells) shell.destroy()
     },
   }
 }

@@ -4,37 +4,8 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { newId } from '@rdev/shared/domain/ids'
-import type { PodHost, Shell } from '../ports.ts'
 import { createAttemptDirectories } from './attempt-directories.ts'
-import { collect, killSupervisor, losingAnswers, residents, sha256, until } from './contract-judge.ts'
-
-export interface ContractSetup {
-  readonly host: PodHost
-  /** A ready pod, nothing else running in it. Its home is writable. */
-  readonly pod: string
-  /** Cuts every stream that is open now, the way a network would. */
-  cut(): void | Promise<void>
-  close(): Promise<void>
-}
-
-/** Gives any host a cutter: its shells are destroyed. A host may bring a rougher one. */
-export function withCutter(host: PodHost): { host: PodHost; cut(): void } {
-  const shells = new Set<Shell>()
-  return {
-    host: {
-      ...host,
-      async shell(pod) {
-        const shell = await host.shell(pod)
-        shells.add(shell)
-        void shell.closed.then(() => shells.delete(shell))
-        return shell
-      },
-    },
-    cut() {
-      for (const shell of shells) shell.destroy()
-    },
-  }
-}
+import { type ContractSetup, hardTexts, nasty, collect, killSupervisor, losingAnswers, residents, sha256, until } from './contract-judge.ts'
 
 const never = new AbortController().signal
 const megabyte = 1_000_000
@@ -394,15 +365,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await next.ended(pod, attempt, never)).toMatchObject({ reason: 'stopped' })
     })
 
-    const nasty = `it's "quoted" \\ back\\\\slash \`cmd\` $HOME $(id) \t tab\r\n\n#.\nEOF\n  spaces  \n*? ü 🦊 \u0081\u0088`
-    test.each([
-      ['nothing', ''],
-      ['one newline', '\n'],
-      ['what shells trip over, no final newline', nasty],
-      ['the same with one', `${nasty}\n`],
-      ['a NUL', 'a\0b'],
-      ['a megabyte', `${nasty}\n`.repeat(Math.ceil(megabyte / Buffer.byteLength(nasty)))],
-    ])('stdin arrives as it is: %s', async (_, stdin) => {
+    test.each(hardTexts)('stdin arrives as it is: %s', async (_, stdin) => {
       const { start, follow } = setup()
       await start('exec cat', { stdin })
       expect((await collect(follow())).stdout.equals(Buffer.from(stdin))).toBe(true)
@@ -445,10 +408,14 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await until(async () => (await tree()).length === 1)
       await expect(directories.remove(pod, attempt)).rejects.toThrow('running')
       expect(await tree()).toHaveLength(1)
-      await expect(directories.ended(pod, `${task}.5`, never)).rejects.toThrow('has no attempt')
-      await expect(collect(directories.follow(pod, `${task}.5`, { stdout: 0, stderr: 0 }, never))).rejects.toThrow('has no attempt')
+      await expect(directories.ended(pod, `${task}.99`, never)).rejects.toThrow('has no attempt')
+      await expect(collect(directories.follow(pod, `${task}.99`, { stdout: 0, stderr: 0 }, never))).rejects.toThrow('has no attempt')
       await directories.stop(pod, attempt, 0, 'stopped')
       await directories.remove(pod, attempt)
+      for (const attempt of [2, 3, 4, 5]) await start('exec true', { attempt })
+      const rest = [2, 3, 4, 5].map((attempt) => `${task}.${attempt}`)
+      await Promise.all(rest.map((name) => directories.ended(pod, name, never)))
+      await Promise.all([...rest, ...rest].map((name) => directories.remove(pod, name)))
       expect((await directories.list(pod)).filter(({ task_id }) => task_id === task)).toEqual([])
     })
 

@@ -6,6 +6,7 @@
 rdev_control() {
   [ -d "$r_home/spare" ] || r_home_again
   r_contact
+  rm -rf "$r_home"/trash.* # of removes that were cut
   # What warm supervisors left that were killed before they had orders.
   for r_x in "$r_home"/spare/*.alive; do
     r_x=${r_x##*/}
@@ -137,12 +138,10 @@ rdev_remove() { # ID NAME
     r_slot=
     [ -r "$r_dir/supervisor" ] && read -r r_x r_slot <"$r_dir/supervisor"
     [ -z "$r_slot" ] || rm -f "$r_home/spare/$r_slot".*
-    mkdir -p "$r_home/trash"
-    mv "$r_dir" "$r_home/trash/$2.$1.$$"
-    rm -rf "$r_home/trash"
+    mv "$r_dir" "$r_home/trash.$2.$1.$$" && rm -rf "$r_home/trash.$2.$1.$$"
   fi
   rm -f "$r_home/incoming/$2".*
-  printf '%s ok\n' "$1"
+  if [ -d "$r_dir" ]; then printf '%s failed\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 
 rdev_note() { # ID NAME NOTE

@@ -5,7 +5,8 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'vitest'
-import { podHostContract, withCutter } from './contract.ts'
+import { podHostContract } from './contract.ts'
+import { withCutter } from './contract-judge.ts'
 import { createLocalHost, type LocalPod } from './local-host.ts'
 
 export const systemPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
