@@ -1,6 +1,6 @@
 // Builds both programs. The Worker's bundle is the same whether Miniflare runs it here or wrangler deploys it.
 import { build } from 'esbuild'
-import { mkdir } from 'node:fs/promises'
+import { copyFile, mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 export const repository = fileURLToPath(new URL('..', import.meta.url))
@@ -35,9 +35,10 @@ export async function bundleClusterAgent(outDir = `${repository}dist/cluster-age
     platform: 'node',
     // Dependencies in CommonJS call require(); ES modules have none.
     banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
-    loader: { '.sh': 'text' },
     sourcemap: 'linked',
     logLevel: 'error',
   })
+  // What is sent into the pods is read from beside the program.
+  for (const script of ['supervisor.sh', 'control.sh']) await copyFile(`${repository}cluster-agent/src/pods/${script}`, `${outDir}/${script}`)
   return `${outDir}/main.mjs`
 }
