@@ -451,8 +451,9 @@ describe('attempts', () => {
   test('what is being given back is neither sent nor adopted by a hello meanwhile', () => {
     const hub = dispatched()
     hub.frame(rejected(1, 'no_free_slot'))
+    hub.step({ type: 'connected', connection: 'b' })
     hub.forget()
-    hub.hello([aPod()])
+    hub.hello([aPod()], [], 'b')
     hub.loaded(live(1))
     expect(hub.assigned()).toEqual([])
     hub.written('requeue', aTask({ attempt: 1 }))

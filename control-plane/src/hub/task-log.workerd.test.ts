@@ -238,7 +238,7 @@ describe('readers', () => {
   })
 
   test('one that takes nothing is slowed and misses nothing', async () => {
-    const { running } = await objects()
+    const { running, log } = await objects()
     const { task, attempt } = await running()
     const stopped = logs.follow(task.id, { after: 0, deltas: false, signal: never })[Symbol.asyncIterator]()
     const items: LogItem[] = [...(await stopped.next()).value!]
@@ -247,6 +247,8 @@ describe('readers', () => {
       attempt.send(events(i, big))
       await attempt.next()
     }
+    // The object holds no more for it: only the attempt's own socket is left.
+    expect(await runInDurableObject(log(task), (_, state) => state.getWebSockets().length)).toBe(1)
     attempt.send({ type: 'result', after: 40, outcome: success })
     for (;;) {
       const next = await stopped.next()
