@@ -45,7 +45,7 @@ export interface Stack {
   controlPlane: Child
   startAgent(): Promise<void>
   startControlPlane(): Promise<void>
-  /** Resolves when an agent is connected. */
+  /** Resolves when an agent is connected and has reported its pods. */
   connected(): Promise<void>
   stop(): Promise<void>
 }
@@ -165,9 +165,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       startControlPlane,
       connected: async () => {
         for (const deadline = Date.now() + 30_000; ;) {
-          const { clusters } = await client().json<{ clusters: { connected: boolean }[] }>('GET', '/v1/workers')
-          if (clusters.some((cluster) => cluster.connected)) return
-          if (Date.now() > deadline) throw new Error('the agent did not connect within 30 s')
+          const { data } = await client().json<{ data: { ready: boolean }[] }>('GET', '/v1/workers')
+          if (data.length > 0 && data.every((pod) => pod.ready)) return
+          if (Date.now() > deadline) throw new Error('no agent with ready pods connected within 30 s')
           await new Promise((resolve) => setTimeout(resolve, 50))
         }
       },
