@@ -1,7 +1,7 @@
 // The pod host of a real cluster: pods by label, shells by exec, connections by port-forward, all through the API server and nothing else.
 
 import type { Duplex } from 'node:stream'
-import { KubeConfig } from '@kubernetes/client-node'
+import type { KubeConfig } from '@kubernetes/client-node'
 import type { WebSocket } from 'ws'
 import type { Log, PodHost, Shell } from '../ports.ts'
 import { channelConnection, connectTiming, portForwardProtocol, type ConnectTiming } from './kubernetes-connect.ts'
@@ -20,22 +20,18 @@ export interface KubernetesHostOptions {
   readonly timing?: Partial<SocketTiming & ConnectTiming>
 }
 
-export function createKubernetesHost({
-  namespace,
-  log,
-  kubeConfig = fromEnvironment(),
-  container,
-  timing,
-}: KubernetesHostOptions): PodHost {
+export function createKubernetesHost({ namespace, log, kubeConfig: given, container, timing }: KubernetesHostOptions): PodHost {
   const times = { ...socketTiming, ...connectTiming, ...timing }
   const stopped = new AbortController()
   const sockets = new Set<WebSocket>()
   let inventory: Inventory | undefined
+  let loading: Promise<KubeConfig> | undefined
+  const kubeConfig = async (): Promise<KubeConfig> => given ?? (await (loading ??= fromEnvironment()))
 
   const open = async (pod: string, resource: string, protocol: string): Promise<WebSocket> => {
     if (stopped.signal.aborted) throw new Error('the pod host is closed')
     const socket = await openSocket(
-      kubeConfig,
+      await kubeConfig(),
       `/api/v1/namespaces/${namespace}/pods/${encodeURIComponent(pod)}/${resource}`,
       protocol,
       times,
@@ -84,7 +80,9 @@ export function createKubernetesHost({
   }
 }
 
-function fromEnvironment(): KubeConfig {
+/** The library is loaded at the first use: it takes half a second and 90 MB, which an agent with local pods does not need. */
+async function fromEnvironment(): Promise<KubeConfig> {
+  const { KubeConfig } = await import('@kubernetes/client-node')
   const kubeConfig = new KubeConfig()
   kubeConfig.loadFromDefault()
   return kubeConfig

@@ -1,7 +1,7 @@
 // The pods of one namespace that carry rdev's labels, by list and watch. After any error it lists anew, so a change that happened while the
 // API server was away is never missed; it never gives up.
 
-import { CoreV1Api, Watch, type KubeConfig, type V1Pod } from '@kubernetes/client-node'
+import type { KubeConfig, V1Pod } from '@kubernetes/client-node'
 import { reconnectDelay } from '@rdev/shared/domain/backoff'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import { podLabels, type Pod } from '@rdev/shared/domain/pod'
@@ -20,7 +20,7 @@ export interface Inventory {
 }
 
 interface InventoryOptions {
-  readonly kubeConfig: KubeConfig
+  readonly kubeConfig: () => Promise<KubeConfig>
   readonly namespace: string
   readonly log: Log
   readonly signal: AbortSignal
@@ -63,7 +63,6 @@ interface FollowOptions extends Omit<InventoryOptions, 'onPods'> {
 
 async function followPods(options: FollowOptions, onChange: (pods: ReadonlyMap<string, V1Pod>) => void): Promise<void> {
   const { kubeConfig, namespace, selector, log, signal } = options
-  const api = kubeConfig.makeApiClient(CoreV1Api)
   let pods = new Map<string, V1Pod>()
   let version = ''
   let failures = 0
@@ -71,6 +70,8 @@ async function followPods(options: FollowOptions, onChange: (pods: ReadonlyMap<s
   while (!signal.aborted) {
     try {
       if (version === '') {
+        const { CoreV1Api } = await import('@kubernetes/client-node')
+        const api = (await kubeConfig()).makeApiClient(CoreV1Api)
         const list = await bounded(api.listNamespacedPod({ namespace, labelSelector: selector }), listTimeoutMs)
         pods = new Map(list.items.map((pod) => [nameOf(pod), pod]))
         version = list.metadata?.resourceVersion ?? ''
@@ -99,6 +100,8 @@ async function watchOnce(
   from: string,
   onPod: (phase: string, pod: V1Pod) => void,
 ): Promise<string> {
+  const { Watch } = await import('@kubernetes/client-node')
+  const config = await kubeConfig()
   let version = from
   let gone: Error | undefined
   await new Promise<void>((resolve, reject) => {
@@ -113,7 +116,7 @@ async function watchOnce(
       if (error && !silent) reject(error instanceof Error ? error : new Error(String(error)))
       else resolve()
     }
-    new Watch(kubeConfig)
+    new Watch(config)
       .watch(`/api/v1/namespaces/${namespace}/pods`, query, onEvent, onEnd)
       .then((request) => {
         if (signal.aborted) request.abort()
