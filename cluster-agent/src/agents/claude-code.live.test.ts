@@ -1,6 +1,6 @@
 // The real `claude` against the scripted model.
 import { readFile, writeFile } from 'node:fs/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import { startModel, type Model } from '../../../dev/model/server.ts'
@@ -8,6 +8,8 @@ import { createClaudeCode } from './claude-code.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from './testing/child-attempt.ts'
 
 const agent = createClaudeCode({ run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }), graceMs: 2000 })
+vi.setConfig({ testTimeout: 60_000 })
+
 let model: Model
 let pod: Pod
 beforeAll(async () => {

@@ -129,7 +129,6 @@ export class OpenCodeClient {
           connection: 'close',
           ...(payload === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
         },
-        agent: false,
         createConnection: () => socket,
         signal,
       })

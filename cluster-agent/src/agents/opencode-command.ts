@@ -1,5 +1,3 @@
-import type { AgentRequest } from '@rdev/shared/domain/code-agent'
-import { encodeRules, rulesOf } from './opencode-policy.ts'
 import { exportAll, quote } from './sh.ts'
 
 /** Said by the script itself as its first line, kept in the attempt's own file: how the password is known again after a restart of this program. */
@@ -11,6 +9,8 @@ const quiet = {
   OPENCODE_DISABLE_MODELS_FETCH: '1',
   OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
   OPENCODE_DISABLE_SHARE: '1',
+  // Nobody edits beside it, and nobody will ask it to undo: no watching, no snapshot of the repository at every step.
+  OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER: '1',
   OPENCODE_CLIENT: 'rdev',
 }
 
@@ -22,6 +22,7 @@ const config = (baseUrl: string): string =>
   JSON.stringify({
     autoupdate: false,
     share: 'disabled',
+    snapshot: false,
     experimental: { continue_loop_on_deny: true },
     ...(baseUrl === '' ? {} : { provider: { anthropic: { options: { baseURL: baseUrl } } } }),
   })
@@ -42,10 +43,10 @@ unset rdev_dir
 const here = '@rdev-base-url@'
 
 /** The script of the server's process. A configuration that the pod brings in OPENCODE_CONFIG_CONTENT is left as it is. */
-export function openCodeScript(request: AgentRequest, password: string): string {
+export function openCodeScript(password: string): string {
   const [before, after] = config(here).split(here) as [string, string]
   return `printf '%s\\n' ${quote(`${passwordLine}${password}`)}
-${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password, OPENCODE_PERMISSION: encodeRules(rulesOf(request)) })}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
+${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password })}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
   rdev_url=\${ANTHROPIC_BASE_URL:-}
   rdev_url=\${rdev_url%/}
   case "$rdev_url" in

@@ -1,5 +1,5 @@
-// What OpenCode may do without a person, from the same two fields that Claude Code gets. The server is told the rules at its start, so an allowed
-// tool costs no round trip; a question that comes all the same (the project's own configuration may ask) is answered by the same rules.
+// What OpenCode may do without a person, from the same two fields that Claude Code gets. The session is given the rules before the prompt, so an
+// allowed tool costs no round trip; a question that comes all the same (a subagent's, say) is answered by the same rules.
 
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { usualTools } from './claude-command.ts'
@@ -77,16 +77,8 @@ export function decide(rules: Rules, permission: string, subjects: readonly stri
   return (subjects.length === 0 ? ['*'] : subjects).every((subject) => actionOf(subject) === 'allow') ? 'allow' : 'deny'
 }
 
-/** Some permissions know no patterns in the server's configuration; theirs is one word. */
-export const encodeRules = (rules: Rules): string =>
-  JSON.stringify(
-    Object.fromEntries(
-      Object.entries(rules).map(([permission, patterns]) => {
-        const actions = Object.values(patterns)
-        const simple = Object.keys(patterns).every((pattern) => pattern === '*') || wordOnly.has(permission)
-        return [permission, simple ? actions.at(-1) : patterns]
-      }),
-    ),
+/** As a session's own rules, in order: they come after those of any configuration, and the last that matches counts. */
+export const asRuleset = (rules: Rules): readonly { permission: string; pattern: string; action: Action }[] =>
+  Object.entries(rules).flatMap(([permission, patterns]) =>
+    Object.entries(patterns).map(([pattern, action]) => ({ permission, pattern, action })),
   )
-
-const wordOnly: ReadonlySet<string> = new Set(['todowrite', 'question', 'webfetch', 'websearch', 'doom_loop'])

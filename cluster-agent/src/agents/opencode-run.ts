@@ -14,7 +14,7 @@ import { LineReader } from './lines.ts'
 import { OpenCodeClient, OpenCodeHttpError } from './opencode-client.ts'
 import { openCodeScript, passwordLine } from './opencode-command.ts'
 import { ofMessages, onEvent, onStatus, type Effect, type OpenCodeContext, type OpenCodeStep } from './opencode-events.ts'
-import { rulesOf, type Rules } from './opencode-policy.ts'
+import { asRuleset, rulesOf, type Rules } from './opencode-policy.ts'
 import { openCodeResult } from './opencode-result.ts'
 import { readOpenCodeState, type OpenCodeState } from './opencode-state.ts'
 import { Timer } from './timer.ts'
@@ -83,7 +83,7 @@ export class OpenCodeRun {
 
   async toEnd(): Promise<AgentResult> {
     const { signal } = this.#attempt
-    const script = openCodeScript(this.#request, randomBytes(24).toString('base64url'))
+    const script = openCodeScript(randomBytes(24).toString('base64url'))
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
     if (signal.aborted) over()
@@ -203,10 +203,11 @@ export class OpenCodeRun {
     let [session, message] = [text(note.session), text(note.message)]
     const noted = session !== undefined && message !== undefined
     if (session === undefined || message === undefined) {
+      const permission = asRuleset(this.#rules)
       const { body } =
         provider_session_id === undefined
-          ? await client.call('POST', '/session', {})
-          : await client.call('GET', `/session/${encodeURIComponent(provider_session_id)}`)
+          ? await client.call('POST', '/session', { permission })
+          : await client.call('PATCH', `/session/${encodeURIComponent(provider_session_id)}`, { permission })
       session = text(json(body).id) ?? ''
       message = messageId(firstEvent)
       note = { session, message, directory: json(body).directory, version: json(body).version }

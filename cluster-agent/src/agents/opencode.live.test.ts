@@ -1,6 +1,6 @@
 // The real `opencode` against the scripted model.
 import { readFile, writeFile } from 'node:fs/promises'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { startModel, type Model } from '../../../dev/model/server.ts'
@@ -8,6 +8,9 @@ import { createOpenCode } from './opencode.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from './testing/child-attempt.ts'
 
 const agent = createOpenCode({ run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }) })
+// Its start alone takes seconds of processor time; on a busy machine several times that.
+vi.setConfig({ testTimeout: 90_000 })
+
 let model: Model
 let pod: Pod
 beforeAll(async () => {
@@ -55,11 +58,9 @@ test('a follow-up in the same session saw the first conversation, from another s
   expect(first.provider_session_id).toMatch(/^ses_/)
   const second = await setup('Which word should you remember?', { provider_session_id: first.provider_session_id }).result
   expect(second).toMatchObject({ status: 'succeeded', result: 'The word is kumquat.', provider_session_id: first.provider_session_id })
-})
 
-test('a session that is not there fails with words', async () => {
-  const { result } = setup('hello', { provider_session_id: 'ses_000000000000AAAAAAAAAAAAAA' })
-  expect(await result).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error: expect.stringContaining('404') })
+  const nowhere = await setup('hello', { provider_session_id: 'ses_000000000000AAAAAAAAAAAAAA' }).result
+  expect(nowhere).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error: expect.stringContaining('404') })
 })
 
 test('a wrong key is AUTH_FAILED', async () => {
@@ -74,12 +75,6 @@ test('a rate limit with a long wait is RATE_LIMITED, with the time when it reset
   expect({ status, error_code }).toEqual({ status: 'failed', error_code: 'RATE_LIMITED' })
   expect(Date.parse(resets_at!) - Date.now()).toBeGreaterThan(3_000_000)
   expect(data(attempt, 'limit.reached')).toMatchObject([{ resets_at }])
-})
-
-test('an overloaded model is tried again, and the log says so', async () => {
-  const { result, attempt } = setup('[[scenario: flaky 1]]')
-  expect(await result).toMatchObject({ status: 'succeeded', result: 'An answer after 1 failures.' })
-  expect(data(attempt, 'error')).toHaveLength(1)
 })
 
 test('a missing binary is BINARY_MISSING', async () => {
@@ -108,13 +103,12 @@ test('only what is allowed runs; the model hears the rest denied', async () => {
   await expect(readFile(`${pod.workspace}/note.txt`)).rejects.toThrow('ENOENT')
 })
 
-test("a question of the project's own configuration is answered by the same rules, and told", async () => {
+test("rules with patterns hold against the project's own configuration", async () => {
   const own = await createPod(pod.env)
-  const asking = { ...own, env: { ...pod.env, HOME: own.home } }
   await writeFile(`${own.workspace}/opencode.json`, JSON.stringify({ permission: { bash: { 'echo *': 'ask' } } }))
-  const { result, attempt } = setup('[[scenario: tool echo asked]]', { pod: asking, allowed_tools: ['Bash(echo:*)'] })
-  expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('asked') })
-  expect(attempt.types.filter((type) => type.startsWith('approval.')).length % 2).toBe(0)
+  const here = { ...own, env: { ...pod.env, HOME: own.home } }
+  const { result } = setup('[[scenario: tool echo through]]', { pod: here, allowed_tools: ['Bash(echo:*)'] })
+  expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('through') })
   await own.remove()
 })
 
