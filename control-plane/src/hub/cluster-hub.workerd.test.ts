@@ -162,12 +162,9 @@ describe('dispatch', () => {
     agent.send({ type: 'rejected', attempts: [{ ...refOf(first), reason: 'no_free_slot' }] })
     expect(await assigned(agent)).toMatchObject({ task_id: task.id, attempt: 2 })
     expect((await row(task)).status).toBe('leased')
-    expect((await logs.page(task.id, 0, 10)).lines.map(({ type }) => type)).toEqual([
-      'task.queued',
-      'task.leased',
-      'task.requeued',
-      'task.leased',
-    ])
+    // The log is told after the agent.
+    const types = async () => (await logs.page(task.id, 0, 10)).lines.map(({ type }) => type)
+    await expect.poll(types).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
   })
 
   test('after five failed dispatches the task has failed', async () => {

@@ -7,7 +7,7 @@ import type { Deps } from '../ports.ts'
 import { tellLater } from './later.ts'
 import type { Later } from './later.ts'
 
-type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'logs' | 'clock' | 'random' | 'log' | 'providers'>
+type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'clock' | 'random' | 'log' | 'providers'>
 
 /**
  * One statement on the usual way: the insert itself finds out whether the project exists. Project and session are only read
@@ -26,9 +26,8 @@ export async function createTask(deps: Needs, caller: Caller, asked: TaskSpec, l
   const task = await deps.tasks.insert({ id, spec, created_by: caller.key_id, created_at: now, new_session: newSession })
   if (!task) throw noSuchProject(asked.project_id)
 
-  // The row is the truth; both of these only make it fast. The poke goes first: it is what starts the process.
+  // The row is the truth; this only makes it fast. The log is begun by whoever needs it first: the hub at the lease, or a reader.
   tellLater(deps, later, 'hub was not poked', id, () => deps.hubs.poke(task.cluster_id))
-  tellLater(deps, later, 'task log was not synced', id, () => deps.logs.sync(task))
   return task
 }
 
