@@ -42,6 +42,8 @@ export const openCodeLimits: OpenCodeLimits = {
 const noteName = 'opencode'
 /** Answers that are errors, in a row, after which the server is not asked again. */
 const maxRefusals = 5
+/** What is asked again anyway need not be waited for long. */
+const askTimeoutMs = 10_000
 
 interface Server {
   readonly port: number
@@ -65,6 +67,8 @@ export class OpenCodeRun {
   #finished = false
   #restingSince: number | undefined
   #looking: Promise<void> | undefined
+  /** Looks that are still to be made soon, because the session said that it rests. */
+  #rechecks = 0
   /** No more conversation: the process ended, or the attempt is to end. */
   readonly #over = new AbortController()
   /** The kinds of parts that deltas belong to. */
@@ -169,8 +173,11 @@ export class OpenCodeRun {
     const look = new Timer(this.#limits.lookMs, () => this.#look(client).then(again, again))
     const soon = new Timer(1000, () => this.#look(client).then(again, again))
     const again = () => {
+      if (line.signal.aborted) return
+      look.stop()
+      soon.stop()
       if (this.#finished) line.abort()
-      else if (this.#restingSince === undefined) look.restart()
+      else if (this.#restingSince === undefined && this.#rechecks === 0) look.restart()
       else soon.restart()
     }
     try {
@@ -181,8 +188,8 @@ export class OpenCodeRun {
           // The first event says that nothing of what follows is missed; what was before it is in the list.
           known = true
           await this.#send(client, text(told.id) ?? '')
-          await this.#look(client)
-        } else if (await this.#tell(client, told)) await this.#look(client)
+        } else if (!(await this.#tell(client, told))) continue
+        if (!this.#finished) await this.#look(client)
         again()
         if (this.#finished) return
       }
@@ -240,13 +247,13 @@ export class OpenCodeRun {
     return (await client.messagesSince(session, message)) !== undefined
   }
 
-  /** True if it is time to look whether the run is at its end. */
+  /** True if it is time to look whether the run is at its end, or known that it is. */
   async #tell(client: OpenCodeClient, told: Json): Promise<boolean> {
     if (this.#request.deltas) this.#delta(told)
     const { effects } = await this.#take((state, context) => onEvent(state, told, context))
     let resting = false
     for (const effect of effects) resting = (await this.#do(client, effect)) || resting
-    return resting
+    return resting || this.#finished
   }
 
   async #do(client: OpenCodeClient, effect: Effect): Promise<boolean> {
@@ -266,6 +273,8 @@ export class OpenCodeRun {
         this.#finished = true
         return false
       case 'idle':
+        // It says so a moment before its own status shows it.
+        this.#rechecks = 3
         return true
     }
   }
@@ -282,9 +291,10 @@ export class OpenCodeRun {
   async #lookNow(client: OpenCodeClient): Promise<void> {
     const { session, message } = this.#state
     if (session === undefined || message === undefined || this.#finished) return
-    for (const asked of list((await client.call('GET', '/permission')).body).filter(isJson))
+    const ask = async (path: string) => (await client.call('GET', path, undefined, askTimeoutMs)).body
+    for (const asked of list(await ask('/permission')).filter(isJson))
       await this.#tell(client, { type: 'permission.asked', properties: asked })
-    const status = json(json((await client.call('GET', '/session/status')).body)[session])
+    const status = json(json(await ask('/session/status'))[session])
     const resting = status.type === undefined || status.type === 'idle'
     if (status.type === 'retry') {
       const { effects } = await this.#take((state, context) => onStatus(state, status, context))
@@ -292,6 +302,7 @@ export class OpenCodeRun {
     }
     const messages = await client.messagesSince(session, message)
     for (const step of ofMessages(messages ?? [])) await this.#take(step)
+    if (this.#rechecks > 0) this.#rechecks--
     if (this.#finished || !resting) {
       this.#restingSince = undefined
       return
