@@ -1,5 +1,5 @@
 // The real `claude` against the scripted model.
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Cursor } from '@rdev/shared/domain/attempt'
@@ -102,6 +102,18 @@ test('an overloaded model is tried again, and the log says so', async () => {
 test('a missing binary is BINARY_MISSING', async () => {
   const without: Pod = { ...pod, env: { ...pod.env, PATH: '/usr/bin:/bin' } }
   expect(await setup('hello', { pod: without }).result).toMatchObject({ status: 'failed', error_code: 'BINARY_MISSING', exit_code: 127 })
+})
+
+test('a process that does not exit after its result is ended, and the result stands', async () => {
+  // A version that lingers: the real one, and then a wait that also ignores INT and TERM.
+  await mkdir(`${pod.home}/bin`)
+  const real = `PATH=\${PATH#*:} claude "$@"`
+  await writeFile(`${pod.home}/bin/claude`, `#!/bin/sh\n${real}\ntrap '' INT TERM\nwhile :; do sleep 1; done\n`, { mode: 0o755 })
+  const lingering: Pod = { ...pod, env: { ...pod.env, PATH: `${pod.home}/bin:${pod.env.PATH}` } }
+  const { result, attempt } = setup('Say hello', { pod: lingering })
+  expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('Hello') })
+  expect(attempt.child.exit!.reason).toBe('stopped')
+  expect(await attempt.child.tree()).toEqual([])
 })
 
 test('cancel during a tool call with a background child leaves nothing', async () => {
