@@ -101,7 +101,7 @@ export async function startModel(options: { host?: string; port?: number } = {})
         sendRefusal(response, of, requestId)
       }
       if (!conversation) return refusal(refuse(400, 'invalid_request_error', 'model and messages are required'))
-      if (request.headers['x-api-key'] === undefined && request.headers.authorization === undefined)
+      if (!request.headers['x-api-key'] && !request.headers.authorization)
         return refusal(refuse(401, 'authentication_error', 'x-api-key header is required'))
       if (path.endsWith('count_tokens')) return json({ input_tokens: tokensOf(JSON.stringify(body)) })
 

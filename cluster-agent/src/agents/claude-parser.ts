@@ -6,7 +6,7 @@ import type { NewEvent } from '../ports.ts'
 import { boundText, boundValue, event, maxResultBytes, raw } from './bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from './classify.ts'
 import { maxRunningTools, maxWordsLength, usageOf, type ClaudeState } from './claude-state.ts'
-import { json, number, objects, parseObject, text, type Json } from './json.ts'
+import { json, number, objects, parseObject, parseValue, text, type Json } from './json.ts'
 import type { Line } from './lines.ts'
 
 export interface Step {
@@ -220,16 +220,17 @@ function longLine(state: ClaudeState, line: Line): Step {
   const kept = event('provider.raw', { provider, type: 'line/too-long', data: cut })
   if (!line.text.startsWith('{"type":"result"') && !/"type":"result",/.test(line.tail.slice(-endOfResult))) return stay(state, kept)
   const is_error = /"is_error":true/.test(ends)
-  const words = /"result":"((?:[^"\\]|\\.)*)/.exec(line.text)?.[1] ?? ''
+  // Whole escapes only, so that what was cut off is still a JSON string.
+  const words = text(parseValue(`"${/"result":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)/i.exec(line.text)?.[1] ?? ''}"`)) ?? ''
   const found = (name: string) => {
     const value = Number(new RegExp(`"${name}":([\\d.]+)`).exec(ends)?.[1])
     return Number.isFinite(value) ? value : undefined
   }
   const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
   const cost_usd = found('total_cost_usd')
-  const text = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultBytes)
+  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultBytes)
   const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
-  const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text } }
+  const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
   return stay(next, kept, event('usage', { ...usage, cost_usd }))
 }
 

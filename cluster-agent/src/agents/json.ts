@@ -10,12 +10,17 @@ export const text = (value: unknown): string | undefined => (typeof value === 's
 export const number = (value: unknown): number | undefined => (typeof value === 'number' && Number.isFinite(value) ? value : undefined)
 export const count = (value: unknown): number => Math.max(0, Math.round(number(value) ?? 0))
 
-/** Undefined for anything but a JSON object. */
-export function parseObject(source: string): Json | undefined {
+/** Undefined for what is no JSON. */
+export function parseValue(source: string): unknown {
   try {
-    const value: unknown = JSON.parse(source)
-    return isJson(value) ? value : undefined
+    return JSON.parse(source)
   } catch {
     return undefined
   }
+}
+
+/** Undefined for anything but a JSON object. */
+export function parseObject(source: string): Json | undefined {
+  const value = parseValue(source)
+  return isJson(value) ? value : undefined
 }

@@ -3,7 +3,7 @@
 
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { isJson, list, type Json } from './json.ts'
+import { isJson, list, parseObject, type Json } from './json.ts'
 import { LineReader } from './lines.ts'
 
 /** Most calls answer in milliseconds; the first one of a session boots its plugins, on a busy node for seconds. */
@@ -87,7 +87,7 @@ export class OpenCodeClient {
         for (const line of lines.push(offset, bytes)) {
           // One line an event. One too long to hold is left out here, and found again in the list of messages.
           if (line.removed > 0 || !line.text.startsWith('data:')) continue
-          const event = parse(line.text.slice(5))
+          const event = parseObject(line.text.slice(5))
           if (event) yield event
         }
         offset += bytes.length
@@ -142,15 +142,6 @@ export class OpenCodeClient {
 }
 
 const pageSize = 50
-
-function parse(source: string): Json | undefined {
-  try {
-    const value: unknown = JSON.parse(source)
-    return isJson(value) ? value : undefined
-  } catch {
-    return undefined
-  }
-}
 
 /** A connection that comes after nobody waits for it is closed again. */
 function abortable(connection: Promise<Duplex>, signal: AbortSignal): Promise<Duplex> {
