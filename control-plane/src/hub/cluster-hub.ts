@@ -30,6 +30,8 @@ interface Attachment {
 const tokenGraceMs = 60 * 60_000
 /** How long `status` waits for an agent that was asked to say `hello`. */
 const statusWaitMs = 2_000
+/** How long a wanted alarm is kept in memory before it is written; see #wantAlarm. */
+const alarmDelayMs = 100
 
 export class ClusterHubObject extends DurableObject<unknown> {
   readonly #deps: ClusterHubDeps
@@ -39,6 +41,9 @@ export class ClusterHubObject extends DurableObject<unknown> {
   /** Whoever waits for the agent's inventory. */
   #waiting: (() => void)[] = []
   #lastFrameAt = 0
+  #alarmTimer: ReturnType<typeof setTimeout> | undefined
+  /** What the platform holds, as far as this life of the object has set it. */
+  #alarmSetAt = Number.POSITIVE_INFINITY
   #state: HubState
 
   constructor(ctx: DurableObjectState, env: unknown, deps: ClusterHubDeps) {
@@ -139,6 +144,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
   }
 
   override async alarm(): Promise<void> {
+    this.#alarmSetAt = Number.POSITIVE_INFINITY
     try {
       this.#step({ type: 'alarm', silentMs: this.#silentMs() })
       await Promise.all(this.#pending)
@@ -179,11 +185,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
         return
       }
       case 'alarm':
-        // Unconfirmed: frames and claims must not wait for the disk because of an alarm, which every reconnect derives anew.
-        void (effect.at === null
-          ? this.ctx.storage.deleteAlarm({ allowUnconfirmed: true })
-          : this.ctx.storage.setAlarm(effect.at, { allowUnconfirmed: true }))
-        return
+        return this.#wantAlarm()
       case 'load':
         return this.#ask(
           'live tasks could not be read',
@@ -223,6 +225,21 @@ export class ClusterHubObject extends DurableObject<unknown> {
       case 'renew':
         return this.#hint('leases were not renewed', () => this.#deps.tasks.renew(this.#clusterId, effect.refs, leaseMs))
     }
+  }
+
+  /**
+   * Written a moment later, and only if it must be earlier than what is set: an alarm costs a write to disk, which everything that leaves the
+   * object would wait for, and most tasks are over before theirs is due. One that rings for nothing looks around and sets the right one.
+   * A crash in that moment cuts the agent's socket too, and its next hello derives the alarm anew.
+   */
+  #wantAlarm(): void {
+    this.#alarmTimer ??= setTimeout(() => {
+      this.#alarmTimer = undefined
+      const wanted = this.#state.alarmAt
+      if (wanted === null || wanted >= this.#alarmSetAt) return
+      this.#alarmSetAt = wanted
+      void this.ctx.storage.setAlarm(wanted, { allowUnconfirmed: true })
+    }, alarmDelayMs)
   }
 
   #chance(): number {
