@@ -26,13 +26,14 @@ function installed() {
 if (!installed()) {
   console.log('Installing what package-lock.json pins (a minute or two, once) …')
   // The pinned Node is among what is being installed, so engine warnings about this Node would only confuse.
-  const npm = spawnSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+  // Not `npm ci`: the lock file pins every version, but lists the native binaries of some platforms only, and `ci` would insist on all.
+  const npm = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
     stdio: 'inherit',
     shell: process.platform === 'win32',
   })
   if (npm.status !== 0) {
-    console.error('npm ci failed; see above. Nothing was started.')
+    console.error('npm install failed; see above. Nothing was started.')
     process.exit(npm.status ?? 1)
   }
   writeFileSync(stamp, wanted)
