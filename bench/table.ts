@@ -4,6 +4,35 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? Number.NaN
 }
 
+type Named = readonly [name: string, values: readonly number[]]
+
+/** The raw way first; below the others, what each adds to it and its ratio. */
+export function printLatency(title: string, raw: Named, ...others: readonly Named[]): void {
+  const shares = [0.5, 0.95, 0.99]
+  const of = (values: readonly number[]) => shares.map((share) => percentile(values, share))
+  printTable(
+    title,
+    ['', 'p50', 'p95', 'p99', 'ratio p50'],
+    [
+      [raw[0], ...of(raw[1]), 1],
+      ...others.flatMap(([name, values]) => [
+        [name, ...of(values), percentile(values, 0.5) / percentile(raw[1], 0.5)],
+        ['added', ...shares.map((share) => percentile(values, share) - percentile(raw[1], share)), ''],
+      ]),
+    ],
+  )
+}
+
+export function printStarts(title: string, raw: Named, ...others: readonly Named[]): void {
+  const row = ([name, values]: Named) => [
+    name,
+    percentile(values, 0.5),
+    percentile(values, 0.95),
+    percentile(values, 0.5) / percentile(raw[1], 0.5),
+  ]
+  printTable(title, ['', 'p50', 'p95', 'ratio p50'], [raw, ...others].map(row))
+}
+
 export function printTable(title: string, header: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
   const cells = [header, ...rows.map((row) => row.map((cell) => (typeof cell === 'number' ? round(cell) : cell)))]
   const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
