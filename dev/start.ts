@@ -67,6 +67,7 @@ async function main() {
   say(`  ${head} "${stack.url}/v1/tasks/${task.id}/events?after=2" -H 'Accept: text/event-stream'\n`)
   say(`  ${head} "${stack.url}/v1/projects/demo/shell" ${json} -d '{"command":"git log --oneline && npm test"}'\n`)
   say(`  ${head} "${stack.url}/v1/projects/demo/opencode" ${json} -d '{"prompt":"What does this repository do?"}'\n`)
+  say('The last two answer with a task; its events are at its events_url, read like in the first line.')
   say('Ctrl-C stops everything; the data stays.')
 }
 
