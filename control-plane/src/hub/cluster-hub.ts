@@ -41,7 +41,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
   /** Whoever waits for the agent's inventory. */
   #waiting: (() => void)[] = []
   #lastFrameAt = 0
-  #alarmTimer: ReturnType<typeof setTimeout> | undefined
+  #alarmWanted = false
   /** What the platform holds, as far as this life of the object has set it. */
   #alarmSetAt = Number.POSITIVE_INFINITY
   #state: HubState
@@ -233,8 +233,10 @@ export class ClusterHubObject extends DurableObject<unknown> {
    * A crash in that moment cuts the agent's socket too, and its next hello derives the alarm anew.
    */
   #wantAlarm(): void {
-    this.#alarmTimer ??= setTimeout(() => {
-      this.#alarmTimer = undefined
+    if (this.#alarmWanted) return
+    this.#alarmWanted = true
+    setTimeout(() => {
+      this.#alarmWanted = false
       const wanted = this.#state.alarmAt
       if (wanted === null || wanted >= this.#alarmSetAt) return
       this.#alarmSetAt = wanted
