@@ -78,6 +78,8 @@ async function wholeLine(pods: ClusterPods, directory: string): Promise<void> {
   const stack = await startStack({
     dataDirectory: `${directory}/cluster`,
     port: 0,
+    logLevel: process.env.RDEV_LOG_LEVEL ?? 'warn',
+    onLog: (text) => process.stderr.write(text),
     podHost: async (_port, workspace) => {
       await pods.copyInto(project, workspace, '/home/agent/workspace')
       return pods.agentEnv

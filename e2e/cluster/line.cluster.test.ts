@@ -5,7 +5,7 @@ import { collect, isWhole, outputOf, setup, teardown, typesOf, until } from '../
 import type { Bundle } from '../setup.ts'
 import { canBreakCluster, startComponent, stopComponent } from './faults.ts'
 import { createClusterPods, modelHost, nodeAddress } from './pods.ts'
-import type { ClusterPods } from './pods.ts'
+import type { ClusterPods, ContainerProcess } from './pods.ts'
 
 let stack: Bundle
 let pods: ClusterPods
@@ -105,7 +105,7 @@ test.each(['claude-code', 'opencode'])(
 
 const lines = Array.from({ length: 60 }, (_, i) => `line ${i + 1}\n`).join('')
 
-/** A 60-line task whose process leaves a mark each time it starts; `crash` happens in its middle. */
+/** A 60-line task whose process leaves a mark each time it starts; `crash` happens in its middle, and cuts every exec that the agent holds. */
 async function sixtyLines(mark: string, crash: () => Promise<void>) {
   const { id } = await stack.client.task({
     kind: 'shell',
@@ -113,16 +113,26 @@ async function sixtyLines(mark: string, crash: () => Promise<void>) {
     command: `echo started >> ../${mark}; for i in $(seq 60); do echo "line $i"; sleep 0.15; done`,
   })
   const events: TaskEvent[] = []
+  let before: readonly ContainerProcess[] = []
+  const crashInTheMiddle = async () => {
+    before = await pods.processes('demo')
+    await crash()
+  }
   let crashed: Promise<void> | undefined
   for await (const event of stack.client.events(id, { resume: true })) {
     events.push(event)
-    if (!crashed && outputOf(events).includes('line 10\n')) crashed = crash()
+    if (!crashed && outputOf(events).includes('line 10\n')) crashed = crashInTheMiddle()
   }
   await crashed
   expect(await stack.client.finished(id), stack.printed.join('')).toMatchObject({ status: 'succeeded', attempt: 1, exit_code: 0 })
   expect(isWhole(events)).toBe(true)
   expect(outputOf(events)).toBe(lines)
   expect((await pods.run('demo', `cat ~/${mark}`)).stdout).toBe('started\n')
+  // A cut exec leaves its processes alone: the followers and shells of before must have ended by themselves.
+  expect(before.filter(({ command }) => command.startsWith('tail ')).length).toBeGreaterThanOrEqual(2)
+  const left = async () =>
+    (await pods.processes('demo')).filter((now) => before.some(({ pid, command }) => pid === now.pid && command === now.command))
+  await expect.poll(left, { timeout: 30_000 }).toEqual([])
 }
 
 test('the agent killed in the middle and started again: each line once, in order, one process', () =>

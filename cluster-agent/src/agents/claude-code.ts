@@ -1,7 +1,8 @@
 // Claude Code: one `claude -p` process per attempt, its output read from the pod's files. The files are the source of every event, so a
 // dropped stream or a restart of this program loses nothing: reading goes on at the cursor.
 
-import type { AgentCapabilities, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import { agentCapabilities } from '@rdev/shared/domain/capabilities'
+import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent } from '../ports.ts'
 import { claudeScript } from './claude-command.ts'
@@ -17,21 +18,11 @@ export interface ClaudeCodeOptions {
   readonly graceMs?: number
 }
 
-const capabilities: AgentCapabilities = {
-  provider: 'claude-code',
-  name: 'Claude Code',
-  resume: true,
-  deltas: true,
-  allowed_tools: true,
-  permission_modes: ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'],
-  reports_cost: true,
-}
-
 export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
   const graceMs = options.graceMs ?? 5000
   return {
     provider: 'claude-code',
-    capabilities: () => capabilities,
+    capabilities: () => agentCapabilities['claude-code'],
     available: async (pod) => (await options.run(pod, 'command -v claude', 10_000)).exit_code === 0,
 
     async execute(request, attempt) {

@@ -1,6 +1,7 @@
 // OpenCode behind the CodeAgent port: `opencode serve` in the pod, reached through the attempt's connection to its loopback port.
 
-import type { AgentCapabilities, AgentRequest } from '@rdev/shared/domain/code-agent'
+import { agentCapabilities } from '@rdev/shared/domain/capabilities'
+import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import type { Attempt, AttemptDirectories, CodeAgent } from '../ports.ts'
 import { OpenCodeRun, openCodeLimits, type OpenCodeLimits } from './opencode-run.ts'
 
@@ -9,16 +10,6 @@ export interface OpenCodeOptions {
   /** `provider/model` for tasks that name none. It must be one that the binary knows without a network. */
   readonly defaultModel?: string
   readonly limits?: Partial<OpenCodeLimits>
-}
-
-const capabilities: AgentCapabilities = {
-  provider: 'opencode',
-  name: 'OpenCode',
-  resume: true,
-  deltas: true,
-  allowed_tools: true,
-  permission_modes: ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'],
-  reports_cost: true,
 }
 
 /** Claude Code's short words for models, so that a task need not know which provider runs it. */
@@ -40,7 +31,7 @@ export function createOpenCode(options: OpenCodeOptions): CodeAgent {
   const runs = new WeakMap<Attempt, OpenCodeRun>()
   return {
     provider: 'opencode',
-    capabilities: () => capabilities,
+    capabilities: () => agentCapabilities.opencode,
     available: async (pod) => (await options.run(pod, 'command -v opencode', 10_000)).exit_code === 0,
 
     async execute(request: AgentRequest, attempt: Attempt) {

@@ -1,6 +1,7 @@
+import { permissionModes } from './code-agent.ts'
 import type { AgentCapabilities, AgentProvider } from './code-agent.ts'
 
-/** What each provider can do, as the API tells it and as its code agent answers. */
+/** What each provider can do, as the API tells it and as its code agent answers. OpenCode gets Claude Code's modes and tools as rules of its own. */
 export const agentCapabilities: Readonly<Record<AgentProvider, AgentCapabilities>> = {
   'claude-code': {
     provider: 'claude-code',
@@ -8,7 +9,7 @@ export const agentCapabilities: Readonly<Record<AgentProvider, AgentCapabilities
     resume: true,
     deltas: true,
     allowed_tools: true,
-    permission_modes: ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'],
+    permission_modes: permissionModes,
     reports_cost: true,
   },
   opencode: {
@@ -16,8 +17,8 @@ export const agentCapabilities: Readonly<Record<AgentProvider, AgentCapabilities
     name: 'OpenCode',
     resume: true,
     deltas: true,
-    allowed_tools: false,
-    permission_modes: ['default', 'acceptEdits', 'plan', 'bypassPermissions'],
+    allowed_tools: true,
+    permission_modes: permissionModes,
     reports_cost: true,
   },
 }
