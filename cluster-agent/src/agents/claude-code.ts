@@ -3,13 +3,13 @@
 
 import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Cursor } from '@rdev/shared/domain/attempt'
-import type { Attempt, AttemptDirectories, Chunk, CodeAgent } from '../ports.ts'
+import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
+import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../ports.ts'
 import { claudeScript } from './claude-command.ts'
 import { parseLine, parseWords, type Step } from './claude-parser.ts'
 import { claudeResult } from './claude-result.ts'
 import { readClaudeState, type ClaudeState } from './claude-state.ts'
-import { LineReader } from './lines.ts'
+import { LineReader, type Line } from './lines.ts'
 import { Timer } from './timer.ts'
 
 export interface ClaudeCodeOptions {
@@ -40,18 +40,19 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
 class ClaudeRun {
   readonly #request: AgentRequest
   readonly #attempt: Attempt
-  readonly #stdout: LineReader
-  readonly #stderr: LineReader
+  readonly #readers: Readonly<Record<Chunk['stream'], LineReader>>
   #state: ClaudeState
   #cursor: { stdout: number; stderr: number }
   readonly #grace: Timer
+  /** Read and not emitted yet; the cursor stands after the last of them. */
+  #events: NewEvent[] = []
+  #bytes = 0
 
   constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
     const { stdout, stderr, state } = attempt.cursor
     this.#request = request
     this.#attempt = attempt
-    this.#stdout = new LineReader(stdout)
-    this.#stderr = new LineReader(stderr)
+    this.#readers = { stdout: new LineReader(stdout), stderr: new LineReader(stderr) }
     this.#cursor = { stdout, stderr }
     this.#state = readClaudeState(state)
     this.#grace = new Timer(graceMs, () => attempt.stop())
@@ -65,34 +66,43 @@ class ClaudeRun {
       this.#grace.stop()
     }
     const exit = await this.#attempt.exited()
-    for (const line of this.#stdout.rest()) await this.#emit(this.#parse(line), { stdout: line.end })
-    for (const line of this.#stderr.rest()) await this.#emit(parseWords(this.#state, 'stderr', line.text), { stderr: line.end })
+    for (const stream of ['stdout', 'stderr'] as const) await this.#take(stream, this.#readers[stream].rest())
     return claudeResult(this.#state, exit)
   }
 
-  #parse(line: Parameters<typeof parseLine>[1]): Step {
+  async #read({ stream, offset, bytes }: Chunk): Promise<void> {
+    await this.#take(stream, this.#readers[stream].push(offset, bytes))
+  }
+
+  /** All of a chunk in as few calls as frames will carry it, since each call costs; each ends at a line boundary with the state of just that line. */
+  async #take(stream: Chunk['stream'], lines: Iterable<Line>): Promise<void> {
+    for (const line of lines) {
+      const step = this.#parse(stream, line)
+      const bytes = line.end - this.#cursor[stream]
+      const full = this.#events.length + step.events.length > maxBatchEvents || this.#bytes + bytes > maxBatchBytes
+      // What is told of a message beside the log comes after what was said before it.
+      if (full || step.deltas.length > 0) await this.#emit()
+      this.#state = step.state
+      this.#cursor[stream] = line.end
+      this.#bytes += bytes
+      for (const event of step.events) this.#events.push(event)
+      for (const delta of step.deltas) this.#attempt.delta(delta)
+    }
+    await this.#emit()
+  }
+
+  #parse(stream: Chunk['stream'], line: Line): Step {
+    if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
     const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
     // Something after the result, as when a background task wakes the model: the grace period begins anew.
     if (step.state.result) this.#grace.restart()
     return step
   }
 
-  async #read({ stream, offset, bytes }: Chunk): Promise<void> {
-    if (stream === 'stdout') {
-      for (const line of this.#stdout.push(offset, bytes)) await this.#emit(this.#parse(line), { stdout: line.end })
-    } else {
-      for (const line of this.#stderr.push(offset, bytes))
-        await this.#emit(parseWords(this.#state, 'stderr', line.text), { stderr: line.end })
-    }
+  async #emit(): Promise<void> {
+    const events = this.#events
+    this.#events = []
+    this.#bytes = 0
+    if (events.length > 0) await this.#attempt.emit(events, { ...this.#cursor, state: this.#state })
   }
-
-  /** Line by line, so that every cursor that is stored stands at a line boundary with the state of just that line. */
-  async #emit(step: Step, position: { stdout?: number; stderr?: number }): Promise<void> {
-    this.#state = step.state
-    this.#cursor = { ...this.#cursor, ...position }
-    for (const delta of step.deltas) this.#attempt.delta(delta)
-    if (step.events.length > 0) await this.#attempt.emit(step.events, this.#snapshot())
-  }
-
-  #snapshot = (): Cursor => ({ ...this.#cursor, state: this.#state })
 }

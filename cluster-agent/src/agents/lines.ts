@@ -35,6 +35,14 @@ export class LineReader {
     let at = Math.max(0, this.#position - offset)
     while (at < bytes.length) {
       const found = bytes.indexOf(newline, at)
+      if (found >= 0 && this.#length === 0 && found - at <= this.#max) {
+        // Most lines are whole in one chunk, and need no copy.
+        const text = bytes.toString('utf8', at, found)
+        at = found + 1
+        this.#position = offset + at
+        yield { text, end: this.#position, removed: 0, tail: '' }
+        continue
+      }
       const end = found < 0 ? bytes.length : found
       this.#keep(bytes.subarray(at, end))
       at = found < 0 ? end : end + 1

@@ -32,6 +32,8 @@ export interface LineState {
   /** Not acknowledged, in order; the first `sent` of them went out on this connection. */
   readonly units: readonly Unit[]
   readonly sent: number
+  /** Events in those. */
+  readonly sentEvents: number
   readonly unackedBytes: number
   readonly flushAt: number | null
   readonly outcome: TaskOutcome | undefined
@@ -72,6 +74,7 @@ export const newLine = (at: { readonly received: number; readonly cursor: Cursor
   cursor: at?.cursor ?? startCursor,
   units: [],
   sent: 0,
+  sentEvents: 0,
   unackedBytes: 0,
   flushAt: null,
   outcome: undefined,
@@ -83,14 +86,12 @@ export const hasRoom = (state: LineState, bytes: number): boolean =>
   state.units.length === 0 || (state.units.length < maxUnackedUnits && state.unackedBytes + bytes <= maxUnackedBytes)
 
 const nothing = (state: LineState): LineStep => ({ state, effects: [] })
-const countEvents = (units: readonly Unit[]): number => units.reduce((sum, unit) => sum + unit.events.length, 0)
-const countBytes = (units: readonly Unit[]): number => units.reduce((sum, unit) => sum + unit.bytes, 0)
 
 export function stepLine(state: LineState, input: LineInput, now: number): LineStep {
   if (state.phase === 'over') return nothing(state)
   switch (input.type) {
     case 'opened':
-      return nothing({ ...state, phase: 'waiting', sent: 0, outcomeSent: false, flushAt: null })
+      return nothing({ ...state, phase: 'waiting', sent: 0, sentEvents: 0, outcomeSent: false, flushAt: null })
     case 'lost':
       return lost(state, input.code)
     case 'frame':
@@ -107,7 +108,7 @@ export function stepLine(state: LineState, input: LineInput, now: number): LineS
 }
 
 function lost(state: LineState, code: number): LineStep {
-  const down: LineState = { ...state, phase: 'down', sent: 0, outcomeSent: false, flushAt: null }
+  const down: LineState = { ...state, phase: 'down', sent: 0, sentEvents: 0, outcomeSent: false, flushAt: null }
   if (code === closeCodes.ended) return { state: { ...down, phase: 'over' }, effects: [{ type: 'finished', how: 'ended' }] }
   // A stale line may be a zombie's: somebody with a newer token may be pumping the very same process, so nothing is done to it here.
   return { state: down, effects: code === closeCodes.stale || code === closeCodes.unauthorized ? [{ type: 'refused' }] : [] }
@@ -136,21 +137,26 @@ function resume(state: LineState, frame: Extract<TaskDown, { type: 'resume' }>, 
       effects: [greeted, { type: 'restart', received: frame.received, cursor: frame.cursor }, ...commands],
     }
   }
-  const step = pump({ ...kept, phase: 'up', sent: 0 }, now, true)
+  const step = pump({ ...kept, phase: 'up', sent: 0, sentEvents: 0 }, now, true)
   return { state: step.state, effects: [greeted, ...step.effects, ...commands] }
 }
 
 /** The state without what the log holds; undefined if the window cannot go on exactly there. */
 function keepAfter(state: LineState, received: number): LineState | undefined {
   if (state.acked === undefined || received < state.acked) return undefined
-  let count = state.acked
+  let { acked, cursor, unackedBytes } = state
   let dropped = 0
-  while (count < received && dropped < state.units.length) count += state.units[dropped++]!.events.length
-  if (count !== received) return undefined
+  for (; acked < received && dropped < state.units.length; dropped++) {
+    const unit = state.units[dropped]!
+    acked += unit.events.length
+    unackedBytes -= unit.bytes
+    cursor = unit.cursor
+  }
+  if (acked !== received) return undefined
   if (dropped === 0) return state
   const units = state.units.slice(dropped)
-  const { cursor } = state.units[dropped - 1]!
-  return { ...state, acked: received, cursor, units, sent: Math.max(0, state.sent - dropped), unackedBytes: countBytes(units) }
+  const sent = Math.max(0, state.sent - dropped)
+  return { ...state, acked, cursor, units, sent, sentEvents: Math.max(0, state.sentEvents - (acked - state.acked)), unackedBytes }
 }
 
 const sameCursor = (a: Cursor, b: Cursor): boolean =>
@@ -160,8 +166,7 @@ function ack(state: LineState, frame: Extract<TaskDown, { type: 'ack' }>, now: n
   if (frame.result) return { state: { ...state, phase: 'over' }, effects: [{ type: 'finished', how: 'acked' }] }
   // A late or repeated one says nothing new.
   if (state.acked === undefined || frame.received <= state.acked) return nothing(state)
-  const sentTo = state.acked + countEvents(state.units.slice(0, state.sent))
-  const kept = frame.received <= sentTo ? keepAfter(state, frame.received) : undefined
+  const kept = frame.received <= state.acked + state.sentEvents ? keepAfter(state, frame.received) : undefined
   // It acknowledges what was never sent, or half of what had to be stored whole: the next resume tells where the log really stands.
   if (!kept) return { state, effects: [{ type: 'drop', code: closeCodes.gap, reason: 'acknowledged what was not sent' }] }
   return pump(kept, now, false)
@@ -175,7 +180,7 @@ function pump(state: LineState, now: number, force: boolean): LineStep {
   if (state.phase !== 'up' || state.acked === undefined) return nothing(state)
   const effects: LineEffect[] = []
   let { sent, flushAt } = state
-  let after = state.acked + countEvents(state.units.slice(0, sent))
+  let after = state.acked + state.sentEvents
   while (sent < state.units.length) {
     const batch = nextBatch(state.units, sent)
     if (!batch.full && !force && sent > 0) break
@@ -190,7 +195,7 @@ function pump(state: LineState, now: number, force: boolean): LineStep {
   }
   const sendOutcome = state.outcome !== undefined && !state.outcomeSent && sent === state.units.length
   if (sendOutcome) effects.push({ type: 'result', after, outcome: state.outcome! })
-  return { state: { ...state, sent, flushAt, outcomeSent: state.outcomeSent || sendOutcome }, effects }
+  return { state: { ...state, sent, sentEvents: after - state.acked, flushAt, outcomeSent: state.outcomeSent || sendOutcome }, effects }
 }
 
 function nextBatch(units: readonly Unit[], from: number): { events: string[]; cursor: Cursor; units: number; full: boolean } {
@@ -198,7 +203,7 @@ function nextBatch(units: readonly Unit[], from: number): { events: string[]; cu
   let bytes = 0
   let count = 0
   let full = false
-  for (const unit of units.slice(from)) {
+  for (let unit = units[from]; unit; unit = units[from + count]) {
     if (count > 0 && (events.length + unit.events.length > maxBatchEvents || bytes + unit.bytes > maxBatchBytes)) {
       full = true
       break

@@ -9,11 +9,14 @@ import type { EncodedEvent, NewEvent } from '../ports.ts'
 const smallestCutBytes = 256
 
 export function encodeEvent(event: NewEvent, time: string): EncodedEvent {
-  const json = JSON.stringify({ type: event.type, time, data: event.data } satisfies AttemptEvent)
-  const bytes = Buffer.byteLength(json)
-  if (bytes <= maxEventBytes) return { json, bytes }
-  const cut = JSON.stringify({ type: event.type, time, data: cutData(event.data, bytes) } satisfies AttemptEvent)
-  return { json: cut, bytes: Buffer.byteLength(cut) }
+  const whole = encode(event.type, time, event.data)
+  return whole.bytes <= maxEventBytes ? whole : encode(event.type, time, cutData(event.data, whole.bytes))
+}
+
+/** An `AttemptEvent`; neither a type nor an instant has anything to escape. */
+function encode(type: AttemptEvent['type'], time: string, data: EventData): EncodedEvent {
+  const json = `{"type":"${type}","time":"${time}","data":${JSON.stringify(data)}}`
+  return { json, bytes: Buffer.byteLength(json) }
 }
 
 /** Shortens the longest texts first: every text above a limit is cut to it, and the limit halves until the whole fits. */

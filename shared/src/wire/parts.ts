@@ -57,11 +57,28 @@ export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
 
 export const cursorSchema: z.ZodType<Cursor> = z.object({ stdout: count, stderr: count, state: z.unknown().optional() })
 
-export const attemptEventSchema: z.ZodType<AttemptEvent> = z.object({
-  type: z.enum(storedEventTypes),
-  time: z.iso.datetime({ precision: 3 }),
-  data: z.record(z.string(), z.unknown()),
-})
+/** Every event of a busy attempt passes here, so they are judged by hand, in place: a schema of the parts takes most of the time of a frame. */
+const eventTypes: ReadonlySet<unknown> = new Set(storedEventTypes)
+const eventTime = z.core.regexes.datetime({ precision: 3 })
+
+function areAttemptEvents(value: unknown): value is AttemptEvent[] {
+  if (!Array.isArray(value)) return false
+  let lastTime: string | undefined
+  for (const event of value as readonly unknown[]) {
+    if (!isObject(event)) return false
+    const { type, time, data } = event
+    if (!eventTypes.has(type) || !isObject(data) || typeof time !== 'string') return false
+    // What was said at once has one time.
+    if (time !== lastTime && !eventTime.test(time)) return false
+    lastTime = time
+  }
+  return true
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+export const attemptEventsSchema = (max: number) => z.custom<AttemptEvent[]>((value) => areAttemptEvents(value) && value.length <= max)
 
 export const usageSchema: z.ZodType<Usage> = z.object({
   input_tokens: count,

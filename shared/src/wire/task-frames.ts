@@ -3,14 +3,14 @@
 // holds; it is what makes a repeated or reordered batch harmless.
 
 import { z } from 'zod'
-import { attemptEventSchema, cursorSchema, outcomeSchema } from './parts.ts'
+import { attemptEventsSchema, cursorSchema, outcomeSchema } from './parts.ts'
 
 const count = z.int().min(0)
 
 /** Agent → log. */
 export const taskUpSchema = z.discriminatedUnion('type', [
   /** `after` is the attempt's own count before the first of `events`; `cursor` is where reading goes on after the last. */
-  z.object({ type: z.literal('events'), after: count, cursor: cursorSchema, events: z.array(attemptEventSchema).max(256) }),
+  z.object({ type: z.literal('events'), after: count, cursor: cursorSchema, events: attemptEventsSchema(256) }),
   /** The process tree is gone and every event was sent: `after` is their number. Sent once per connection, until acknowledged. */
   z.object({ type: z.literal('result'), after: count, outcome: outcomeSchema }),
   /** Not stored, not numbered, lost if nobody listens. */
