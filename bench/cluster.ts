@@ -68,8 +68,12 @@ async function runAttempt(directories: AttemptDirectories, pod: string, script: 
   const name = attemptName(newId('task', Date.now(), randomBytes(10)), 1)
   const started = await directories.start(pod, name, { script, stdin: '', timeout_s: 600 })
   if (started.outcome !== 'started') throw new Error(`an attempt was not started: ${JSON.stringify(started)}`)
-  for await (const { stream, bytes } of directories.follow(pod, name, { stdout: 0, stderr: 0 }, new AbortController().signal))
+  const { signal } = new AbortController()
+  for await (const { stream, bytes } of directories.follow(pod, name, { stdout: 0, stderr: 0 }, signal))
     if (stream === 'stdout') read(bytes.toString('utf8'))
+  const record = await directories.ended(pod, name, signal)
+  // A figure of something that failed is none.
+  if (record?.exit_code !== 0) throw new Error(`an attempt ended with ${JSON.stringify(record)}`)
   await directories.remove(pod, name)
 }
 

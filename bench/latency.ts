@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Stack } from '../dev/stack.ts'
 import { clockReader, clockScript } from './clock.ts'
+import { shellTask } from './shell-task.ts'
 
 /** The process's own pipe. */
 export async function pipeLatency(): Promise<readonly number[]> {
@@ -15,8 +16,7 @@ export async function pipeLatency(): Promise<readonly number[]> {
 
 /** A client's stream of Server-Sent Events. */
 export async function lineLatency(stack: Stack): Promise<readonly number[]> {
-  const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command: `exec node -e '${clockScript}'` })
   const { late, read } = clockReader()
-  for await (const event of stack.client.events(id)) if (event.type === 'output') read(String(event.data.text))
+  await shellTask(stack, `exec node -e '${clockScript}'`, read)
   return late
 }

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Stack } from '../dev/stack.ts'
 import { startCommand, timeStarts, tookMs, wallMs } from './clock.ts'
+import { shellTask } from './shell-task.ts'
 
 export const spawnStarts = (): Promise<number[]> =>
   timeStarts(async () => {
@@ -17,16 +18,12 @@ export const spawnStarts = (): Promise<number[]> =>
 export const taskStarts = (stack: Stack): Promise<number[]> =>
   timeStarts(async () => {
     const asked = wallMs()
-    const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command: startCommand })
     let said = ''
-    for await (const event of stack.client.events(id)) if (event.type === 'output') said += String(event.data.text)
+    await shellTask(stack, startCommand, (text) => (said += text))
     return tookMs(asked, said)
   })
 
 /** The first tasks pay for code that was never run. */
 export async function warmUp(stack: Stack): Promise<void> {
-  for (let i = 0; i < 5; i++) {
-    const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command: 'true' })
-    await stack.client.finished(id)
-  }
+  for (let i = 0; i < 5; i++) await shellTask(stack, 'true', () => {})
 }
