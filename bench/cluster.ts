@@ -95,6 +95,7 @@ async function wholeLine(pods: ClusterPods, directory: string): Promise<void> {
       'Cluster: process write → reader (ms)',
       ['an exec of the same command', await execLatency(pods, project)],
       ['the line, read as SSE', await lineLatency(stack)],
+      { ratio: true },
     )
     printStarts(
       'Cluster: asked → process runs (ms)',

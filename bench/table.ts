@@ -6,31 +6,30 @@ export function percentile(values: readonly number[], share: number): number {
 
 type Named = readonly [name: string, values: readonly number[]]
 
-/** The raw way first; below the others, what each adds to it and its ratio. */
-export function printLatency(title: string, raw: Named, ...others: readonly Named[]): void {
+/** The raw way, ours, and what ours adds to it; `ratio` where that is what is aimed at. */
+export function printLatency(title: string, raw: Named, ours: Named, { ratio = false } = {}): void {
   const shares = [0.5, 0.95, 0.99]
   const of = (values: readonly number[]) => shares.map((share) => percentile(values, share))
+  const last = (value: string | number) => (ratio ? [value] : [])
   printTable(
     title,
-    ['', 'p50', 'p95', 'p99', 'ratio p50'],
+    ['', 'p50', 'p95', 'p99', ...(ratio ? ['ratio p50'] : [])],
     [
-      [raw[0], ...of(raw[1]), 1],
-      ...others.flatMap(([name, values]) => [
-        [name, ...of(values), percentile(values, 0.5) / percentile(raw[1], 0.5)],
-        ['added', ...shares.map((share) => percentile(values, share) - percentile(raw[1], share)), ''],
-      ]),
+      [raw[0], ...of(raw[1]), ...last(1)],
+      [ours[0], ...of(ours[1]), ...last(percentile(ours[1], 0.5) / percentile(raw[1], 0.5))],
+      ['added', ...shares.map((share) => percentile(ours[1], share) - percentile(raw[1], share)), ...last('')],
     ],
   )
 }
 
-export function printStarts(title: string, raw: Named, ...others: readonly Named[]): void {
+export function printStarts(title: string, raw: Named, ours: Named): void {
   const row = ([name, values]: Named) => [
     name,
     percentile(values, 0.5),
     percentile(values, 0.95),
     percentile(values, 0.5) / percentile(raw[1], 0.5),
   ]
-  printTable(title, ['', 'p50', 'p95', 'ratio p50'], [raw, ...others].map(row))
+  printTable(title, ['', 'p50', 'p95', 'ratio p50'], [row(raw), row(ours)])
 }
 
 export function printTable(title: string, header: readonly string[], rows: readonly (readonly (string | number)[])[]): void {
