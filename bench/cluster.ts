@@ -43,6 +43,7 @@ async function agentShare(pods: ClusterPods): Promise<void> {
       'Cluster, agent’s end: process write → reader in the agent (ms)',
       ['an exec of the same command', exec],
       ['followed', late],
+      { ratio: true },
     )
 
     const fresh = await execStarts(pods, pod)
