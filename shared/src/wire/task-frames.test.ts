@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { decodeFrame } from './codec.ts'
+import { taskUpSchema } from './task-frames.ts'
+
+const event = { type: 'output', time: '2026-11-23T08:00:00.000Z', data: { stream: 'stdout', text: 'x' } }
+const decode = (events: unknown, more: object = {}) =>
+  decodeFrame(taskUpSchema, JSON.stringify({ type: 'events', after: 0, cursor: { stdout: 1, stderr: 0 }, events, ...more }))
+
+test('a frame of events is what was sent', () => {
+  const events = [event, { ...event, type: 'provider.raw', data: {} }, { ...event, time: '2028-02-29T23:59:59.999Z' }]
+  expect(decode(events)).toEqual({ ok: true, frame: { type: 'events', after: 0, cursor: { stdout: 1, stderr: 0 }, events } })
+  expect(decode([]).ok).toBe(true)
+  expect(decode(Array.from({ length: 256 }, () => event)).ok).toBe(true)
+})
+
+test.each([
+  ['no events', undefined],
+  ['events that are no list', { 0: event, length: 1 }],
+  ['more than a frame may have', Array.from({ length: 257 }, () => event)],
+  ['an event that is null', [event, null]],
+  ['an event that is a list', [[event]]],
+  ['an unknown type', [{ ...event, type: 'task.invented' }]],
+  ['a type of what is not stored', [{ ...event, type: 'message.delta' }]],
+  ['a type that every object has', [{ ...event, type: 'constructor' }]],
+  ['no time', [{ type: 'output', data: {} }]],
+  ['a time without milliseconds', [{ ...event, time: '2026-11-23T08:00:00Z' }]],
+  ['a time of another zone', [{ ...event, time: '2026-11-23T08:00:00.000+01:00' }]],
+  ['a day that is not', [{ ...event, time: '2026-02-30T08:00:00.000Z' }]],
+  ['a time that hides another value', [{ ...event, time: '2026-11-23T08:00:00.000Z","x":"' }]],
+  ['a later time that is none', [event, { ...event, time: 'now' }]],
+  ['data that is a list', [{ ...event, data: [] }]],
+  ['data that is a text', [{ ...event, data: 'x' }]],
+  ['no data', [{ type: 'output', time: event.time }]],
+])('a frame with %s is malformed', (_, events) => {
+  expect(decode(events)).toEqual({ ok: false, reason: 'malformed' })
+})
+
+test('a frame is malformed by its other parts too', () => {
+  expect(decode([event], { after: -1 })).toEqual({ ok: false, reason: 'malformed' })
+  expect(decode([event], { cursor: { stdout: 'x', stderr: 0 } })).toEqual({ ok: false, reason: 'malformed' })
+})
