@@ -1,33 +1,12 @@
 // Rows for the machines' tests.
 
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { Task, TaskSpec } from '@rdev/shared/domain/task'
+import type { Task } from '@rdev/shared/domain/task'
+import { aSpec } from '../testing/spec.ts'
+
+export { aSpec }
 
 export const aTaskId = (n: number): string => `task_${String(n).padStart(26, '0')}`
-
-export const aSpec = (change: Partial<TaskSpec> = {}): TaskSpec => ({
-  kind: 'shell',
-  project_id: 'demo',
-  provider: null,
-  prompt: null,
-  command: 'true',
-  session_id: null,
-  model: null,
-  allowed_tools: null,
-  permission_mode: null,
-  working_dir: null,
-  env: {},
-  timeout_s: 60,
-  queue_ttl_s: null,
-  idle_timeout_s: null,
-  priority: 100,
-  retry: { max_attempts: 1, on: [] },
-  target: 'project',
-  deltas: false,
-  labels: {},
-  metadata: {},
-  ...change,
-})
 
 export const aTask = (change: Partial<Task> = {}): Task => ({
   id: aTaskId(1),

@@ -5,6 +5,7 @@ import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
 import type { AttemptRef, Slot } from '../ports.ts'
+import { aSpec } from '../testing/spec.ts'
 import type { Stores } from './stores.ts'
 
 export interface StoresUnderTest {
@@ -12,29 +13,6 @@ export interface StoresUnderTest {
   /** Empties them. */
   reset(): Promise<void>
   close(): Promise<void>
-}
-
-const plainSpec: TaskSpec = {
-  kind: 'shell',
-  project_id: 'demo',
-  provider: null,
-  prompt: null,
-  command: 'true',
-  session_id: null,
-  model: null,
-  allowed_tools: null,
-  permission_mode: null,
-  working_dir: null,
-  env: {},
-  timeout_s: 60,
-  queue_ttl_s: null,
-  idle_timeout_s: null,
-  priority: 100,
-  retry: { max_attempts: 1, on: [] },
-  target: 'project',
-  deltas: false,
-  labels: {},
-  metadata: {},
 }
 
 export const pod = (name: string, project_id: string | null, more: Partial<Pod> = {}): Pod => ({
@@ -69,7 +47,7 @@ export async function contractSetup({ stores }: StoresUnderTest) {
 
   const add = async (spec: Partial<TaskSpec> = {}, more: { created_at?: number; new_session?: boolean } = {}): Promise<Task> => {
     const { created_at = Date.now(), new_session = false } = more
-    const task = await tasks.insert({ id: id('task'), spec: { ...plainSpec, ...spec }, created_by: 'key_tests', created_at, new_session })
+    const task = await tasks.insert({ id: id('task'), spec: { ...aSpec(spec) }, created_by: 'key_tests', created_at, new_session })
     if (!task) throw new Error(`no project ${spec.project_id}`)
     return task
   }

@@ -1,0 +1,26 @@
+import type { TaskSpec } from '@rdev/shared/domain/task'
+
+/** What a test's task asks for unless it says otherwise. */
+export const aSpec = (change: Partial<TaskSpec> = {}): TaskSpec => ({
+  kind: 'shell',
+  project_id: 'demo',
+  provider: null,
+  prompt: null,
+  command: 'true',
+  session_id: null,
+  model: null,
+  allowed_tools: null,
+  permission_mode: null,
+  working_dir: null,
+  env: {},
+  timeout_s: 60,
+  queue_ttl_s: null,
+  idle_timeout_s: null,
+  priority: 100,
+  retry: { max_attempts: 1, on: [] },
+  target: 'project',
+  deltas: false,
+  labels: {},
+  metadata: {},
+  ...change,
+})
