@@ -41,6 +41,8 @@ export interface ProcessSpec {
   readonly script: string
   readonly stdin: string
   readonly timeout_s: number
+  /** A folder of the home that the script is going to make if it is not there. The pod may make it on the way, which is faster. */
+  readonly folder?: string | undefined
 }
 
 export type StartOutcome =
@@ -60,7 +62,7 @@ export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 
 /** Attempt directories and their process trees, by the supervisor, over the shells of a pod host. */
 export interface AttemptDirectories {
-  /** `mkdir` is the guard: of any number of calls at most one answers `started`. */
+  /** One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. */
   start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
   /**
    * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its

@@ -8,7 +8,7 @@ import { parseAttemptName } from '@rdev/shared/domain/ids'
 import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
 import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
-import { upload } from './payload.ts'
+import { noPayload, upload, uploadScript } from './payload.ts'
 import { createPodShells, Fatal, persist } from './pod-shells.ts'
 import { runOnce } from './run-once.ts'
 import type { Session } from './shell-session.ts'
@@ -96,11 +96,13 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     return persist<StartOutcome>(reachMs, closing.signal, async () => {
       // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
       const file = `${name}.${newToken()}`
-      // First line: the supervisor learns the session's id, and the process does not inherit what it was told through.
-      const script = await upload(shells, pod, `${file}.script`, `echo $$ >&4; exec 3<&- 4>&-\n${process.script}`)
-      const stdin = await upload(shells, pod, `${file}.stdin`, process.stdin)
+      const script = await uploadScript(shells, pod, `${file}.script`, process.script)
+      const stdin = process.stdin === '' ? noPayload : await upload(shells, pod, `${file}.stdin`, process.stdin)
       const session = await shells.spare(pod)
-      const lines = [...script.lines, ...stdin.lines, `rdev_start ${name} ${owner} ${file} ${Math.round(process.timeout_s * 1000)}`]
+      // A word of a shell line: a folder with an odd name is left to the script.
+      const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : ''
+      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder]
+      const lines = [...script.lines, ...stdin.lines, `rdev_start ${words.join(' ')}`]
       session.send(lines.join(' && '), script.payload + stdin.payload)
       const answer = await session.line()
       if (answer === 'started') {

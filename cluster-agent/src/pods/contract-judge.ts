@@ -1,8 +1,13 @@
 // What the contract suite judges by: complete streams, the pod's own account of its processes, and answers that get lost.
 
-import { expect } from 'vitest'
+import { randomBytes } from 'node:crypto'
+import { expect, onTestFinished } from 'vitest'
+import { newId } from '@rdev/shared/domain/ids'
 import type { Chunk, PodHost, Shell } from '../ports.ts'
+import { createAttemptDirectories } from './attempt-directories.ts'
 import { block } from './library.ts'
+
+export const never = new AbortController().signal
 
 export interface ContractSetup {
   readonly host: PodHost
@@ -26,6 +31,37 @@ export const hardTexts: [string, string][] = [
 
 export const killSupervisor = (attempt: string): string =>
   `read -r pid _ <"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/supervisor"; kill -9 "$pid"`
+
+/** A task of its own, and an agent to run it. */
+export function attemptOf(bundle: ContractSetup, host: PodHost) {
+  const task = newId('task', 0, randomBytes(10))
+  const open = (over = host) => {
+    const directories = createAttemptDirectories(over, () => {})
+    onTestFinished(() => directories.close())
+    return directories
+  }
+  const directories = open()
+  const { pod } = bundle
+  const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number } = {}) =>
+    directories.start(pod, `${task}.${more.attempt ?? 1}`, { script, stdin: more.stdin ?? '', timeout_s: more.timeout_s ?? 60 })
+  return {
+    pod,
+    task,
+    attempt: `${task}.1`,
+    ledger: `"$HOME/${task}.ledger"`,
+    directories,
+    open,
+    start,
+    follow: (stdout = 0, stderr = 0) => directories.follow(pod, `${task}.1`, { stdout, stderr }, never),
+    ended: () => directories.ended(pod, `${task}.1`, never),
+    sh: async (script: string) => (await directories.run(pod, script, 30_000)).stdout.trim(),
+    /** Process ids that carry the attempt's tag, by the pod's own account. */
+    tree: async (attempt = 1) =>
+      (await directories.run(pod, `grep -lzxF 'RDEV_ATTEMPT=${task}.${attempt}' /proc/[0-9]*/environ 2>/dev/null`, 30_000)).stdout
+        .split('\n')
+        .filter((line) => line !== ''),
+  }
+}
 
 /** Everything a follower delivered; checks that offsets leave no gap. `onBytes` hears of every chunk of stdout. */
 export async function collect(

@@ -2,12 +2,22 @@
 // The judge is the pod itself: ledgers that processes append to, /proc, and the output files.
 
 import { randomBytes } from 'node:crypto'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { newId } from '@rdev/shared/domain/ids'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAttemptDirectories } from './attempt-directories.ts'
-import { type ContractSetup, hardTexts, nasty, collect, killSupervisor, losingAnswers, residents, sha256, until } from './contract-judge.ts'
+import {
+  attemptOf,
+  type ContractSetup,
+  hardTexts,
+  nasty,
+  collect,
+  killSupervisor,
+  losingAnswers,
+  never,
+  residents,
+  sha256,
+  until,
+} from './contract-judge.ts'
 
-const never = new AbortController().signal
 const megabyte = 1_000_000
 
 export function podHostContract(name: string, prepare: () => Promise<ContractSetup>): void {
@@ -25,35 +35,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await bundle.close()
     })
 
-    function setup(host = bundle.host) {
-      const task = newId('task', 0, randomBytes(10))
-      const open = (over = host) => {
-        const directories = createAttemptDirectories(over, () => {})
-        onTestFinished(() => directories.close())
-        return directories
-      }
-      const directories = open()
-      const { pod } = bundle
-      const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number } = {}) =>
-        directories.start(pod, `${task}.${more.attempt ?? 1}`, { script, stdin: more.stdin ?? '', timeout_s: more.timeout_s ?? 60 })
-      return {
-        pod,
-        task,
-        attempt: `${task}.1`,
-        ledger: `"$HOME/${task}.ledger"`,
-        directories,
-        open,
-        start,
-        follow: (stdout = 0, stderr = 0) => directories.follow(pod, `${task}.1`, { stdout, stderr }, never),
-        ended: () => directories.ended(pod, `${task}.1`, never),
-        sh: async (script: string) => (await directories.run(pod, script, 30_000)).stdout.trim(),
-        /** Process ids that carry the attempt's tag, by the pod's own account. */
-        tree: async (attempt = 1) =>
-          (await directories.run(pod, `grep -lzxF 'RDEV_ATTEMPT=${task}.${attempt}' /proc/[0-9]*/environ 2>/dev/null`, 30_000)).stdout
-            .split('\n')
-            .filter((line) => line !== ''),
-      }
-    }
+    const setup = (host = bundle.host) => attemptOf(bundle, host)
 
     test('the inventory has the pod, ready', async () => {
       const pods = await new Promise<readonly string[]>((resolve) =>
@@ -327,6 +309,24 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await tree()).toEqual([])
     })
 
+    test('a killed supervisor leaves nothing of a script that is its own main process', async () => {
+      const { start, follow, sh, attempt, ended, ledger } = setup()
+      await start(`echo up; f() { sleep 0.1; }; (while :; do f; done) & while :; do f; echo run >>${ledger}; done`)
+      for await (const _ of follow()) break
+      await sh(killSupervisor(attempt))
+      expect(await ended()).toMatchObject({ exit_code: -1, reason: 'supervisor_died' })
+      const count = `wc -l <${ledger}`
+      expect(await sh(`a=$(${count}); sleep 0.5; [ "$a" = "$(${count})" ] && echo silent`)).toBe('silent')
+    })
+
+    test.each([0, 8_000, 100_000])('a script arrives as it is, with %i bytes before', async (bytes) => {
+      const { start, follow, ended } = setup()
+      const more = `: ${'x'.repeat(bytes)}\n`
+      await start(`${more}cat <<'__'\n${nasty}\n__\necho "$#"`)
+      expect((await collect(follow())).stdout.toString()).toBe(`${nasty}\n0\n`)
+      expect(await ended()).toMatchObject({ exit_code: 0 })
+    })
+
     test('a supervisor killed while no agent is there is buried by its own guard', async () => {
       const { start, sh, attempt, directories, open, pod } = setup()
       await start('exec sleep 600')
@@ -491,8 +491,10 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await directories.list(pod)
       await directories.close()
       await other.close()
-      await until(async () => (await residents(bundle)).length <= before.length)
-      expect((await residents(bundle)).toSorted()).toEqual(before.toSorted())
+      // One look at a time: the shell of the one before may not have left yet.
+      let left: string[] = []
+      await until(async () => (left = await residents(bundle)).length <= before.length)
+      expect(left.toSorted()).toEqual(before.toSorted())
     })
   })
 }

@@ -79,10 +79,11 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   r_stop_kill=$((r_now + $3))
   r_wait=10
   while [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; do
-    if r_alive; then
+    if r_alive && [ ! -f "$r_dir/begun" ]; then
+      r_nap 20 # it is taking its orders, or leaves without
+    elif r_alive; then
       # Again and again: a process that was about to start when we looked is found the next time.
       r_uptime
-      r_session
       r_x=$((r_stop_kill - r_now))
       [ "$r_x" -ge 0 ] || r_x=0
       r_end "$2" "$r_sid" "$4" "$r_x"
@@ -135,9 +136,7 @@ rdev_remove() { # ID NAME
       r_x=${r_x#/proc/}
       kill "${r_x%/cmdline}" 2>/dev/null
     done
-    r_slot=
-    [ -r "$r_dir/supervisor" ] && read -r r_x r_slot <"$r_dir/supervisor"
-    [ -z "$r_slot" ] || rm -f "$r_home/spare/$r_slot".*
+    ! r_signed || rm -f "$r_home/spare/$r_slot".*
     mv "$r_dir" "$r_home/trash.$2.$1.$$" && rm -rf "$r_home/trash.$2.$1.$$"
   fi
   rm -f "$r_home/incoming/$2".*

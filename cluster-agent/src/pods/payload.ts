@@ -14,13 +14,21 @@ export interface Payload {
   readonly payload: string
 }
 
+export const noPayload: Payload = { lines: [], payload: '' }
+
+/** Orders for a warm supervisor go in one write that is whole or not at all, with some words before the script: below PIPE_BUF (4096). */
+const ordersBytes = 3 * 1024
+
+/** Brings the script of an attempt into the shell that will start it: small ones are never on a disk. */
+export async function uploadScript(shells: PodShells, pod: string, file: string, text: string): Promise<Payload> {
+  if (fits(text, ordersBytes)) return inline(text, (mark) => `rdev_script '${mark}'`)
+  const { lines, payload } = await upload(shells, pod, file, text)
+  return { lines: [...lines, `r_script='. "$r_home/incoming/${file}"'`], payload }
+}
+
 /** Brings `text` to `incoming/<file>` of the pod's rdev home. */
 export async function upload(shells: PodShells, pod: string, file: string, text: string): Promise<Payload> {
-  if (text.length <= inlineBytes && Buffer.byteLength(text) <= inlineBytes && !text.includes('\0')) {
-    const mark = `#${randomBytes(8).toString('hex')}`
-    const end = text === '' || text.endsWith('\n') ? mark : `\n${mark}-`
-    return { lines: [`rdev_take ${file} '${mark}'`], payload: `${text}${end}\n` }
-  }
+  if (fits(text, inlineBytes)) return inline(text, (mark) => `rdev_take ${file} '${mark}'`)
   const bytes = Buffer.from(text)
   const session = await shells.fresh(pod)
   try {
@@ -31,4 +39,12 @@ export async function upload(shells: PodShells, pod: string, file: string, text:
     session.destroy()
   }
   return { lines: [], payload: '' }
+}
+
+const fits = (text: string, bytes: number): boolean => text.length <= bytes && Buffer.byteLength(text) <= bytes && !text.includes('\0')
+
+function inline(text: string, take: (mark: string) => string): Payload {
+  const mark = `#${randomBytes(8).toString('hex')}`
+  const end = text === '' || text.endsWith('\n') ? mark : `\n${mark}-`
+  return { lines: [take(mark)], payload: `${text}${end}\n` }
 }

@@ -1,6 +1,6 @@
 # What the agent runs inside a pod: a library for every shell it opens there, and the supervisor of one attempt. POSIX sh (dash, busybox, bash).
 #
-# Promises: of any number of racing starts one wins (mkdir); a process never starts below its task's floor; the process tree ends with its
+# Promises: of any number of racing starts one wins (one file made with O_EXCL); a process never starts below its task's floor; the process tree ends with its
 # main process, its deadline, a stop, or when nobody has asked for it for the orphan TTL; the exit record exists only when the tree is empty.
 # Everything in here forks as little as it can: a program costs 1 to 2 ms, a builtin some µs. Time is /proc/uptime (clock jumps do not matter).
 # rdev_ functions are called by the agent; r_ names are private. Nobody's prompt, script or secret is ever in an argv.
@@ -9,6 +9,8 @@ r_home=${RDEV_HOME:-${HOME:-/tmp}/.rdev}
 r_text=${rdev_block-} # this text itself, while the bootstrap loop evaluates it
 r_umask=$(umask)
 umask 077
+r_nl='
+'
 
 r_uptime() { # → r_now, milliseconds
   read -r r_x r_y </proc/uptime
@@ -17,7 +19,7 @@ r_uptime() { # → r_now, milliseconds
 
 r_contact() { # somebody still cares for the attempts of this pod
   r_uptime
-  printf '%s\n' "$r_now" >"$r_home/contact"
+  printf '%s\n' "$r_now" 1<>"$r_home/contact" # its first line counts; ext4 takes a millisecond for what was truncated
 }
 
 r_name() { # NAME → r_dir, r_task, r_number
@@ -35,9 +37,10 @@ r_floor() { # → r_low, the lowest attempt of r_task that may still start. Line
   return 0
 }
 
-r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no fork
+r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no fork → 1: somebody did; 2: made, but not written
   set -C
-  if printf '%s\n' "$2" 2>/dev/null >"$1"; then r_x=0; else r_x=1; fi
+  r_x=1
+  { r_x=2 && printf '%s\n' "$2" && r_x=0; } 2>/dev/null >"$1"
   set +C
   return $r_x
 }
@@ -51,8 +54,10 @@ r_nap() { # MILLISECONDS; whole seconds where sleep knows no fractions
 
 # Who belongs to an attempt: what carries its tag, in whatever session, and what is in the session of its main process, if that is known
 # to be ours (SID; only while its supervisor lives, since process ids come again after a container's restart). Zombies do not count.
+# The main process waited warm, so its own tag, and that of what it forks without exec, is still that of its slot.
 r_tree() { # NAME [SID] → r_pids
   r_tag="^RDEV_ATTEMPT=$r_task\\.$r_number\$"
+  r_signed && r_tag="$r_tag|^RDEV_SLOT=$r_slot\$"
   [ -z "${2-}" ] || r_tag="$r_tag|^[0-9]+ \\(.*\\) [^ZX] [0-9]+ [0-9]+ $2 "
   # 2 is normal (processes come and go); 126 and more means that grep did not run, which is not "nobody".
   until
@@ -101,8 +106,13 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   done
 }
 
+r_signed() { # whether a supervisor has r_dir → r_pid, r_slot, r_sid of the main process, r_owner
+  r_slot= r_owner= r_sid=
+  [ -r "$r_dir/supervisor" ] && read -r r_pid r_slot r_sid r_owner <"$r_dir/supervisor" && [ -n "$r_owner" ]
+}
+
 r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, so a process id that came again does not deceive
-  [ -r "$r_dir/supervisor" ] && read -r r_pid r_slot <"$r_dir/supervisor" && [ -d "/proc/$r_pid" ] || return 1
+  r_signed && [ -d "/proc/$r_pid" ] || return 1
   grep -qzxF "$r_slot" "/proc/$r_pid/cmdline" 2>/dev/null
   [ $? -ne 1 ]
 }
@@ -119,7 +129,7 @@ r_clock() { # → r_offset, what makes wall time of uptime
 # Sizes are final: the tree is empty when this is called. A full disk makes it try again: without a record the attempt has no end.
 r_record() { # CODE REASON FILE
   r_begin=
-  [ -r "$r_dir/begun" ] && read -r r_begin <"$r_dir/begun"
+  [ -r "$r_dir/begun" ] && read -r r_begin r_x <"$r_dir/begun"
   r_uptime
   r_ran=$((r_now - ${r_begin:-$r_now}))
   [ "$r_ran" -ge 0 ] || r_ran=0
@@ -154,87 +164,107 @@ r_end() { # NAME SID REASON GRACE_MS
   r_kill_tree "$1" "$2" int "$r_term" "$r_kill"
 }
 
-r_session() { # → r_sid of the main process
-  r_sid=
-  [ -r "$r_dir/pid" ] && read -r r_sid <"$r_dir/pid"
-  return 0
-}
-
 # ---- the supervisor ----
 
-# Waits warm for its orders on stdin; at their end (the agent's shell is gone) it leaves. Then it is the parent of the main process.
+# Waits warm with its guard and the main process, which is a shell that reads its orders: nothing is left to be started when they come.
 # The main process runs in the foreground: a background child of a non-interactive shell would have to ignore INT for ever.
 r_supervise() { # SLOT UMASK
-  exec 9<>"$r_home/spare/$1.alive"
+  exec 9<>"$r_home/spare/$1.alive" 7<>"$r_home/spare/$1.told"
   r_clock
-  if ! read -r r_name r_file r_timeout; then
-    rm -f "$r_home/spare/$1.alive" "$r_home/spare/$1.orders"
-    exit 0
-  fi
-  exec </dev/null
-  r_name "$r_name"
-  printf '%s\n' "$$ $1" >"$r_dir/supervisor"
-  r_uptime
-  r_begin=$r_now
-  # Whoever claims this decides whether the process ever runs; see r_await.
-  r_claim "$r_dir/begun" "$r_begin" || exit 0
-  exec 3<"$r_home/incoming/$r_file.script" 4>"$r_dir/pid" 5<"$r_home/incoming/$r_file.stdin"
   # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
   {
-    exec 3<&- 4>&- 5<&- 9>&-
+    exec 9>&-
     r_guard "$1"
   } &
   r_guard=$!
-  umask "$2"
-  # The script's own first line closes 3 and 4; see rdev_start.
-  RDEV_ATTEMPT=$r_name setsid sh /proc/self/fd/3 <&5 >>"$r_dir/stdout" 2>>"$r_dir/stderr" 5<&- 9>&-
+  RDEV_SLOT=$1 setsid sh "$r_lib" main "$1" "$2" "$r_lib" 9>&-
   r_status=$?
-  umask 077
-  exec 3<&- 4>&- 5<&-
-  r_claim "$r_dir/reason" exited
   kill "$r_guard" 2>/dev/null
   wait "$r_guard" 2>/dev/null
+  # What it told is there twice: the guard may have taken one, or a part of one.
+  printf '.\n' >&7
+  r_name=
+  while read -r r_x r_y r_z && [ "$r_x" != . ]; do
+    r_name=$r_x
+    r_file=$r_y
+  done <&7
+  exec 7>&-
+  r_name "${r_name:-.}"
+  r_begin=
+  [ -r "$r_dir/begun" ] && read -r r_begin r_slot <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
+  if [ -z "$r_begin" ]; then
+    # Never begun. Who still waits for the main process to be ready finds that it is not.
+    exec 5<>"$r_home/spare/$1.ready" 6<>"$r_home/spare/$1.orders"
+    printf '\n' >&5
+    rm -f "$r_home/spare/$1".*
+    exit 0
+  fi
+  r_claim "$r_dir/reason" exited
   # What the guard had no time to do.
-  [ ! -f "$r_home/incoming/$r_file.script" ] || rm -f "$r_home/incoming/$r_file".* "$r_home/spare/$1.orders"
+  [ ! -p "$r_home/spare/$1.told" ] || r_sweep "$1"
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
   read -r r_why r_term r_kill <"$r_dir/reason"
-  r_session
+  r_signed
   r_uptime
-  r_kill_tree "$r_name" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"
+  r_kill_tree "$r_task.$r_number" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"
   r_record "$r_status" "${r_why:-exited}" exit.next
   exit 0
+}
+
+r_sweep() { # SLOT: what nobody needs once the process runs
+  rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders" "$r_home/spare/$1.ready" "$r_home/spare/$1.told"
+}
+
+# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the script.
+r_begin() { # NAME FILE TIMEOUT_MS STDIN
+  kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
+  r_told=1
+  r_dir=$r_home/attempts/$1
+  r_uptime
+  r_x="$1 $2 $3 $r_now"
+  printf '%s\n%s\n' "$r_x" "$r_x" >&7
+  # Whoever claims this decides whether the process ever runs; see r_await.
+  r_claim "$r_dir/begun" "$r_now $r_slot" || exit 0
+  if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
+  exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
+  unset RDEV_SLOT
+  export RDEV_ATTEMPT="$1"
+  umask "$r_umask"
 }
 
 # The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
 # since the process is just starting and every program run here would take the processor from it.
 r_guard() { # SLOT
+  read -r r_name r_file r_timeout r_begin <&7 && [ -n "$r_name" ] || exit 0
+  exec 7>&-
+  r_name "$r_name"
   trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
   r_sleep=
-  r_slot=$1
+  r_mine=$1
   r_fine=1
   r_next=50
   r_ttl=$((${RDEV_ORPHAN_TTL_S:-1800} * 1000))
   while :; do
     r_uptime
-    printf '%s\n' "$r_now" >"$r_dir/heartbeat"
+    printf '%s\n' "$r_now" 1<>"$r_dir/heartbeat"
     read -r r_x </proc/self/stat
     set -- ${r_x##*) }
     if [ "$2" != $$ ]; then
-      [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_name"; }
+      [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_task.$r_number"; }
       exit 0
     fi
     r_left=$((r_begin + r_timeout - r_now))
     if [ "$r_left" -le 0 ]; then
-      r_session
-      r_end "$r_name" "$r_sid" timeout 5000
+      r_signed
+      r_end "$r_task.$r_number" "$r_sid" timeout 5000
       r_left=3000
     fi
     r_seen=
     read -r r_seen <"$r_home/contact"
     if [ "$((r_now - ${r_seen:-$r_now}))" -gt "$r_ttl" ]; then
-      r_session
-      r_end "$r_name" "$r_sid" orphaned 5000
+      r_signed
+      r_end "$r_task.$r_number" "$r_sid" orphaned 5000
     fi
     [ "$r_left" -le "$r_next" ] || r_left=$r_next
     if [ -n "$r_fine" ]; then
@@ -247,7 +277,7 @@ r_guard() { # SLOT
     wait "$r_sleep" || r_fine= # this sleep knows no fractions
     if [ "$r_next" = 50 ]; then
       r_next=3000
-      rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$r_slot.orders"
+      r_sweep "$r_mine"
       r_clock
       printf '%s\n' "$r_offset" >"$r_dir/clock"
     fi
@@ -282,6 +312,19 @@ rdev_take() { # FILE MARK
   return $r_whole
 }
 
+# The same into r_script.
+rdev_script() { # MARK
+  r_script=
+  while IFS= read -r r_line; do
+    case $r_line in
+      "$1") return 0 ;;
+      "$1-") r_script=${r_script%"$r_nl"} && return 0 ;;
+    esac
+    r_script=$r_script$r_line$r_nl
+  done
+  return 1
+}
+
 # Large text: everything up to the end of stdin. A cut is an end as well, so the size is checked.
 rdev_put() { # FILE BYTES
   cat >"$r_home/incoming/$1"
@@ -290,43 +333,57 @@ rdev_put() { # FILE BYTES
   exit 0
 }
 
-# Everything of a start that can be done before anybody knows what will start: a detached supervisor waits for its orders.
+# Everything of a start that can be done before anybody knows what will start: a detached supervisor and the main process wait for orders.
 # setsid twice: the first makes its process a group leader, so the second forks, and its parent returns here at once. In the foreground, since
 # what a shell starts in the background ignores INT, and so would every process of the attempt.
 rdev_warm() { # SLOT
   [ -d "$r_home/spare" ] || r_home_again
-  mkfifo "$r_home/spare/$1.orders" "$r_home/spare/$1.alive" && exec 8<>"$r_home/spare/$1.orders" &&
-    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" <"$r_home/spare/$1.orders" >/dev/null 2>&1 8>&- &&
-    printf 'warm\n' || printf 'cold\n'
+  r_x=$r_home/spare/$1
+  r_warm=$1
+  mkfifo "$r_x.orders" "$r_x.alive" "$r_x.ready" "$r_x.told" && exec 6<>"$r_x.ready" &&
+    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" "$r_lib" </dev/null >/dev/null 2>&1 6>&- &&
+    read -r r_pid r_sid <&6 && [ -n "$r_sid" ] && exec 8>"$r_x.orders" 6>&- && printf 'warm\n' || printf 'cold\n'
 }
 
-# Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin.
-rdev_start() { # NAME OWNER FILE TIMEOUT_MS
+# Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
+# to the process is done first: one program runs, and a handful of files are written.
+rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN [FOLDER]
+  kill -0 "$r_sid" || exit 1
+  r_signature="$r_pid $r_warm $r_sid $2"
   r_name "$1"
-  r_contact
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
     r_refuse "$3" floor
-  elif ! mkdir "$r_dir" 2>/dev/null; then
-    r_owner=
-    [ -r "$r_dir/owner" ] && read -r r_owner <"$r_dir/owner"
-    if [ -d "$r_dir" ]; then r_refuse "$3" "exists $r_owner"; else r_refuse "$3" "failed $(mkdir "$r_dir" 2>&1)"; fi
+    return
+  fi
+  # Whether they were there does not matter: the signature decides. Nobody else gets into the folder above r_dir.
+  umask "$r_umask"
+  mkdir "$r_dir" ${6:+"$HOME/$6"} 2>/dev/null
+  umask 077
+  # Looked at again: a remove may have raised it since, and had no directory to see.
+  r_floor
+  if [ "$r_number" -lt "$r_low" ]; then
+    rmdir "$r_dir" 2>/dev/null
+    r_refuse "$3" floor
+    return
+  fi
+  r_claim "$r_dir/supervisor" "$r_signature"
+  r_x=$?
+  if [ "$r_x" = 1 ]; then
+    r_signed || [ ! -f "$r_dir/supervisor" ] || { r_nap 50 && r_signed; } # claimed by another, but not yet written
+    if [ -f "$r_dir/supervisor" ]; then r_refuse "$3" "exists $r_owner"; else r_refuse "$3" "failed $(mkdir "$r_dir" 2>&1)"; fi
+  elif [ "$r_x" = 0 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
+    printf '%s\n%s' "r_begin $1 $3 $4 $5; set --" "$r_script" >&8; then
+    exec 8>&-
+    : >>"$r_dir/stdout"
+    : >>"$r_dir/stderr"
+    printf 'started\n'
+    r_contact
+    printf '%255s\n' '' 1<>"$r_dir/exit.next"
+    rdev_follow "$1" 0 0
   else
-    # Looked at again: a remove may have raised it since, and had no directory to see.
-    r_floor
-    if [ "$r_number" -lt "$r_low" ]; then
-      rmdir "$r_dir"
-      r_refuse "$3" floor
-    elif { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-      printf '%s\n' "$2" >"$r_dir/owner" && : >"$r_dir/stdout" && : >"$r_dir/stderr" &&
-      printf '%255s\n' '' >"$r_dir/exit.next" && printf '%s\n' "$1 $3 $4" >&8; then
-      exec 8>&-
-      printf 'started\n'
-      rdev_follow "$1" 0 0
-    else
-      rm -rf "$r_dir"
-      r_refuse "$3" 'failed the attempt directory cannot be written'
-    fi
+    rm -rf "$r_dir"
+    r_refuse "$3" 'failed the attempt directory cannot be written'
   fi
 }
 
@@ -382,8 +439,22 @@ rdev_run() { # MARK
 }
 
 # Run as a program: the rest of the library is not even read.
-case ${1-} in supervise)
-  shift
-  r_supervise "$@"
-  ;;
+case ${1-} in
+  supervise)
+    r_lib=$4
+    r_supervise "$2" "$3"
+    ;;
+  main)
+    r_slot=$2
+    r_umask=$3
+    r_told=
+    printf '%s\n' "$PPID $$" 1<>"$r_home/spare/$2.ready"
+    r_orders=$r_home/spare/$2.orders
+    set --
+    . "$r_orders"
+    r_x=$?
+    # Without orders, the guard is told so; the supervisor may be gone.
+    [ -n "$r_told" ] || printf '\n' >&7
+    exit "$r_x"
+    ;;
 esac

@@ -273,9 +273,10 @@ export class AttemptRun {
     }
   }
 
-  /** A failure to ask proves nothing, so it is asked again: `mkdir` makes that safe, giving the task to somebody else would not be. */
+  /** A failure to ask proves nothing, so it is asked again: the pod makes that safe, giving the task to somebody else would not be. */
   async #startProcess(spec: ProcessSpec): Promise<void> {
-    const whole = { ...spec, script: prelude(this.pod, this.#assignment) + spec.script }
+    const folder = this.pod.role === 'worker' ? workspaceOf(this.pod, this.#assignment) : undefined
+    const whole = { ...spec, folder, script: prelude(this.pod, this.#assignment) + spec.script }
     const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })

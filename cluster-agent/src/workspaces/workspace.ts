@@ -36,7 +36,7 @@ export function invalidWorkspace(assignment: Pick<Assignment, 'env' | 'working_d
 /** sh text that goes before the script of the attempt's process: its directory, then its environment. */
 export function prelude(pod: Pick<Pod, 'role'>, assignment: Assignment): string {
   const workspace = quote(workspaceOf(pod, assignment))
-  const make = pod.role === 'worker' ? `mkdir -p -- "$HOME"/${workspace} && ` : ''
+  const make = pod.role === 'worker' ? `{ [ -d "$HOME"/${workspace} ] || mkdir -p -- "$HOME"/${workspace}; } && ` : ''
   const dir = assignment.working_dir ?? '.'
   // A link that leads out of the workspace is found by its real path. CDPATH would make cd go elsewhere, and print.
   return `unset CDPATH
