@@ -2,6 +2,7 @@
 
 import type { StoredEventType, TaskEvent } from '@rdev/shared/domain/event'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { leaseMs } from './cluster-hub-state.ts'
 import { instant } from './instant.ts'
 
 /** Only the log writes these; an attempt that sends one is malformed. */
@@ -17,9 +18,11 @@ export function queuedEvent(task: Task, seq: number): TaskEvent {
   return { seq, type: 'task.queued', time: instant(task.created_at), task_id: task.id, attempt: 0, data }
 }
 
+/** The log is told after the agent, so the time of the lease is the row's, where it is still to be seen. */
 export function leasedEvent(task: Task, seq: number, now: number): TaskEvent {
   const data = present({ cluster_id: task.cluster_id, pod: task.pod })
-  return { seq, type: 'task.leased', time: instant(now), task_id: task.id, attempt: task.attempt, data }
+  const leasedAt = task.lease_until === null ? now : Math.min(now, Math.max(task.created_at, task.lease_until - leaseMs))
+  return { seq, type: 'task.leased', time: instant(leasedAt), task_id: task.id, attempt: task.attempt, data }
 }
 
 /** `ended` is how the attempt ended, if it ever started. */
