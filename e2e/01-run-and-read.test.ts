@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
-import { collect, isWhole, outputOf, setup, teardown, typesOf } from './setup.ts'
+import { fixesTheFailingTest, openCodeAnswers } from './scenarios.ts'
+import { collect, isWhole, outputOf, setup, teardown } from './setup.ts'
 import type { Bundle } from './setup.ts'
 
 let stack: Bundle
@@ -9,44 +10,9 @@ beforeAll(async () => {
 })
 afterAll(() => teardown(stack))
 
-test('a real Claude Code task fixes the failing test and streams to its end', async () => {
-  const { task, events } = await stack.run({
-    kind: 'agent',
-    project_id: 'demo',
-    prompt: 'The test in this repository fails. Find out why, fix it, and run the test.',
-  })
-  expect(task, stack.printed.join('')).toMatchObject({ status: 'succeeded', provider: 'claude-code', attempt: 1, exit_code: 0 })
-  expect(task.result).toBeTruthy()
-  expect(task.usage?.output_tokens).toBeGreaterThan(0)
-  expect(isWhole(events)).toBe(true)
-  expect(typesOf(events)).toEqual(
-    expect.arrayContaining([
-      'task.queued',
-      'task.leased',
-      'task.started',
-      'agent.started',
-      'tool.started',
-      'tool.finished',
-      'message.assistant',
-      'task.finished',
-    ]),
-  )
-  const check = await stack.run({ kind: 'shell', project_id: 'demo', command: 'npm test' })
-  expect(check.task.exit_code, outputOf(check.events)).toBe(0)
-})
+test('a real Claude Code task fixes the failing test and streams to its end', () => fixesTheFailingTest(stack))
 
-test('a real OpenCode task answers', async () => {
-  const { task, events } = await stack.run({
-    kind: 'agent',
-    project_id: 'demo',
-    provider: 'opencode',
-    prompt: 'What does this repository do?',
-  })
-  expect(task, stack.printed.join('')).toMatchObject({ status: 'succeeded', provider: 'opencode' })
-  expect(task.result).toBeTruthy()
-  expect(isWhole(events)).toBe(true)
-  expect(typesOf(events)).toEqual(expect.arrayContaining(['agent.started', 'message.assistant']))
-})
+test('a real OpenCode task answers', () => openCodeAnswers(stack))
 
 test('JSON pages, SSE and NDJSON give identical events, and every seq resumes with exactly the rest', async () => {
   const { task, events } = await stack.run({

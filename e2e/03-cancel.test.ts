@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { cancel, startNapping } from './scenarios.ts'
 import { isWhole, processesWith, setup, teardown, until } from './setup.ts'
 import type { Bundle } from './setup.ts'
 
@@ -8,24 +9,12 @@ beforeAll(async () => {
 })
 afterAll(() => teardown(stack))
 
-const cancel = (id: string) => stack.client.json<{ status: string }>('POST', `/v1/tasks/${id}/cancel`)
-
 test.each(['claude-code', 'opencode'])(
   '%s: cancel during a tool call that left a background child with setsid leaves no process',
   async (provider) => {
-    const nap = 4000 + Math.floor(Math.random() * 1000) + provider.length / 100
-    const { id } = await stack.client.task({
-      kind: 'agent',
-      project_id: 'demo',
-      provider,
-      allowed_tools: ['Bash'],
-      prompt: `[[scenario: tool]] [[command: setsid sleep ${nap} & sleep ${nap}]]`,
-    })
-    await until(stack, id, (event) => event.type === 'tool.started')
+    const { id, nap } = await startNapping(stack, provider)
     await expect.poll(() => processesWith(`sleep\0${nap}`).then((pids) => pids.length), { timeout: 20_000 }).toBeGreaterThanOrEqual(2)
-    await cancel(id)
-    const ended = await stack.client.finished(id)
-    expect(ended, stack.printed.join('')).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
+    await cancel(stack, id)
     expect(await processesWith(`RDEV_ATTEMPT=${id}.1`)).toEqual([])
     expect(await processesWith(`sleep\0${nap}`)).toEqual([])
   },
@@ -38,8 +27,7 @@ test('cancel of a shell task that ignores INT and TERM ends it all the same', as
     command: `trap '' INT TERM; echo ready; while :; do sleep 1; done`,
   })
   await until(stack, id, (event) => event.type === 'output')
-  await cancel(id)
-  expect(await stack.client.finished(id)).toMatchObject({ status: 'cancelled' })
+  await cancel(stack, id)
   expect(await processesWith(`RDEV_ATTEMPT=${id}.1`)).toEqual([])
 })
 
@@ -49,16 +37,15 @@ test('cancel of a queued task is final at once, and its log says so', async () =
   )
   for (const { id } of blockers) await until(stack, id, (event) => event.type === 'task.started')
   const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command: 'echo never' })
-  expect(await cancel(id)).toMatchObject({ status: 'cancelled', attempt: 0 })
+  expect(await stack.client.json('POST', `/v1/tasks/${id}/cancel`)).toMatchObject({ status: 'cancelled', attempt: 0 })
   const events = []
   for await (const event of stack.client.events(id)) events.push(event)
   expect(isWhole(events)).toBe(true)
   expect(events.map((event) => event.type)).toEqual(['task.queued', 'task.finished'])
-  await Promise.all(blockers.map(({ id }) => cancel(id)))
-  for (const { id } of blockers) expect(await stack.client.finished(id)).toMatchObject({ status: 'cancelled' })
+  await Promise.all(blockers.map((blocker) => cancel(stack, blocker.id)))
 })
 
 test('cancel of a task that has ended changes nothing', async () => {
   const { task } = await stack.run({ kind: 'shell', project_id: 'demo', command: 'true' })
-  expect(await cancel(task.id)).toEqual(task)
+  expect(await stack.client.json('POST', `/v1/tasks/${task.id}/cancel`)).toEqual(task)
 })

@@ -2,7 +2,8 @@
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
-import { isWhole, outputOf, setup, teardown } from './setup.ts'
+import { sixtyLines } from './scenarios.ts'
+import { isWhole, setup, teardown } from './setup.ts'
 import type { Bundle } from './setup.ts'
 
 let stack: Bundle
@@ -11,42 +12,25 @@ beforeAll(async () => {
 })
 afterAll(() => teardown(stack))
 
-const lines = Array.from({ length: 60 }, (_, i) => `line ${i + 1}\n`).join('')
-
-/** A 60-line task whose process leaves a mark each time it starts. */
-async function sixtyLines(mark: string, crash: () => Promise<void>) {
-  const { id } = await stack.client.task({
-    kind: 'shell',
-    project_id: 'demo',
-    command: `echo started >> ../${mark}; for i in $(seq 60); do echo "line $i"; sleep 0.1; done`,
-  })
-  const events: TaskEvent[] = []
-  let crashed: Promise<void> | undefined
-  for await (const event of stack.client.events(id, { resume: true })) {
-    events.push(event)
-    if (!crashed && outputOf(events).includes('line 20\n')) crashed = crash()
-  }
-  await crashed
-  expect(await stack.client.finished(id), stack.printed.join('')).toMatchObject({ status: 'succeeded', attempt: 1, exit_code: 0 })
-  expect(isWhole(events)).toBe(true)
-  expect(outputOf(events)).toBe(lines)
+async function survives(mark: string, crash: () => Promise<void>) {
+  await sixtyLines(stack, mark, crash)
   expect(await readFile(`${stack.dataDirectory}/pods/demo/${mark}`, 'utf8')).toBe('started\n')
 }
 
 test('the agent killed in the middle and started again: each line once, in order, and the process was never restarted', () =>
-  sixtyLines('agent-kill', async () => {
+  survives('agent-kill', async () => {
     await stack.agent.kill('SIGKILL')
     await stack.startAgent()
   }))
 
 test('workerd killed in the middle and started again: the same', () =>
-  sixtyLines('workerd-kill', async () => {
+  survives('workerd-kill', async () => {
     await stack.controlPlane.kill('SIGKILL')
     await stack.startControlPlane()
   }))
 
 test('both killed at once: the same', () =>
-  sixtyLines('both-kill', async () => {
+  survives('both-kill', async () => {
     await Promise.all([stack.agent.kill('SIGKILL'), stack.controlPlane.kill('SIGKILL')])
     await stack.startControlPlane()
     await stack.startAgent()
