@@ -8,7 +8,6 @@ import { createClient } from './client.ts'
 import type { Client } from './client.ts'
 import { createDemoProject } from './demo-project.ts'
 import { startModel } from './model/server.ts'
-import { startDatabase } from './neon-proxy/embedded.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
 
 export const clusterId = 'local'
@@ -78,12 +77,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     const [bundle, database, model] = await Promise.all([
       bundleControlPlane(`${dataDirectory}/control-plane.js`),
-      startDatabase(`${dataDirectory}/postgres`),
+      startChild<{ connectionString: string; fetchEndpoint: string }>({
+        file: `${repository}dev/database-main.ts`,
+        env: { RDEV_DATABASE_DIR: `${dataDirectory}/postgres` },
+        onOutput: onLog,
+      }),
       options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
       createDemoProject(demoWorkspace),
       ...['worker-1', 'worker-2'].map((worker) => mkdir(`${dataDirectory}/pods/${worker}`, { recursive: true })),
     ])
-    closers.push(() => database.close())
+    closers.push(() => database.child.stop())
     if (model) closers.push(() => model.close())
 
     let port = options.port
@@ -97,8 +100,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
             directory: `${dataDirectory}/objects`,
             bundle,
             vars: {
-              DATABASE_URL: database.connectionString,
-              NEON_FETCH_ENDPOINT: database.fetchEndpoint,
+              DATABASE_URL: database.ready.connectionString,
+              NEON_FETCH_ENDPOINT: database.ready.fetchEndpoint,
               RDEV_ADMIN_KEY: adminKey,
               RDEV_TOKEN_SECRET: secrets.tokenSecret,
             },

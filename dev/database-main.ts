@@ -1,0 +1,10 @@
+// The database as a program of its own: a statement takes its thread, and nobody else's latency should pay for that.
+import { startDatabase } from './neon-proxy/embedded.ts'
+
+const database = await startDatabase(process.env.RDEV_DATABASE_DIR ?? '')
+const stop = () => void database.close().finally(() => process.exit(0))
+process.once('SIGTERM', stop)
+process.once('disconnect', stop)
+// A parent in a terminal stops us itself, in its order.
+process.on('SIGINT', () => {})
+process.send?.({ connectionString: database.connectionString, fetchEndpoint: database.fetchEndpoint })
