@@ -2,10 +2,10 @@
 
 export const wallMs = (): number => performance.timeOrigin + performance.now()
 
-const lines = Number(process.env.RDEV_BENCH_LINES ?? 200)
+export const clockLines = Number(process.env.RDEV_BENCH_LINES ?? 200)
 
 /** For `node -e`: writes its wall clock every 20 ms. */
-export const clockScript = `let n=0;const t=setInterval(()=>{process.stdout.write((performance.timeOrigin+performance.now())+"\\n");if(++n>=${lines})clearInterval(t)},20)`
+export const clockScript = `let n=0;const t=setInterval(()=>{process.stdout.write((performance.timeOrigin+performance.now())+"\\n");if(++n>=${clockLines})clearInterval(t)},20)`
 
 /** Takes what the script wrote as it comes; a line may come in parts. */
 export function clockReader(): { readonly late: readonly number[]; read(text: string): void } {

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { startStack } from '../dev/stack.ts'
 import { cluster } from './cluster.ts'
-import { lineLatency, pipeLatency } from './latency.ts'
+import { bareLatency, lineLatency, pipeLatency } from './latency.ts'
 import { rate } from './rate.ts'
 import { spawnStarts, taskStarts, warmUp } from './starts.ts'
 import { printLatency, printStarts } from './table.ts'
@@ -19,6 +19,7 @@ async function embedded(directory: string): Promise<void> {
       'Event latency: process write → reader (ms)',
       ['the process’s own pipe', await pipeLatency()],
       ['the line, read as SSE', await lineLatency(stack)],
+      { floor: ['by hand through the bare worker', await bareLatency()] },
     )
     printStarts(
       'Start: asked → process runs (ms)',

@@ -7,7 +7,12 @@ export function percentile(values: readonly number[], share: number): number {
 type Named = readonly [name: string, values: readonly number[]]
 
 /** The raw way, ours, and what ours adds to it; `ratio` where that is what is aimed at. */
-export function printLatency(title: string, raw: Named, ours: Named, { ratio = false } = {}): void {
+export function printLatency(
+  title: string,
+  raw: Named,
+  ours: Named,
+  { ratio = false, floor }: { ratio?: boolean; floor?: Named } = {},
+): void {
   const shares = [0.5, 0.95, 0.99]
   const of = (values: readonly number[]) => shares.map((share) => percentile(values, share))
   const last = (value: string | number) => (ratio ? [value] : [])
@@ -16,6 +21,7 @@ export function printLatency(title: string, raw: Named, ours: Named, { ratio = f
     ['', 'p50', 'p95', 'p99', ...(ratio ? ['ratio p50'] : [])],
     [
       [raw[0], ...of(raw[1]), ...last(1)],
+      ...(floor ? [[floor[0], ...of(floor[1])]] : []),
       [ours[0], ...of(ours[1]), ...last(percentile(ours[1], 0.5) / percentile(raw[1], 0.5))],
       ['added', ...shares.map((share) => percentile(ours[1], share) - percentile(raw[1], share)), ...last('')],
     ],
