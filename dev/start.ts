@@ -1,6 +1,7 @@
 // `npm start`: everything embedded, one real task shown from start to end, then the API until Ctrl-C.
 import { createServer } from 'node:net'
 import type { TaskView } from '@rdev/shared/api/tasks'
+import type { Child } from './child.ts'
 import { printEvent } from './print-events.ts'
 import { readSettings } from './settings.ts'
 import { startStack } from './stack.ts'
@@ -39,6 +40,23 @@ async function main() {
   }
   process.on('SIGINT', () => void stop())
   process.on('SIGTERM', () => void stop())
+
+  /** Started again when it ends by itself; a second of pause keeps one that cannot start from spinning. */
+  const keep = async (name: string, current: () => Child, startAgain: () => Promise<void>): Promise<void> => {
+    for (;;) {
+      const { code, signal } = await current().exited
+      if (stopping) return
+      say(`The ${name} ended (${signal ?? code}); starting it again.`)
+      await new Promise((resolve) => setTimeout(resolve, 1000))
+      if (!stopping) await startAgain()
+    }
+  }
+  const failed = (error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    void stop()
+  }
+  keep('agent', () => stack.agent, stack.startAgent).catch(failed)
+  keep('control plane', () => stack.controlPlane, stack.startControlPlane).catch(failed)
 
   const { client } = stack
   const earlier = await client.json<{ data: TaskView[] }>('GET', '/v1/tasks?limit=200')
