@@ -110,6 +110,16 @@ export async function residents({ host, pod }: { host: PodHost; pod: string }): 
     .filter((line) => line !== '' && line !== 'complete')
 }
 
+/** Residents that were not among those of `before`, but for the naps of a guard, which come and go. */
+export async function newcomers(bundle: { host: PodHost; pod: string }, before: readonly string[]): Promise<string[]> {
+  const known = [...before]
+  return (await residents(bundle)).filter((command) => {
+    const place = known.indexOf(command)
+    if (place >= 0) known.splice(place, 1)
+    return place < 0 && !command.startsWith('sleep 3.0')
+  })
+}
+
 /** A host whose shells are cut in the moment in which they would have answered `answer`, once. */
 export function losingAnswers(host: PodHost, answer: string): { host: PodHost; lost(): number } {
   let lost = 0
