@@ -220,6 +220,8 @@ export class FakeControlPlane {
         const here = new Set(frame.attempts.map((found) => `${found.task_id}.${found.attempt}`))
         const live = [...this.tasks.values()].filter((task) => task.status === 'assigned' || task.status === 'running')
         const named = (task: FakeTask) => here.has(`${task.assignment.task_id}.${task.assignment.attempt}`)
+        // Told while no hub listened, `finished` is lost: a hello without an attempt that has ended says the same.
+        for (const task of this.tasks.values()) if (task.outcome !== undefined && !named(task)) task.finished = true
         const adopt = live.filter(named).map((task) => this.tokened(task))
         const stop = frame.attempts
           .filter((found) => !live.includes(find(found) as FakeTask))

@@ -102,7 +102,7 @@ export async function setup(): Promise<Bundle & { teardown(): Promise<void> }> {
     },
     task,
     shell: (command, more = {}) => task({ command, ...more }),
-    ended: (task) => plane.until(() => task.finished && task.outcome !== undefined, 28_000),
+    ended: (task) => plane.until(() => task.finished && task.outcome !== undefined),
     teardown: async () => {
       await Promise.all(agents.map((agent) => agent.stop()))
       await plane.close()
