@@ -4,9 +4,9 @@
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { Project } from '@rdev/shared/domain/project'
+import type { Project, ProjectChange } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
-import type { Task, TaskKind, TaskOutcome, TaskSpec, TaskStatus } from '@rdev/shared/domain/task'
+import type { Task, TaskKind, TaskOutcome, TaskSpec, TaskStatus, TaskTarget } from '@rdev/shared/domain/task'
 
 export interface Page<Item> {
   readonly data: readonly Item[]
@@ -43,11 +43,49 @@ export interface NewTask {
   readonly created_at: number
   /** Of kind agent without `session_id` in the request: `spec.session_id` is new and its row is inserted in the same statement. */
   readonly new_session: boolean
+  readonly retry_of: string | null
+}
+
+/** `repeated`: a task of that id was there already, and is answered as it is now: creating is safe to repeat with the same id. */
+export type Inserted =
+  | { readonly task: Task; readonly repeated: boolean }
+  | { readonly refused: 'no_project' | 'no_session' | 'queue_full' }
+
+/**
+ * Why the head of a queue is not running. `due`: nothing is in its way, it goes to the next free place of a pod. `later`: before its
+ * `run_after`. `max_running`, `paused`: its lane. `workspace`, `session`: another live or earlier task holds it.
+ */
+export type WaitReason = 'due' | 'later' | 'max_running' | 'paused' | 'workspace' | 'session'
+
+export interface QueueLane {
+  readonly project_id: string
+  readonly cluster_id: string
+  readonly depth: number
+  /** Leased or running. */
+  readonly live: number
+  readonly max_running: number
+  readonly weight: number
+  readonly max_queued: number
+  readonly paused: boolean
+  /** When the task that has waited longest was created. */
+  readonly oldest_at: number
+  readonly priorities: readonly { readonly priority: number; readonly depth: number }[]
+  /** First by the queue's order. `by`: the live task that holds what it waits for, where one does. */
+  readonly head: {
+    readonly task_id: string
+    readonly reason: WaitReason
+    readonly target: TaskTarget
+    readonly run_after: number
+    readonly by: string | null
+  }
 }
 
 export interface TaskStore {
-  /** One statement. Undefined if the project does not exist; the cluster comes from the project's row. */
-  insert(task: NewTask): Promise<Task | undefined>
+  /**
+   * One statement for all of them, each answered on its own, in their order; the cluster comes from the project's row. A session that
+   * one of them continues must exist. `max_queued` counts what was queued before this call and what of this call comes first.
+   */
+  insert(tasks: readonly NewTask[]): Promise<readonly Inserted[]>
   get(id: string, projects: ProjectFilter): Promise<Task | undefined>
   list(
     filter: { projects: ProjectFilter; project_id?: string; session_id?: string; status?: TaskStatus; kind?: TaskKind },
@@ -56,8 +94,10 @@ export interface TaskStore {
   /** Applies a pure transition, fenced by status and attempt; retried if the row moved meanwhile. Undefined if there is no such task. */
   change(id: string, projects: ProjectFilter, step: (task: Task) => Task): Promise<{ before: Task; after: Task } | undefined>
   /**
-   * queued → leased for at most one task per slot, by priority, then run_after, then arrival; at most `max_running` live tasks per
-   * project, and one live task per session; a session with a pod goes back to it. Tasks past `queue_deadline_at` are not claimed.
+   * queued → leased for at most one task per slot. Inside a lane by priority, then run_after, then arrival; at most `max_running` live
+   * tasks per project, one per workspace of a project and one per session; a session with a pod goes back to it. Places of the pool are
+   * shared among lanes by weight: one that has thousands queued delays another by one place. A lane that is paused, or whose work is all
+   * in the future or blocked, takes no place from others. Tasks past `queue_deadline_at` are not claimed.
    * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
    */
   claim(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): Promise<readonly LiveTask[]>
@@ -77,6 +117,8 @@ export interface TaskStore {
   renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
   /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED; answers them. */
   expireQueued(clusterId: string): Promise<readonly Task[]>
+  /** The lanes that have something queued, deepest first, at most `limit`. */
+  queue(filter: { projects: ProjectFilter; project_id?: string }, limit: number): Promise<readonly QueueLane[]>
   /** When the cluster next has something to look at: the earliest future `run_after` or `queue_deadline_at` of a queued task; null: nothing queued. */
   nextDue(clusterId: string): Promise<{ queued: number; next_at: number | null }>
 }
@@ -91,6 +133,40 @@ export interface ProjectStore {
   list(projects: ProjectFilter, page: PageRequest): Promise<Page<Project>>
   /** Registers the cluster and the projects whose pods it reports; a project of another cluster is left alone. Writes only what changed. */
   report(clusterId: string, pods: readonly Pod[]): Promise<void>
+  /** Sets what is given; answers the project as it is afterwards, undefined if there is none. Raising or resuming may make tasks claimable. */
+  change(id: string, projects: ProjectFilter, change: ProjectChange): Promise<Project | undefined>
+}
+
+/** What a request of that key was answered, to be said again. */
+export interface StoredAnswer {
+  readonly status: number
+  readonly location: string | null
+  readonly body: string
+}
+
+/**
+ * One creating request per caller, route and `Idempotency-Key`. `seed` is chance that was kept before anything was created: whoever does
+ * the request again after a crash makes the same ids of it, so nothing is created twice.
+ */
+export interface IdempotencyStore {
+  /** `mine`: do it, and `finish`. `busy`: somebody does it at this moment. `mismatch`: the key was used for another body. */
+  begin(request: {
+    readonly caller: string
+    readonly route: string
+    readonly key: string
+    readonly body_hash: string
+    /** Used if the request is new. */
+    readonly seed: Uint8Array
+    /** After this long without an end, the one who began has died: the next one does it, with the same seed and time. */
+    readonly takeOverMs: number
+    readonly keepMs: number
+  }): Promise<
+    | { readonly state: 'mine'; readonly seed: Uint8Array; readonly at: number }
+    | { readonly state: 'done'; readonly answer: StoredAnswer }
+    | { readonly state: 'busy' | 'mismatch' }
+  >
+  /** Keeps the answer. Null: it was refused without creating anything, and the key is free again. */
+  finish(request: { readonly caller: string; readonly route: string; readonly key: string }, answer: StoredAnswer | null): Promise<void>
 }
 
 export interface ClusterStore {
@@ -184,6 +260,7 @@ export interface Deps {
   readonly projects: ProjectStore
   readonly clusters: ClusterStore
   readonly keys: KeyStore
+  readonly idempotency: IdempotencyStore
   readonly hubs: Hubs
   readonly logs: TaskLogs
   readonly tokens: Tokens

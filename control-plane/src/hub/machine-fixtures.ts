@@ -31,6 +31,7 @@ export const aTask = (change: Partial<Task> = {}): Task => ({
   error: null,
   usage: null,
   cost_usd: null,
+  retry_of: null,
   ...change,
 })
 

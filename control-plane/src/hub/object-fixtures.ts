@@ -58,9 +58,9 @@ export async function objects() {
     // A millisecond apart, so that the order of arrival is the order of the calls.
     const created_at = began + ++queued
     const id = newId('task', created_at, bytes(10))
-    const task = await world.stores.tasks.insert({ id, spec, created_by: 'key_1', created_at, new_session: false })
-    if (!task) throw new Error('the project is not there')
-    return task
+    const [inserted] = await world.stores.tasks.insert([{ id, spec, created_by: 'key_1', created_at, new_session: false, retry_of: null }])
+    if (!inserted || 'refused' in inserted) throw new Error('the project is not there')
+    return inserted.task
   }
   const claim = async (): Promise<Task> => {
     const slots = [{ pod: 'pod-1', project_id: project }]

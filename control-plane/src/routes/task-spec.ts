@@ -7,6 +7,7 @@ export function toTaskSpec(body: CreateTask): TaskSpec {
     kind: body.kind,
     project_id: body.project_id,
     working_dir: body.working_dir ?? null,
+    workspace: null,
     env: body.env,
     timeout_s: body.timeout_s,
     queue_ttl_s: body.queue_ttl_s ?? null,

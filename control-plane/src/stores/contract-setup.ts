@@ -47,9 +47,10 @@ export async function contractSetup({ stores }: StoresUnderTest) {
 
   const add = async (spec: Partial<TaskSpec> = {}, more: { created_at?: number; new_session?: boolean } = {}): Promise<Task> => {
     const { created_at = Date.now(), new_session = false } = more
-    const task = await tasks.insert({ id: id('task'), spec: { ...aSpec(spec) }, created_by: 'key_tests', created_at, new_session })
-    if (!task) throw new Error(`no project ${spec.project_id}`)
-    return task
+    const fresh = { id: id('task'), spec: { ...aSpec(spec) }, created_by: 'key_tests', created_at, new_session, retry_of: null }
+    const [inserted] = await tasks.insert([fresh])
+    if (!inserted || 'refused' in inserted) throw new Error(`no project ${spec.project_id}`)
+    return inserted.task
   }
 
   /** A task that begins a session. */

@@ -1,6 +1,6 @@
 import type { Session } from '@rdev/shared/domain/session'
 import { expire, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
-import type { Clock, LiveTask, TaskStore } from '../ports.ts'
+import type { Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
 import { storableOutcome } from './storable.ts'
@@ -17,57 +17,60 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
   }
   const all = (test: (task: Task) => boolean) => [...rows.tasks.values()].filter(test).sort((a, b) => (a.id < b.id ? -1 : 1))
 
-  return {
-    async insert({ id, spec, created_by, created_at, new_session }) {
-      const project = rows.projects.get(spec.project_id)
-      if (!project) return undefined
-      if (rows.tasks.has(id)) throw new Error(`task ${id} exists already`)
-      if (spec.session_id !== null) {
-        const before = rows.sessions.get(spec.session_id)
-        if (new_session) {
-          if (before || spec.provider === null) throw new Error(`session ${spec.session_id} cannot begin`)
-          rows.sessions.set(spec.session_id, {
-            id: spec.session_id,
-            project_id: spec.project_id,
-            provider: spec.provider,
-            provider_session_id: null,
-            pod: null,
-            last_task_id: id,
-            created_at,
-            updated_at: created_at,
-          })
-        } else {
-          if (!before) throw new Error(`session ${spec.session_id} does not exist`)
-          rows.sessions.set(spec.session_id, { ...before, last_task_id: id, updated_at: created_at })
-        }
+  function insertOne({ id, spec, created_by, created_at, new_session, retry_of }: NewTask): Inserted {
+    const project = rows.projects.get(spec.project_id)
+    if (!project) return { refused: 'no_project' }
+    if (rows.tasks.has(id)) throw new Error(`task ${id} exists already`)
+    if (spec.session_id !== null) {
+      const before = rows.sessions.get(spec.session_id)
+      if (new_session) {
+        if (before || spec.provider === null) throw new Error(`session ${spec.session_id} cannot begin`)
+        rows.sessions.set(spec.session_id, {
+          id: spec.session_id,
+          project_id: spec.project_id,
+          provider: spec.provider,
+          provider_session_id: null,
+          pod: null,
+          last_task_id: id,
+          created_at,
+          updated_at: created_at,
+        })
+      } else {
+        if (!before) throw new Error(`session ${spec.session_id} does not exist`)
+        rows.sessions.set(spec.session_id, { ...before, last_task_id: id, updated_at: created_at })
       }
-      return save({
-        id,
-        spec: structuredClone(spec),
-        status: 'queued',
-        attempt: 0,
-        lane: spec.project_id,
-        // By the store's clock where the caller's is ahead of it: a new task is due at once.
-        run_after: Math.min(created_at, clock.now()),
-        queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
-        cluster_id: project.cluster_id,
-        pod: null,
-        lease_until: null,
-        claim_id: null,
-        cancel_requested_at: null,
-        created_by,
-        created_at,
-        started_at: null,
-        finished_at: null,
-        exit_code: null,
-        result: null,
-        error_code: null,
-        error: null,
-        usage: null,
-        cost_usd: null,
-      })
-    },
+    }
+    const task = save({
+      id,
+      spec: structuredClone(spec),
+      status: 'queued',
+      attempt: 0,
+      lane: spec.project_id,
+      // By the store's clock where the caller's is ahead of it: a new task is due at once.
+      run_after: Math.min(created_at, clock.now()),
+      queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
+      cluster_id: project.cluster_id,
+      pod: null,
+      lease_until: null,
+      claim_id: null,
+      cancel_requested_at: null,
+      created_by,
+      created_at,
+      started_at: null,
+      finished_at: null,
+      exit_code: null,
+      result: null,
+      error_code: null,
+      error: null,
+      usage: null,
+      cost_usd: null,
+      retry_of,
+    })
+    return { task, repeated: false }
+  }
 
+  return {
+    insert: async (list) => list.map((one) => insertOne(one)),
     async get(id, projects) {
       const task = rows.tasks.get(id)
       return task && allows(projects, task.spec.project_id) ? task : undefined

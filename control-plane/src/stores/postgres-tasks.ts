@@ -43,7 +43,13 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
   return {
     get,
 
-    insert: async (task) => (await many(insertStatement(task)))[0],
+    insert: (list) =>
+      Promise.all(
+        list.map(async (one) => {
+          const [task] = await many(insertStatement(one))
+          return task ? { task, repeated: false } : { refused: 'no_project' as const }
+        }),
+      ),
 
     async list({ projects, project_id, session_id, status, kind }, page) {
       const after = afterOf(page)

@@ -12,6 +12,7 @@ export const aSpec = (change: Partial<TaskSpec> = {}): TaskSpec => ({
   allowed_tools: null,
   permission_mode: null,
   working_dir: null,
+  workspace: null,
   env: {},
   timeout_s: 60,
   queue_ttl_s: null,

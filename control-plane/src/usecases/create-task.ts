@@ -23,8 +23,11 @@ export async function createTask(deps: Needs, caller: Caller, asked: TaskSpec, l
   const newSession = asked.kind === 'agent' && asked.session_id === null
   const spec = newSession ? { ...asked, session_id: newId('session', now, deps.random.bytes(10)) } : asked
   const id = newId('task', now, deps.random.bytes(10))
-  const task = await deps.tasks.insert({ id, spec, created_by: caller.key_id, created_at: now, new_session: newSession })
-  if (!task) throw noSuchProject(asked.project_id)
+  const [inserted] = await deps.tasks.insert([
+    { id, spec, created_by: caller.key_id, created_at: now, new_session: newSession, retry_of: null },
+  ])
+  if (!inserted || 'refused' in inserted) throw noSuchProject(asked.project_id)
+  const { task } = inserted
 
   // The row is the truth; this only makes it fast. The log is begun by whoever needs it first: the hub at the lease, or a reader.
   tellLater(deps, later, 'hub was not poked', id, () => deps.hubs.poke(task.cluster_id))

@@ -4,9 +4,26 @@ export interface Project {
   readonly cluster_id: string
   /** The pod of the project as last reported; null when it is gone. */
   readonly pod: string | null
+  /** At most this many of its tasks are leased or running at once, exactly. */
   readonly max_running: number
+  /** Its share of the pool beside other projects that have work queued: two of weight 100 get the same, 200 gets twice that. */
+  readonly weight: number
+  /** At most this many of its tasks may be queued; what would be more is refused. */
+  readonly max_queued: number
+  /** Its lane hands out nothing while it is paused; what runs goes on. */
+  readonly paused: boolean
   /** Lets tasks ask for `permission_mode: bypassPermissions`. Set by the operator on the pod, never by a caller. */
   readonly allow_bypass_permissions: boolean
   readonly created_at: number
   readonly updated_at: number
 }
+
+export const projectDefaults = { max_running: 4, weight: 100, max_queued: 100_000, paused: false } as const
+
+/** What an operator may set, and within which bounds. */
+export const projectLimits = {
+  max_running: { min: 0, max: 10_000 },
+  weight: { min: 1, max: 1_000 },
+  max_queued: { min: 0, max: 10_000_000 },
+} as const
+export type ProjectChange = Partial<Pick<Project, 'max_running' | 'weight' | 'max_queued' | 'paused'>>

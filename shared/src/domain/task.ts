@@ -36,6 +36,8 @@ export interface TaskSpec {
   readonly allowed_tools: readonly string[] | null
   readonly permission_mode: PermissionMode | null
   readonly working_dir: string | null
+  /** The working copy that the task holds while it is live: at most one live task per project and workspace. Null: it holds none. */
+  readonly workspace: string | null
   readonly env: Readonly<Record<string, string>>
   readonly timeout_s: number
   readonly queue_ttl_s: number | null
@@ -47,6 +49,10 @@ export interface TaskSpec {
   readonly labels: Readonly<Record<string, string>>
   readonly metadata: Readonly<Record<string, unknown>>
 }
+
+/** The project's own working copy, `$HOME/workspace`; others are `$HOME/workspaces/<name>`. */
+export const mainWorkspace = 'main'
+export const workspacePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/
 
 /** A row of the queue. Instants are milliseconds since the epoch. `attempt` is 0 until the first lease. */
 export interface Task {
@@ -62,6 +68,8 @@ export interface Task {
   readonly lease_until: number | null
   readonly claim_id: string | null
   readonly cancel_requested_at: number | null
+  /** The ended task that this one does again. */
+  readonly retry_of: string | null
   readonly created_by: string
   readonly created_at: number
   readonly started_at: number | null
