@@ -1,7 +1,6 @@
 // A database for one test file: a PostgreSQL database of its own if RDEV_TEST_POSTGRES_URL names a server, else PGlite, always through the
 // proxy and migrated. PGlite's directory is copied from a template, since making one takes seconds.
 
-import { randomBytes } from 'node:crypto'
 import { cp, mkdir, mkdtemp, rename, rm, stat } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -9,6 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { migrate, readMigrations } from './migrate.ts'
 import type { SqlBackend } from './neon-proxy/backend.ts'
+import { createDatabase } from './neon-proxy/own-database.ts'
 import { openPg } from './neon-proxy/pg-backend.ts'
 import { openPGlite } from './neon-proxy/pglite-backend.ts'
 import { startNeonProxy } from './neon-proxy/server.ts'
@@ -56,15 +56,8 @@ export async function testPostgres(): Promise<TestPostgres> {
 }
 
 async function ownDatabase(serverUrl: string) {
-  const name = `rdev_test_${randomBytes(6).toString('hex')}`
-  const onServer = async (sql: string) => {
-    const server = await openPg(serverUrl)
-    await server.query({ sql, params: [] }).finally(() => server.close())
-  }
-  await onServer(`CREATE DATABASE ${name}`)
-  const url = new URL(serverUrl)
-  url.pathname = `/${name}`
-  return { backend: await openPg(url.href), drop: () => onServer(`DROP DATABASE ${name} WITH (FORCE)`) }
+  const { url, drop } = await createDatabase(serverUrl)
+  return { backend: await openPg(url), drop }
 }
 
 async function copyOfTemplate() {

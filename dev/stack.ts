@@ -8,6 +8,8 @@ import { createClient } from './client.ts'
 import type { Client } from './client.ts'
 import { createDemoProject } from './demo-project.ts'
 import { startModel } from './model/server.ts'
+import type { DatabaseOptions } from './neon-proxy/embedded.ts'
+import { createDatabase } from './neon-proxy/own-database.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
 
 export const clusterId = 'local'
@@ -29,6 +31,10 @@ export interface StackOptions {
   readonly modelHost?: string
   /** Instead of local pods: brings pods into being that use the model at this port, and answers the environment that leads the agent to them. */
   readonly podHost?: (modelPort: number, demoWorkspace: string) => Promise<Readonly<Record<string, string>>>
+  /** Instead of PGlite: a PostgreSQL server, on which the stack makes a database of its own and drops it at the end. */
+  readonly database?: { readonly serverUrl: string }
+  /** Stands between the control plane and the database's HTTP endpoint: told that one, answers the one to use. */
+  readonly databaseVia?: (fetchEndpoint: string) => Promise<string>
   /** More environment for the agent. */
   readonly agentEnv?: Readonly<Record<string, string>>
 }
@@ -42,8 +48,13 @@ export interface Stack {
   /** The running programs; each can be killed and started again. */
   agent: Child
   controlPlane: Child
+  /** The database's HTTP endpoint, and with PGlite the database. */
+  readonly database: Child
+  /** Of the database on the PostgreSQL server; undefined with PGlite. */
+  readonly databaseUrl: string | undefined
   startAgent(): Promise<void>
   startControlPlane(): Promise<void>
+  startDatabase(): Promise<void>
   /** Resolves when an agent is connected and has reported its pods. */
   connected(): Promise<void>
   stop(): Promise<void>
@@ -75,18 +86,28 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 
   try {
-    const [bundle, database, model] = await Promise.all([
-      bundleControlPlane(`${dataDirectory}/control-plane.js`),
+    const own = options.database && (await createDatabase(options.database.serverUrl))
+    // A server that is gone by then has taken the database along.
+    if (own) closers.push(() => own.drop().catch(() => {}))
+    let databaseOptions: DatabaseOptions = { at: own ? { url: own.url } : { directory: `${dataDirectory}/postgres` } }
+    const startDatabase = () =>
       startChild<{ connectionString: string; fetchEndpoint: string }>({
         file: `${repository}dev/database-main.ts`,
-        env: { RDEV_DATABASE_DIR: `${dataDirectory}/postgres` },
+        env: { RDEV_DATABASE: JSON.stringify(databaseOptions) },
         onOutput: onLog,
-      }),
+      })
+    const [bundle, database, model] = await Promise.all([
+      bundleControlPlane(`${dataDirectory}/control-plane.js`),
+      startDatabase(),
       options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
       createDemoProject(demoWorkspace),
       ...['worker-1', 'worker-2'].map((worker) => mkdir(`${dataDirectory}/pods/${worker}`, { recursive: true })),
     ])
-    closers.push(() => database.child.stop())
+    let databaseChild = database.child
+    closers.push(() => databaseChild.stop())
+    const { port: databasePort, password } = new URL(database.ready.connectionString)
+    databaseOptions = { ...databaseOptions, port: Number(databasePort), password }
+    const fetchEndpoint = (await options.databaseVia?.(database.ready.fetchEndpoint)) ?? database.ready.fetchEndpoint
     if (model) closers.push(() => model.close())
 
     let port = options.port
@@ -101,7 +122,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
             bundle,
             vars: {
               DATABASE_URL: database.ready.connectionString,
-              NEON_FETCH_ENDPOINT: database.ready.fetchEndpoint,
+              NEON_FETCH_ENDPOINT: fetchEndpoint,
               RDEV_ADMIN_KEY: adminKey,
               RDEV_TOKEN_SECRET: secrets.tokenSecret,
             },
@@ -164,8 +185,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       // Both are set before the stack is handed out.
       agent: undefined as never,
       controlPlane: undefined as never,
+      get database() {
+        return databaseChild
+      },
+      databaseUrl: own?.url,
       startAgent,
       startControlPlane,
+      startDatabase: async () => {
+        databaseChild = (await startDatabase()).child
+      },
       connected: async () => {
         for (const deadline = Date.now() + 30_000; ;) {
           const { data } = await client().json<{ data: { ready: boolean }[] }>('GET', '/v1/workers')

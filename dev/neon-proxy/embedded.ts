@@ -1,22 +1,31 @@
-// The database of the embedded stack: PGlite in a directory, behind the proxy, migrated.
+// The database of the stack behind the proxy, migrated: PGlite in a directory, or a PostgreSQL server.
 import { migrate } from '../migrate.ts'
+import { openPg } from './pg-backend.ts'
 import { openPGlite } from './pglite-backend.ts'
 import { startNeonProxy } from './server.ts'
 
-export interface EmbeddedDatabase {
+export interface DatabaseOptions {
+  /** A PGlite directory, or the URL of a database on a PostgreSQL server. */
+  readonly at: { readonly directory: string } | { readonly url: string }
+  /** Started again, the proxy must be found at the same address with the same password. Default: a free one, a new one. */
+  readonly port?: number
+  readonly password?: string
+}
+
+export interface StackDatabase {
   /** What a Worker gets as DATABASE_URL and NEON_FETCH_ENDPOINT. */
   readonly connectionString: string
   readonly fetchEndpoint: string
   close(): Promise<void>
 }
 
-export async function startDatabase(directory: string): Promise<EmbeddedDatabase> {
-  const backend = await openPGlite(directory)
+export async function startDatabase({ at, port = 0, password }: DatabaseOptions): Promise<StackDatabase> {
+  const backend = 'url' in at ? await openPg(at.url) : await openPGlite(at.directory)
   try {
-    const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port: 0 })
+    const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port, password })
     await migrate({ databaseUrl: proxy.connectionString, fetchEndpoint: proxy.url })
     // PGlite has no autovacuum.
-    await backend.query({ sql: 'VACUUM ANALYZE', params: [] })
+    if ('directory' in at) await backend.query({ sql: 'VACUUM ANALYZE', params: [] })
     return {
       connectionString: proxy.connectionString,
       fetchEndpoint: proxy.url,

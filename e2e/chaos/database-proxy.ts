@@ -1,0 +1,129 @@
+// Stands between the control plane and the database's HTTP endpoint: counts requests, and loses one on its way there or its answer on the
+// way back, chosen by the text of its SQL. A lost answer is one of a statement that is committed.
+import { createServer, request as send } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+
+/** How the statements are known that the scenarios mean. */
+export const statements = {
+  claim: /hashtextextended\('claim '/,
+  finish: /with done as \([^]*update tasks/,
+} as const
+
+export interface Loss {
+  /** Resolves when it has happened. */
+  readonly happened: Promise<void>
+  readonly times: number
+}
+
+export interface DatabaseProxy extends AsyncDisposable {
+  /** For `StackOptions.databaseVia`. */
+  readonly via: (fetchEndpoint: string) => Promise<string>
+  readonly requests: number
+  /** Every request's text is shown to `watch`, before it is sent on. */
+  watch(watcher: (sql: string) => void): void
+  /** Loses the request before it reaches the database, or the answer after the commit, of the next statements that match. */
+  lose(what: 'request' | 'answer', statement: RegExp, times?: number): Loss
+  /** Resets every connection; new ones pass. */
+  cut(): void
+}
+
+interface Rule {
+  readonly what: 'request' | 'answer'
+  readonly statement: RegExp
+  left: number
+  hit(): void
+}
+
+export async function databaseProxy(): Promise<DatabaseProxy> {
+  let target = new URL('http://127.0.0.1:0')
+  let requests = 0
+  let rules: Rule[] = []
+  const watchers: ((sql: string) => void)[] = []
+  const sockets = new Set<Socket>()
+
+  const server = createServer((near, answer) => {
+    requests++
+    void readAll(near).then(
+      (body) => {
+        const sql = body.toString('utf8')
+        for (const watcher of watchers) watcher(sql)
+        const text = textOf(sql)
+        const rule = rules.find(({ statement }) => statement.test(text))
+        if (rule && --rule.left === 0) rules = rules.filter((other) => other !== rule)
+        const lose = () => {
+          near.socket.resetAndDestroy()
+          rule?.hit()
+        }
+        if (rule?.what === 'request') return lose()
+        const options = { host: target.hostname, port: target.port, method: 'POST', path: target.pathname, headers: near.headers }
+        const far = send(options, (response) => {
+          void readAll(response).then(
+            (whole) => {
+              if (rule) return lose()
+              answer.writeHead(response.statusCode ?? 502, { 'content-type': 'application/json', 'content-length': whole.length })
+              answer.end(whole)
+            },
+            () => near.socket.resetAndDestroy(),
+          )
+        })
+        far.once('error', () => near.socket.resetAndDestroy())
+        far.end(body)
+      },
+      () => {},
+    )
+  })
+  server.keepAliveTimeout = 10 * 60_000
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const cut = () => {
+    for (const socket of sockets) socket.resetAndDestroy()
+  }
+
+  return {
+    via: async (fetchEndpoint) => {
+      target = new URL(fetchEndpoint)
+      return `http://127.0.0.1:${port}${target.pathname}`
+    },
+    get requests() {
+      return requests
+    },
+    watch: (watcher) => void watchers.push(watcher),
+    lose: (what, statement, times = 1) => {
+      const { promise: happened, resolve } = Promise.withResolvers<void>()
+      const loss = { happened, times: 0 }
+      rules.push({
+        what,
+        statement,
+        left: times,
+        hit: () => {
+          loss.times++
+          if (loss.times === times) resolve()
+        },
+      })
+      return loss
+    },
+    cut,
+    async [Symbol.asyncDispose]() {
+      const closed = new Promise((resolve) => server.close(resolve))
+      cut()
+      await closed
+    },
+  }
+}
+
+/** The SQL of a request: one statement, or several in a transaction. */
+function textOf(body: string): string {
+  const { query, queries } = JSON.parse(body) as { query?: string; queries?: { query: string }[] }
+  return query ?? (queries ?? []).map((one) => one.query).join(';\n')
+}
+
+async function readAll(message: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of message) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+}

@@ -1,0 +1,168 @@
+// A PostgreSQL server of a test's own, from the Debian binaries: it may be killed, restarted, exhausted and pinned. Its data lives in a folder
+// of its own and goes with it. Not synced to disk: what is killed here are processes, not the machine.
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { chown, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { promisify } from 'node:util'
+import { Client } from 'pg'
+
+const run = promisify(execFile)
+const startMs = 60_000
+
+export interface PostgresServer extends AsyncDisposable {
+  /** The database `postgres`, by its superuser. */
+  readonly url: string
+  readonly running: boolean
+  start(): Promise<void>
+  /** SIGKILL to the postmaster: every backend ends as it notices. */
+  kill(): Promise<void>
+  /** At once, without a checkpoint, and started again: what a crash of the service looks like. */
+  restart(): Promise<void>
+  /** Ends the connections of everybody else; answers how many those were. */
+  terminateBackends(): Promise<number>
+  /** Takes every connection that is left, so that nobody else gets one. The server's own reserve is left. */
+  exhaust(): Promise<{ readonly held: number; release(): Promise<void> }>
+  /** A transaction in this database that keeps seeing the rows as they are now, so that none of those can be cleaned away. */
+  pinSnapshot(url: string): Promise<{ release(): Promise<void> }>
+  rows(sql: string, url?: string): Promise<Record<string, unknown>[]>
+}
+
+export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnections?: number } = {}): Promise<PostgresServer> {
+  const binaries = await newestBinaries()
+  const owner = ownerOfServer()
+  const home = await mkdtemp(`${tmpdir()}/rdev-chaos-postgres-`)
+  if (owner) await chown(home, owner.uid, owner.gid)
+  const data = `${home}/data`
+  await run(`${binaries}/initdb`, ['-D', data, '-U', 'rdev', '--auth=trust', '--no-sync', '-E', 'UTF8'], { ...owner, cwd: home })
+  const port = await freePort()
+  const url = `postgres://rdev@127.0.0.1:${port}/postgres`
+  const settings = {
+    port,
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: home,
+    max_connections: maxConnections,
+    fsync: 'off',
+    shared_preload_libraries: 'pg_stat_statements',
+  }
+  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  let server: ChildProcess | undefined
+  const clients = new Set<Client>()
+
+  const connect = async (to = url) => {
+    const client = new Client({ connectionString: to, connectionTimeoutMillis: 5_000 })
+    // A server that is killed ends its connections; whoever is in the middle of a query hears of it there.
+    client.on('error', () => {})
+    client.once('end', () => clients.delete(client))
+    await client.connect()
+    clients.add(client)
+    return client
+  }
+  const rows: PostgresServer['rows'] = async (sql, to) => {
+    const client = await connect(to)
+    try {
+      return (await client.query<Record<string, unknown>>(sql)).rows
+    } finally {
+      await client.end()
+    }
+  }
+
+  const start = async () => {
+    for (const deadline = Date.now() + startMs; ;) {
+      server = spawn(`${binaries}/postgres`, ['-D', data, ...flags], { ...owner, cwd: home, stdio: 'ignore' })
+      const exited = once(server, 'exit').then(() => 'exited' as const)
+      for (;;) {
+        const answered = await Promise.race([exited, rows('select 1').catch(() => undefined)])
+        // Children of a killed one may still hold its shared memory: it starts when they are gone.
+        if (answered === 'exited') break
+        if (answered) return
+        await pause(50)
+      }
+      if (Date.now() > deadline) throw new Error('PostgreSQL did not start')
+      await pause(200)
+    }
+  }
+  const end = async (signal: NodeJS.Signals) => {
+    const ended = server
+    server = undefined
+    if (!ended || ended.exitCode !== null || ended.signalCode !== null) return
+    ended.kill(signal)
+    await once(ended, 'exit')
+  }
+  /** A test that dies takes its server along. */
+  const last = () => void server?.kill('SIGQUIT')
+  process.once('exit', last)
+
+  await start()
+  return {
+    url,
+    get running() {
+      return server !== undefined
+    },
+    start,
+    kill: () => end('SIGKILL'),
+    restart: async () => {
+      await end('SIGQUIT')
+      await start()
+    },
+    terminateBackends: async () => {
+      const others = `backend_type = 'client backend' and pid <> pg_backend_pid()`
+      return (await rows(`select pg_terminate_backend(pid) from pg_stat_activity where ${others}`)).length
+    },
+    exhaust: async () => {
+      // Like everybody else: a superuser would get the reserved ones too.
+      await rows(`do $$ begin create role crowd login; exception when duplicate_object then end $$`)
+      const crowd = url.replace('rdev@', 'crowd@')
+      const held: Client[] = []
+      for (;;) {
+        try {
+          held.push(await connect(crowd))
+        } catch (error) {
+          if ((error as { code?: string }).code !== '53300') throw error
+          break
+        }
+      }
+      return { held: held.length, release: async () => void (await Promise.all(held.map((client) => client.end()))) }
+    },
+    pinSnapshot: async (to) => {
+      const client = await connect(to)
+      await client.query('begin isolation level repeatable read')
+      await client.query('select txid_current_snapshot()')
+      return { release: () => client.end() }
+    },
+    rows,
+    async [Symbol.asyncDispose]() {
+      process.off('exit', last)
+      await Promise.allSettled([...clients].map((client) => client.end()))
+      await end('SIGQUIT')
+      await rm(home, { recursive: true, force: true })
+    },
+  }
+}
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+async function newestBinaries(): Promise<string> {
+  const versions = (await readdir('/usr/lib/postgresql').catch(() => [])).sort((a, b) => Number(a) - Number(b))
+  const newest = versions.at(-1)
+  if (newest === undefined) throw new Error('needs a PostgreSQL server: dev/postgres-server.sh start installs Debian’s')
+  return `/usr/lib/postgresql/${newest}/bin`
+}
+
+/** The server refuses root; Debian's package brings the user postgres. */
+function ownerOfServer(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  return { uid: id('-u'), gid: id('-g') }
+}
+
+async function freePort(): Promise<number> {
+  const probe = createServer()
+  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve))
+  const { port } = probe.address() as AddressInfo
+  await new Promise((resolve) => probe.close(resolve))
+  return port
+}
