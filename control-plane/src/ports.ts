@@ -83,7 +83,7 @@ export interface QueueLane {
 export interface TaskStore {
   /**
    * One statement for all of them, each answered on its own, in their order; the cluster comes from the project's row. A session that
-   * one of them continues must exist. `max_queued` counts what was queued before this call and what of this call comes first.
+   * one of them continues must exist; one that begins keeps its task's workspace. The row's `run_after` is now or, if later, the spec's. `max_queued` counts what was queued before this call and what of this call comes first.
    */
   insert(tasks: readonly NewTask[]): Promise<readonly Inserted[]>
   get(id: string, projects: ProjectFilter): Promise<Task | undefined>
@@ -125,11 +125,15 @@ export interface TaskStore {
 
 export interface SessionStore {
   get(id: string, projects: ProjectFilter): Promise<Session | undefined>
+  /** Those of them that there are, in one statement, in no order. */
+  getMany(ids: readonly string[], projects: ProjectFilter): Promise<readonly Session[]>
   list(filter: { projects: ProjectFilter; project_id?: string }, page: PageRequest): Promise<Page<Session>>
 }
 
 export interface ProjectStore {
   get(id: string, projects: ProjectFilter): Promise<Project | undefined>
+  /** Those of them that there are, in one statement, in no order. */
+  getMany(ids: readonly string[], projects: ProjectFilter): Promise<readonly Project[]>
   list(projects: ProjectFilter, page: PageRequest): Promise<Page<Project>>
   /** Registers the cluster and the projects whose pods it reports; a project of another cluster is left alone. Writes only what changed. */
   report(clusterId: string, pods: readonly Pod[]): Promise<void>

@@ -11,6 +11,7 @@ export function toTaskSpec(body: CreateTask): TaskSpec {
     env: body.env,
     timeout_s: body.timeout_s,
     queue_ttl_s: body.queue_ttl_s ?? null,
+    run_after: null,
     idle_timeout_s: body.idle_timeout_s ?? null,
     priority: body.priority,
     retry: body.retry,

@@ -16,6 +16,7 @@ export const aSpec = (change: Partial<TaskSpec> = {}): TaskSpec => ({
   env: {},
   timeout_s: 60,
   queue_ttl_s: null,
+  run_after: null,
   idle_timeout_s: null,
   priority: 100,
   retry: { max_attempts: 1, on: [] },

@@ -6,6 +6,7 @@ export const scopes = [
   'tasks:write',
   'sessions:read',
   'projects:read',
+  'projects:write',
   'workers:read',
   'keys:read',
   'keys:write',

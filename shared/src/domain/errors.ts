@@ -10,8 +10,10 @@ export const errorCodes = {
   METHOD_NOT_ALLOWED: { status: 405, title: 'This path does not have that method' },
   NOT_ACCEPTABLE: { status: 406, title: 'None of the accepted media types is offered' },
   CONFLICT: { status: 409, title: 'The state of the resource does not allow that' },
+  IDEMPOTENCY_IN_FLIGHT: { status: 409, title: 'A request with this Idempotency-Key is being answered at this moment' },
   PAYLOAD_TOO_LARGE: { status: 413, title: 'The request body is too large' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, title: 'The request body must be JSON' },
+  IDEMPOTENCY_MISMATCH: { status: 422, title: 'This Idempotency-Key was used for another request' },
   UPGRADE_REQUIRED: { status: 426, title: 'This path speaks WebSocket' },
   TOO_MANY_REQUESTS: { status: 429, title: 'Too many requests' },
   INTERNAL_ERROR: { status: 500, title: 'Something broke on our side' },
@@ -31,11 +33,18 @@ export interface FieldError {
 export class DomainError extends Error {
   readonly code: ErrorCode
   readonly fields: readonly FieldError[]
-  constructor(code: ErrorCode, detail: string = errorCodes[code].title, options: { fields?: readonly FieldError[]; cause?: unknown } = {}) {
+  /** Seconds after which it may be worth asking again. */
+  readonly retryAfterS: number | null
+  constructor(
+    code: ErrorCode,
+    detail: string = errorCodes[code].title,
+    options: { fields?: readonly FieldError[]; cause?: unknown; retryAfterS?: number } = {},
+  ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'DomainError'
     this.code = code
     this.fields = options.fields ?? []
+    this.retryAfterS = options.retryAfterS ?? null
   }
 }
 

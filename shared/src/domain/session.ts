@@ -5,6 +5,8 @@ export interface Session {
   readonly id: string
   readonly project_id: string
   readonly provider: AgentProvider
+  /** That of its first task: a conversation belongs to the directory that it is about, so its tasks stay in that working copy. */
+  readonly workspace: string | null
   /** Null until the first task of the session has told it. */
   readonly provider_session_id: string | null
   readonly pod: string | null

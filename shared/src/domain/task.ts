@@ -41,6 +41,8 @@ export interface TaskSpec {
   readonly env: Readonly<Record<string, string>>
   readonly timeout_s: number
   readonly queue_ttl_s: number | null
+  /** Not before this instant; null: at once. */
+  readonly run_after: number | null
   readonly idle_timeout_s: number | null
   readonly priority: number
   readonly retry: RetryPolicy
