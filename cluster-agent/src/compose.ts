@@ -9,6 +9,7 @@ import { shell } from './agents/shell.ts'
 import type { Config } from './config.ts'
 import type { HubLink } from './link/hub-link.ts'
 import { createHubLink } from './link/hub-link.ts'
+import { News } from './link/news.ts'
 import { lineOpener } from './link/task-line.ts'
 import { createAttemptDirectories } from './pods/attempt-directories.ts'
 import { createKubernetesHost } from './pods/kubernetes-host.ts'
@@ -36,6 +37,7 @@ export interface ComposeOptions {
 export function compose(config: Config, { log, clock, agents = realAgents }: ComposeOptions): Agent {
   const host = createHost(config, log)
   const directories = createAttemptDirectories(host, log)
+  const news = new News()
   // The runner speaks to the link, and the link for the runner.
   let link: HubLink | undefined
   const hub: HubReports = {
@@ -49,7 +51,7 @@ export function compose(config: Config, { log, clock, agents = realAgents }: Com
     host,
     agents: createRegistry(agents(directories.run)),
     commands: { shell, git },
-    openLine: lineOpener(config.url),
+    openLine: lineOpener(config.url, news),
     hub,
     clock,
     log,
@@ -61,6 +63,7 @@ export function compose(config: Config, { log, clock, agents = realAgents }: Com
       key: config.clusterKey,
       version: agentVersion,
       instance: randomBytes(12).toString('hex'),
+      news,
       log,
     },
     runner,

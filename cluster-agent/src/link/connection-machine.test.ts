@@ -3,11 +3,14 @@ import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits
 import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
 import {
   greetingTimeoutMs,
+  hastenEveryMs,
   healthyAfterMs,
   maxRetryAfterMs,
   newConnection,
+  staleDialMs,
   stepConnection,
   supersededWaitMs,
+  unsupportedWaitMs,
 } from './connection-machine.ts'
 
 /** A connection on a clock of its own; `random` is the upper end of every window. */
@@ -31,6 +34,15 @@ function setup(random = 0.999_999) {
     wait: (ms: number) => {
       now += ms
     },
+    /** Fails until the wait is as long as it gets. */
+    away: () => {
+      feed({ type: 'dial' })
+      for (let i = 0; i < 7; i++) {
+        feed({ type: 'closed', socket: state.socket, code: 1006, retryAfterMs: null })
+        if (i < 6) feed({ type: 'timer', timer: 'dial', socket: state.socket })
+      }
+    },
+    hasten: (withinMs = 300) => feed({ type: 'hasten', withinMs }),
     delay: () => effects.find((effect) => effect.type === 'timer' && effect.timer === 'dial'),
     types: () => effects.map((effect) => effect.type),
     get state() {
@@ -215,4 +227,91 @@ test('a stopped one never dials again', () => {
   expect(it.feed({ type: 'stop', code: 1000, reason: 'done' })).toEqual([{ type: 'close', code: 1000, reason: 'done' }])
   expect(it.feed({ type: 'dial' })).toEqual([])
   expect(it.timer('dial')).toEqual([])
+})
+
+test('what waits dials when another connection is back, spread over the time that it is given', () => {
+  const it = setup(0.5)
+  it.away()
+  expect(it.hasten()).toEqual([{ type: 'timer', timer: 'dial', inMs: 150, socket: it.state.socket }])
+  expect(it.timer('dial')).toEqual([{ type: 'dial', socket: it.state.socket }])
+})
+
+test('who would dial sooner anyway is left alone', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.closed()
+  expect(it.delay()).toMatchObject({ inMs: 0 })
+  expect(it.hasten()).toEqual([])
+})
+
+test('a peer that accepts and hangs up is not dialled in a loop: news counts once in a while', () => {
+  const it = setup()
+  it.away()
+  it.hasten(0)
+  it.timer('dial')
+  it.closed()
+  expect(it.delay()).toMatchObject({ inMs: 31_999 })
+  it.wait(hastenEveryMs - 1)
+  expect(it.hasten(0)).toEqual([])
+  it.wait(1)
+  expect(it.hasten(0)).toEqual([{ type: 'timer', timer: 'dial', inMs: 0, socket: it.state.socket }])
+})
+
+test('who was told to wait does, whatever the others say', () => {
+  for (const [code, retryAfterMs] of [
+    [closeCodes.superseded, null],
+    [closeCodes.unsupportedProtocol, null],
+    [closeCodes.unauthorized, null],
+    [closeCodes.stale, null],
+    [closeCodes.tryAgain, 5_000],
+  ] as const) {
+    const it = setup()
+    it.away()
+    it.timer('dial')
+    it.closed(code, retryAfterMs)
+    expect(it.hasten()).toEqual([])
+    expect(it.state.phase).toBe('waiting')
+  }
+})
+
+test('a dial from before the news is begun anew if it has hung for long, and its failure does not cost a window', () => {
+  const hung = setup()
+  hung.away()
+  hung.timer('dial')
+  hung.wait(staleDialMs)
+  expect(hung.hasten(0).map((effect) => effect.type)).toEqual(['terminate', 'timer'])
+  expect(hung.timer('dial')).toEqual([{ type: 'dial', socket: hung.state.socket }])
+
+  const fresh = setup()
+  fresh.away()
+  fresh.timer('dial')
+  fresh.wait(1)
+  expect(fresh.hasten(0)).toEqual([])
+  fresh.closed()
+  expect(fresh.delay()).toMatchObject({ inMs: 0 })
+  fresh.timer('dial')
+  fresh.closed()
+  expect(fresh.delay()).toMatchObject({ inMs: 31_999 })
+})
+
+test('only who comes back after a loss has news; what is open, parked or stopped takes none', () => {
+  const it = setup()
+  expect(it.hasten()).toEqual([])
+  it.feed({ type: 'dial' })
+  expect(it.opened()).not.toContainEqual({ type: 'recovered' })
+  expect(it.hasten()).toEqual([])
+  it.closed()
+  // Told to dial at once, as by a fresh token: it is back all the same.
+  it.feed({ type: 'dial' })
+  expect(it.opened()).toContainEqual({ type: 'recovered' })
+  it.feed({ type: 'stop', code: 1000, reason: 'done' })
+  expect(it.hasten()).toEqual([])
+})
+
+test('who is not understood comes back slowly', () => {
+  const it = setup()
+  it.feed({ type: 'dial' })
+  it.opened()
+  it.closed(closeCodes.unsupportedProtocol)
+  expect(it.delay()).toMatchObject({ inMs: unsupportedWaitMs })
 })

@@ -6,6 +6,7 @@ import { WebSocket } from 'ws'
 import { closeCodes, maxFrameBytes, pingText, pongText } from '@rdev/shared/wire/limits'
 import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
 import { newConnection, stepConnection } from './connection-machine.ts'
+import type { News } from './news.ts'
 
 /** TCP, TLS and the upgrade together. */
 const handshakeTimeoutMs = 10_000
@@ -20,6 +21,9 @@ export interface ConnectionOptions extends ConnectionHandlers {
   readonly url: string
   /** Asked at every dial: tokens change. */
   readonly bearer: () => string
+  /** What it shares with the agent's other connections, and over how long its dials after their success are spread. */
+  readonly news: News
+  readonly spreadMs: number
 }
 
 export class Connection {
@@ -48,13 +52,19 @@ export class Connection {
   greeted(): void {
     this.#step({ type: 'greeted' })
   }
+  /** Another connection is back: the wait for the next try is over, within this time. */
+  hasten(withinMs: number): void {
+    this.#step({ type: 'hasten', withinMs })
+  }
   drop(code: number, reason: string): void {
     this.#step({ type: 'drop', code, reason })
   }
   park(): void {
+    this.#options.news.settled(this)
     this.#step({ type: 'park', code: 1000, reason: 'waiting' })
   }
   stop(code = 1000, reason = 'done'): void {
+    this.#options.news.settled(this)
     this.#step({ type: 'stop', code, reason })
     for (const timer of this.#timers.values()) clearTimeout(timer)
   }
@@ -71,6 +81,7 @@ export class Connection {
   #perform(effect: ConnectionEffect): void {
     switch (effect.type) {
       case 'dial':
+        this.#options.news.down(this, this.#options.spreadMs)
         return this.#dial(effect.socket)
       case 'ping':
         return this.send(pingText)
@@ -96,9 +107,13 @@ export class Connection {
         return
       }
       case 'up':
+        this.#options.news.settled(this)
         return this.#options.up()
+      case 'recovered':
+        return this.#options.news.recovered()
       case 'down':
         this.#socket = undefined
+        this.#options.news.down(this, this.#options.spreadMs)
         return this.#options.down(effect.code, effect.retryInMs)
     }
   }

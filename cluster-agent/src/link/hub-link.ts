@@ -11,6 +11,7 @@ import type { HubReports, Log } from '../ports.ts'
 import { Connection, socketUrl } from './connection.ts'
 import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
 import { heartbeatEveryMs, newLink, stepLink } from './link-machine.ts'
+import type { News } from './news.ts'
 
 /** Whom the link speaks for. */
 export interface HubLinkOwner {
@@ -29,6 +30,7 @@ export interface HubLinkOptions {
   readonly version: string
   /** Random per process: a restarted agent is a new one. */
   readonly instance: string
+  readonly news: News
   readonly log: Log
 }
 
@@ -48,6 +50,8 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
   const connection = new Connection({
     url: socketUrl(options.url, `/v1/clusters/${encodeURIComponent(options.clusterId)}/connect`),
     bearer: () => options.key,
+    news: options.news,
+    spreadMs: 0,
     up: () => {
       step({ type: 'opened' })
       heartbeatTimer = setInterval(() => {

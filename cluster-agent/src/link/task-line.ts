@@ -11,11 +11,12 @@ import type { EncodedEvent, LogPosition, OpenLine, TaskLine, TaskLineHandlers } 
 import { Connection, socketUrl } from './connection.ts'
 import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
 import { hasRoom, newLine, stepLine } from './line-machine.ts'
+import { spreadMs, type News } from './news.ts'
 
 export const lineOpener =
-  (baseUrl: string): OpenLine =>
+  (baseUrl: string, news: News): OpenLine =>
   (ref, at, handlers) =>
-    new SocketLine(socketUrl(baseUrl, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`), ref.token, at, handlers)
+    new SocketLine(socketUrl(baseUrl, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`), ref.token, at, handlers, news)
 
 interface Waiting {
   readonly unit: Unit
@@ -32,13 +33,15 @@ class SocketLine implements TaskLine {
   readonly #waiting: Waiting[] = []
   readonly #whenFlushed: (() => void)[] = []
 
-  constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers) {
+  constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers, news: News) {
     this.#handlers = handlers
     this.#token = token
     this.#state = newLine(at)
     this.#connection = new Connection({
       url,
       bearer: () => this.#token,
+      news,
+      spreadMs,
       up: () => this.#step({ type: 'opened' }),
       down: (code) => this.#step({ type: 'lost', code }),
       frame: (text) => this.#frame(text),

@@ -49,6 +49,9 @@ export class FakeControlPlane {
   readonly hubFrames: HubUp[] = []
   connections = 0
   epoch = 0
+  /** Nobody is there: every connection is reset as it comes, and counted. */
+  #away = false
+  dialsWhileAway = 0
   fault: (task: FakeTask, frame: TaskUp) => Fault = () => 'none'
   /** Acknowledgements wait for it. */
   gate: Promise<void> = Promise.resolve()
@@ -64,6 +67,11 @@ export class FakeControlPlane {
   private constructor(server: Server) {
     this.#server = server
     server.on('connection', (socket) => {
+      if (this.#away) {
+        this.dialsWhileAway++
+        this.#change()
+        return socket.destroy()
+      }
       this.#sockets.add(socket)
       socket.on('close', () => this.#sockets.delete(socket))
     })
@@ -102,6 +110,14 @@ export class FakeControlPlane {
       clearTimeout(timer)
       this.#changed.delete(look)
     }
+  }
+
+  leave(): void {
+    this.#away = true
+    for (const socket of this.#sockets) socket.destroy()
+  }
+  comeBack(): void {
+    this.#away = false
   }
 
   get connected(): boolean {

@@ -1,0 +1,67 @@
+// The agent's connections after an outage: real sockets, no processes.
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createHubLink } from '../link/hub-link.ts'
+import { News } from '../link/news.ts'
+import { lineOpener } from '../link/task-line.ts'
+import type { TaskLine } from '../ports.ts'
+import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'
+import { assignment } from './setup.ts'
+
+const lineCount = 200
+/** Every dial that fails draws the upper end of its window: at once, after 1, 2 and 4 s, and then it waits 8 s. */
+const dialsUntilLongWait = 4
+const longWaitMs = 8_000
+
+let plane: FakeControlPlane
+const lines: TaskLine[] = []
+let closeHub: () => void
+beforeEach(async () => {
+  plane = await FakeControlPlane.start()
+  vi.spyOn(Math, 'random').mockReturnValue(0.999_999)
+})
+afterEach(async () => {
+  vi.restoreAllMocks()
+  for (const line of lines.splice(0)) line.close()
+  closeHub()
+  await plane.close()
+})
+
+function open() {
+  const news = new News()
+  const openLine = lineOpener(plane.url, news)
+  const handlers = { restart: () => {}, command: () => {}, finished: () => {}, refused: () => {} }
+  const tasks = Array.from({ length: lineCount }, () => {
+    const task = plane.assign(assignment())
+    const { token } = plane.tokened(task)
+    lines.push(openLine({ task_id: task.assignment.task_id, attempt: 1, token }, undefined, handlers))
+    return task
+  })
+  const link = createHubLink(
+    { url: plane.url, clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', news, log: () => {} },
+    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, live: () => [] },
+  )
+  closeHub = () => link.close()
+  link.start()
+  return tasks
+}
+
+test('two hundred lines and the hub link: one that is back brings back all others', { timeout: 60_000 }, async () => {
+  const tasks = open()
+  const allThere = () => plane.connected && tasks.every((task) => task.line !== undefined)
+  await plane.until(allThere)
+  plane.leave()
+  await plane.until(() => plane.dialsWhileAway >= dialsUntilLongWait * (lineCount + 1), 40_000)
+  const before = tasks.map((task) => task.lines)
+  plane.comeBack()
+  // Told again and again: the first time its last dial may not have failed yet.
+  await expect
+    .poll(() => {
+      lines[0]!.token(plane.tokened(tasks[0]!).token)
+      return tasks[0]!.line !== undefined
+    })
+    .toBe(true)
+  // Their own windows would take longer than this.
+  await plane.until(allThere, longWaitMs * 0.75)
+  // And nobody dialled more than once for it.
+  expect(tasks.map((task, i) => task.lines - before[i]!)).toEqual(tasks.map(() => 1))
+})
