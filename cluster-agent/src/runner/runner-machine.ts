@@ -1,0 +1,236 @@
+// What runs in this agent, without the running: which assignment is begun, repeated or refused, what an earlier agent left and nobody wants, and
+// which pods may be spoken for. It promises: a name has one run; a refusal is said only of what was never begun here; and of a pod
+// whose attempts are not known the hub hears nothing that could be taken for their end. It ends nothing because the hub is away.
+
+import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { AgentProvider } from '@rdev/shared/domain/code-agent'
+import { attemptName } from '@rdev/shared/domain/ids'
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { AttemptRef } from '@rdev/shared/wire/parts'
+
+interface Run {
+  readonly ref: AttemptRef
+  readonly pod: Pod
+}
+
+export interface RunnerState {
+  readonly pods: readonly Pod[]
+  /** Pods that a gathering has spoken for, by `podKey`, and the providers found in them. */
+  readonly listed: ReadonlyMap<string, readonly AgentProvider[]>
+  readonly runs: ReadonlyMap<string, Run>
+  /** Attempt directories of the last gathering by name: what may be here without a run. */
+  readonly present: ReadonlyMap<string, AttemptPresence>
+  readonly draining: boolean
+}
+
+/** What one pod answered to a gathering; undefined: nothing. */
+export interface PodList {
+  readonly pod: Pod
+  readonly attempts: readonly AttemptPresence[] | undefined
+}
+
+export type RunnerInput =
+  /** The whole inventory. */
+  | { readonly type: 'pods'; readonly pods: readonly Pod[] }
+  | { readonly type: 'gathered'; readonly lists: readonly PodList[] }
+  | { readonly type: 'provider_found'; readonly pod: Pod; readonly provider: AgentProvider }
+  /** `invalid`: why it cannot be run anywhere; undefined if it can. */
+  | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
+  /** The pod was asked for the provider of an assignment, or could not be asked: then it is tried, and the start itself will tell. */
+  | { readonly type: 'provider_asked'; readonly assignment: Assignment; readonly pod: Pod; readonly has: boolean }
+  | { readonly type: 'adopt'; readonly assignment: Assignment }
+  | { readonly type: 'stop'; readonly ref: AttemptRef }
+  /** Nothing of a run is left in this agent. */
+  | { readonly type: 'forgotten'; readonly name: string }
+  /** What nobody wanted is gone from its pod. */
+  | { readonly type: 'cleared'; readonly ref: AttemptRef }
+  /** From now on nothing new is started. */
+  | { readonly type: 'drain' }
+
+export type RunnerEffect =
+  | { readonly type: 'begin'; readonly assignment: Assignment; readonly pod: Pod; readonly adopted: boolean }
+  /** To a run that is here: a fresh token, and the answer once more. */
+  | { readonly type: 'again'; readonly name: string; readonly token: string }
+  | { readonly type: 'discard'; readonly name: string }
+  | { readonly type: 'pod_gone'; readonly name: string }
+  | { readonly type: 'reject'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
+  /** Answer `provider_asked`. */
+  | { readonly type: 'ask_provider'; readonly assignment: Assignment; readonly pod: Pod; readonly provider: AgentProvider | null }
+  /** End its tree, remove its directory; then answer `cleared`. */
+  | { readonly type: 'clear'; readonly ref: AttemptRef; readonly pod: string }
+  | { readonly type: 'finished'; readonly ref: AttemptRef }
+  /** Pods that did not answer: say hello again after a while. */
+  | { readonly type: 'gather_again'; readonly pods: readonly string[] }
+  /** Something lives here: its pods must hear of us now and then. */
+  | { readonly type: 'touch' }
+
+export interface RunnerStep {
+  readonly state: RunnerState
+  readonly effects: readonly RunnerEffect[]
+}
+
+export const newRunner: RunnerState = { pods: [], listed: new Map(), runs: new Map(), present: new Map(), draining: false }
+
+/** A pod and its successor of the same name are two. */
+export const podKey = (pod: Pod): string => `${pod.name}/${pod.uid}`
+const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.attempt)
+const podNamed = (state: RunnerState, name: string): Pod | undefined => state.pods.find((pod) => pod.name === name)
+const nothing = (state: RunnerState): RunnerStep => ({ state, effects: [] })
+
+/** Of a pod whose attempts are not known the hub must not hear: it would take them for lost. */
+export const spokenFor = (state: RunnerState): readonly Pod[] =>
+  state.pods.flatMap((pod) => {
+    const providers = state.listed.get(podKey(pod))
+    return providers ? [{ ...pod, providers: [...providers] }] : []
+  })
+
+/** Whether there is a pod that no gathering has spoken for. */
+export const hasUnlisted = (state: RunnerState): boolean => state.pods.some((pod) => pod.ready && !state.listed.has(podKey(pod)))
+
+/** Pods with something alive in them. */
+export const podsInUse = (state: RunnerState): readonly string[] => {
+  const names = new Set([...state.runs.values()].map((run) => run.pod.name))
+  for (const found of state.present.values()) if (found.state === 'running') names.add(found.pod)
+  return [...names]
+}
+
+export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
+  switch (input.type) {
+    case 'pods':
+      return pods(state, input.pods)
+    case 'gathered':
+      return gathered(state, input.lists)
+    case 'provider_found':
+      return nothing(withProvider(state, input.pod, input.provider))
+    case 'assign':
+      return assign(state, input.assignment, input.invalid)
+    case 'provider_asked':
+      if (state.runs.has(nameOf(input.assignment))) return nothing(state)
+      if (input.has) return begin(state, input.assignment, input.pod, false)
+      return reject(state, input.assignment, 'binary_missing', `no ${input.assignment.provider ?? 'code agent'} in the pod`)
+    case 'adopt': {
+      const { assignment } = input
+      if (state.runs.has(nameOf(assignment))) return again(state, assignment)
+      const pod = podNamed(state, assignment.pod)
+      return pod ? begin(state, assignment, pod, true) : nothing(state)
+    }
+    case 'stop':
+      return stop(state, input.ref)
+    case 'forgotten':
+      return nothing({ ...state, runs: without(state.runs, input.name), present: without(state.present, input.name) })
+    case 'cleared':
+      return { state, effects: [{ type: 'finished', ref: input.ref }] }
+    case 'drain':
+      return nothing({ ...state, draining: true })
+  }
+}
+
+function without<Value>(map: ReadonlyMap<string, Value>, name: string): ReadonlyMap<string, Value> {
+  if (!map.has(name)) return map
+  const rest = new Map(map)
+  rest.delete(name)
+  return rest
+}
+
+function withProvider(state: RunnerState, pod: Pod, provider: AgentProvider): RunnerState {
+  const known = state.listed.get(podKey(pod))
+  if (!known || known.includes(provider)) return state
+  return { ...state, listed: new Map(state.listed).set(podKey(pod), [...known, provider]) }
+}
+
+function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
+  const keys = new Set(all.map(podKey))
+  const names = new Set(all.map((pod) => pod.name))
+  const listed = new Map([...state.listed].filter(([key]) => keys.has(key)))
+  const present = new Map([...state.present].filter(([, found]) => names.has(found.pod)))
+  const gone = [...state.runs].filter(([, run]) => !keys.has(podKey(run.pod)))
+  return {
+    state: { ...state, pods: all, listed, present },
+    effects: gone.map(([name]): RunnerEffect => ({ type: 'pod_gone', name })),
+  }
+}
+
+function gathered(state: RunnerState, lists: readonly PodList[]): RunnerStep {
+  const listed = new Map(state.listed)
+  const silent: Pod[] = []
+  for (const { pod, attempts } of lists) {
+    if (attempts === undefined) {
+      silent.push(pod)
+      listed.delete(podKey(pod))
+    } else if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
+  }
+  const attempts = lists.flatMap((list) => list.attempts ?? [])
+  // Of pods that did not answer, what was known of them still stands.
+  const kept = [...state.present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
+  const present = new Map([...kept, ...attempts.map((found) => [nameOf(found), found] as const)])
+  const effects: RunnerEffect[] = []
+  if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
+  if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
+  return { state: { ...state, listed, present }, effects }
+}
+
+function refusal(
+  state: RunnerState,
+  assignment: Assignment,
+  invalid: string | undefined,
+): { reason: RejectReason; detail?: string } | undefined {
+  if (state.draining) return { reason: 'draining' }
+  const pod = podNamed(state, assignment.pod)
+  if (!pod) return { reason: 'no_such_pod' }
+  if (!pod.ready) return { reason: 'pod_not_ready' }
+  if (invalid) return { reason: 'invalid', detail: invalid }
+  if (assignment.permission_mode === 'bypassPermissions' && !pod.allow_bypass_permissions) {
+    return { reason: 'invalid', detail: 'the pod does not allow bypassPermissions' }
+  }
+  return undefined
+}
+
+const reject = (state: RunnerState, { task_id, attempt }: AttemptRef, reason: RejectReason, detail?: string): RunnerStep => ({
+  state,
+  effects: [{ type: 'reject', ref: { task_id, attempt }, reason, detail }],
+})
+
+const again = (state: RunnerState, assignment: Assignment): RunnerStep => ({
+  state,
+  effects: [{ type: 'again', name: nameOf(assignment), token: assignment.token }],
+})
+
+function assign(state: RunnerState, assignment: Assignment, invalid: string | undefined): RunnerStep {
+  const name = nameOf(assignment)
+  if (state.runs.has(name)) return again(state, assignment)
+  const refused = state.present.has(name) ? undefined : refusal(state, assignment, invalid)
+  if (refused) return reject(state, assignment, refused.reason, refused.detail)
+  const pod = podNamed(state, assignment.pod)
+  // It is here, but its pod is not in the inventory at the moment: the next hello tells of it.
+  if (!pod) return nothing(state)
+  const { provider } = assignment
+  if (assignment.kind !== 'agent' || (provider !== null && state.listed.get(podKey(pod))?.includes(provider))) {
+    return begin(state, assignment, pod, false)
+  }
+  return { state, effects: [{ type: 'ask_provider', assignment, pod, provider }] }
+}
+
+function begin(state: RunnerState, assignment: Assignment, pod: Pod, adopted: boolean): RunnerStep {
+  const { task_id, attempt } = assignment
+  // An attempt number is given out when all lower ones are over: what still calls itself one here is not wanted any more.
+  const older = [...state.runs].filter(([, { ref }]) => ref.task_id === task_id && ref.attempt < attempt)
+  return {
+    state: { ...state, runs: new Map(state.runs).set(nameOf(assignment), { ref: { task_id, attempt }, pod }) },
+    effects: [
+      ...older.map(([name]): RunnerEffect => ({ type: 'discard', name })),
+      { type: 'begin', assignment, pod, adopted },
+      { type: 'touch' },
+    ],
+  }
+}
+
+function stop(state: RunnerState, ref: AttemptRef): RunnerStep {
+  const name = nameOf(ref)
+  if (state.runs.has(name)) return { state, effects: [{ type: 'discard', name }] }
+  const found = state.present.get(name)
+  if (!found) return nothing(state)
+  return {
+    state: { ...state, present: without(state.present, name) },
+    effects: [{ type: 'clear', ref: { task_id: ref.task_id, attempt: ref.attempt }, pod: found.pod }],
+  }
+}
