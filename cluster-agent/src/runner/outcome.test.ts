@@ -30,6 +30,16 @@ test('a good run keeps what it brought, and its measured time', () => {
   })
 })
 
+test('when the limit resets is told with it, if the provider told a time', () => {
+  const failed = record({ exit_code: 1 })
+  expect(end({ result: { ...bad, resets_at: '2026-11-23T12:00:00.000Z' }, record: failed }).resets_at).toBe(Date.UTC(2026, 10, 23, 12))
+  for (const resets_at of [undefined, 'soon', '1969-01-01T00:00:00.000Z']) {
+    expect(end({ result: { ...bad, resets_at }, record: failed })).toMatchObject({ error_code: 'RATE_LIMITED', resets_at: null })
+  }
+  // A limit that was overcome on the way says nothing of how it ended.
+  expect(end({ result: { ...good, resets_at: '2026-11-23T12:00:00.000Z' } }).resets_at).toBeNull()
+})
+
 test.each([
   ['cancelled by the record', { record: record({ reason: 'cancelled', exit_code: 130 }) }, 'cancelled', 'CANCELLED'],
   ['cancelled in words only', { result: { status: 'cancelled' }, record: record({ reason: 'stopped' }) }, 'cancelled', 'CANCELLED'],

@@ -80,7 +80,14 @@ function factsOf({ kind, result }: Ending, record: ExitRecord | undefined): Part
     cost_usd: result?.cost_usd ?? null,
     duration_ms: record ? Math.max(0, record.ended_at - record.started_at) : null,
     provider_session_id: result?.provider_session_id ?? null,
+    resets_at: result?.error_code === 'RATE_LIMITED' ? instantOf(result.resets_at) : null,
   }
+}
+
+/** Null for what is no time. */
+function instantOf(time: string | undefined): number | null {
+  const at = Date.parse(time ?? '')
+  return Number.isNaN(at) || at < 0 ? null : at
 }
 
 function bounded(text: string): string {

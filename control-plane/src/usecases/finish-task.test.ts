@@ -29,6 +29,29 @@ test('what the policy retries is queued again, later, and the hub hears of it', 
   expect(hubs.pokes).toEqual(['home'])
 })
 
+const limited = (resets_at: number | null) => outcome('failed', { error_code: 'RATE_LIMITED', resets_at })
+const hour = 60 * 60_000
+const week = 7 * 24 * hour
+
+test.each([
+  ['waits for the moment that the provider told, and a little', hour, hour, hour + 30_000],
+  ['does not wait for longer than a week', 30 * week, week, week + 30_000],
+  ['does not wait for a moment that has passed', -2 * hour, 0, 1000],
+  ['waits as after any other failure if the provider told nothing', null, 0, 1000],
+])('a task at its limit %s', async (_, inMs, from, to) => {
+  const { deps, ref, clock } = await setup()
+  const now = clock.now()
+  const again = await finishTask(deps, ref, limited(inMs === null ? null : now + inMs))
+  expect(again?.status).toBe('queued')
+  expect(again!.run_after - now).toBeGreaterThanOrEqual(from)
+  expect(again!.run_after - now).toBeLessThan(to)
+})
+
+test('a limit whose retry the policy does not ask for ends the task', async () => {
+  const { deps, ref, clock } = await setup({ max_attempts: 2, on: ['lost'] })
+  expect(await finishTask(deps, ref, limited(clock.now() + hour))).toMatchObject({ status: 'failed', error_code: 'RATE_LIMITED' })
+})
+
 test.each([
   ['a class that the policy does not list', outcome('failed', { error_code: 'AGENT_ERROR' }), undefined],
   ['no attempt left', outcome('lost', { error_code: 'LOST' }), { max_attempts: 1, on: ['lost'] }],

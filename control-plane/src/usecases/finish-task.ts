@@ -3,6 +3,11 @@ import { mayRetry, retryClassOf } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps } from '../ports.ts'
 
+/** A provider's limits reset within a week; what claims more is tried then. */
+const maxResetMs = 7 * 24 * 60 * 60 * 1000
+/** All tasks of a key were stopped by the same limit: they come back one after the other. */
+const resetSpreadMs = 30_000
+
 type Needs = Pick<Deps, 'tasks' | 'hubs' | 'clock' | 'random' | 'log'>
 
 /**
@@ -27,5 +32,8 @@ async function retryAt({ tasks, clock, random }: Needs, ref: AttemptRef, end: Ta
   if (retryClassOf(end) === null) return null
   const task = await tasks.get(ref.task_id, null)
   if (!task || task.attempt !== ref.attempt || !mayRetry(task, end)) return null
-  return clock.now() + fullJitter(ref.attempt - 1, random.chance())
+  const now = clock.now()
+  const soonest = now + fullJitter(ref.attempt - 1, random.chance())
+  if (retryClassOf(end) !== 'rate_limited' || end.resets_at === null) return soonest
+  return Math.max(soonest, Math.min(end.resets_at, now + maxResetMs) + Math.floor(random.chance() * resetSpreadMs))
 }

@@ -97,6 +97,8 @@ export interface TaskOutcome {
   readonly duration_ms: number | null
   /** The provider's id of the conversation, to be continued by the next task of the session. */
   readonly provider_session_id: string | null
+  /** With RATE_LIMITED: when the provider says that its limit resets, in milliseconds since the epoch; null if it did not say. */
+  readonly resets_at: number | null
 }
 
 export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {}): TaskOutcome => ({
@@ -109,6 +111,7 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
   cost_usd: null,
   duration_ms: null,
   provider_session_id: null,
+  resets_at: null,
   ...more,
 })
 
@@ -127,7 +130,7 @@ export function start(task: Task, attempt: number, now: number): Task {
 /** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
 export function finish(task: Task, attempt: number, end: TaskOutcome, now: number): Task {
   if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
-  const { duration_ms, provider_session_id: _, ...facts } = end
+  const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = end
   const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
   return { ...task, ...facts, started_at: started, finished_at: now, lease_until: null }
 }

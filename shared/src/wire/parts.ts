@@ -97,6 +97,8 @@ export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
   cost_usd: z.number().min(0).nullable(),
   duration_ms: z.number().min(0).nullable(),
   provider_session_id: z.string().max(256).nullable(),
+  /** Agents of before it was told. */
+  resets_at: z.int().min(0).nullable().default(null),
 })
 
 export const rejectReasonSchema = z.enum(rejectReasons)

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { outcome } from '../domain/task.ts'
 import { decodeFrame } from './codec.ts'
 import { taskUpSchema } from './task-frames.ts'
 
@@ -33,6 +34,13 @@ test.each([
   ['no data', [{ type: 'output', time: event.time }]],
 ])('a frame with %s is malformed', (_, events) => {
   expect(decode(events)).toEqual({ ok: false, reason: 'malformed' })
+})
+
+test('an outcome of an agent that does not tell when a limit resets is understood', () => {
+  const { resets_at: _, ...older } = outcome('failed', { error_code: 'RATE_LIMITED' })
+  const read = (told: object) => decodeFrame(taskUpSchema, JSON.stringify({ type: 'result', after: 0, outcome: told }))
+  expect(read(older)).toMatchObject({ ok: true, frame: { outcome: { resets_at: null } } })
+  expect(read({ ...older, resets_at: 1_700_000_000_000 })).toMatchObject({ ok: true, frame: { outcome: { resets_at: 1_700_000_000_000 } } })
 })
 
 test('a frame is malformed by its other parts too', () => {
