@@ -40,6 +40,16 @@ export default defineConfig({
         test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, fileParallelism: false },
       },
       {
+        // Real processes killed, frozen and cut off from each other; each file has a stack of its own.
+        test: {
+          name: 'chaos',
+          include: ['e2e/chaos/*.chaos.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          maxWorkers: 2,
+        },
+      },
+      {
         test: {
           name: 'cluster',
           include: ['{cluster-agent,e2e}/**/*.cluster.test.ts'],

@@ -1,12 +1,16 @@
 // Builds both programs. The Worker's bundle is the same whether Miniflare runs it here or wrangler deploys it.
 import { build } from 'esbuild'
+import type { Plugin } from 'esbuild'
 import { copyFile, mkdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 export const repository = fileURLToPath(new URL('..', import.meta.url))
 
 /** Bundles the Worker for workerd into one module; answers its path. */
-export async function bundleControlPlane(outFile = `${repository}dist/control-plane/main.js`): Promise<string> {
+export async function bundleControlPlane(
+  outFile = `${repository}dist/control-plane/main.js`,
+  plugins: readonly Plugin[] = [],
+): Promise<string> {
   await build({
     entryPoints: [`${repository}control-plane/src/main.ts`],
     outfile: outFile,
@@ -19,6 +23,7 @@ export async function bundleControlPlane(outFile = `${repository}dist/control-pl
     external: ['cloudflare:*', 'node:*'],
     sourcemap: 'linked',
     logLevel: 'error',
+    plugins: [...plugins],
   })
   return outFile
 }

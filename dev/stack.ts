@@ -37,7 +37,16 @@ export interface StackOptions {
   readonly databaseVia?: (fetchEndpoint: string) => Promise<string>
   /** More environment for the agent. */
   readonly agentEnv?: Readonly<Record<string, string>>
+  /** Stands between agents and control plane: told the control plane's address, answers the one to dial. */
+  readonly agentVia?: (url: string) => Promise<string>
+  /** Instead of `dev/agent-main.ts`. */
+  readonly agentMain?: string
+  /** Instead of `bundleControlPlane`: makes this file. */
+  readonly bundle?: (outFile: string) => Promise<string>
 }
+
+/** What is different of one agent. */
+export type AgentOptions = Pick<StackOptions, 'agentEnv' | 'agentMain'>
 
 export interface Stack {
   readonly url: string
@@ -53,6 +62,8 @@ export interface Stack {
   /** Of the database on the PostgreSQL server; undefined with PGlite. */
   readonly databaseUrl: string | undefined
   startAgent(): Promise<void>
+  /** One more agent of the same identity, beside `agent`. */
+  addAgent(options?: AgentOptions): Promise<Child>
   startControlPlane(): Promise<void>
   startDatabase(): Promise<void>
   /** Resolves when an agent is connected and has reported its pods. */
@@ -97,7 +108,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         onOutput: onLog,
       })
     const [bundle, database, model] = await Promise.all([
-      bundleControlPlane(`${dataDirectory}/control-plane.js`),
+      (options.bundle ?? bundleControlPlane)(`${dataDirectory}/control-plane.js`),
       startDatabase(),
       options.model ? undefined : startModel({ host: options.modelHost ?? '127.0.0.1', port: 0 }),
       createDemoProject(demoWorkspace),
@@ -155,21 +166,28 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const podHostEnv = options.podHost
       ? await options.podHost(Number(new URL(model?.url ?? 'http://127.0.0.1:0').port), demoWorkspace)
       : { RDEV_POD_HOST: 'local', RDEV_LOCAL_PODS: JSON.stringify(localPods(dataDirectory, localPodEnv, options.slots ?? 4)) }
-    const startAgent = async () => {
-      const started = await startChild({
-        file: `${repository}dev/agent-main.ts`,
+    const agents = new Set<Child>()
+    const addAgent = async ({ agentEnv = options.agentEnv, agentMain = options.agentMain }: AgentOptions = {}) => {
+      const url = `http://127.0.0.1:${port}`
+      const { child } = await startChild({
+        file: agentMain ?? `${repository}dev/agent-main.ts`,
         env: {
-          RDEV_URL: `http://127.0.0.1:${port}`,
+          RDEV_URL: (await options.agentVia?.(url)) ?? url,
           RDEV_CLUSTER_ID: clusterId,
           RDEV_CLUSTER_KEY: await clusterKey(),
           ...podHostEnv,
           RDEV_STOP_ATTEMPTS_ON_EXIT: 'true',
           RDEV_LOG_LEVEL: options.logLevel ?? 'info',
-          ...options.agentEnv,
+          ...agentEnv,
         },
         onOutput: onLog,
       })
-      stack.agent = started.child
+      agents.add(child)
+      void child.exited.then(() => agents.delete(child))
+      return child
+    }
+    const startAgent = async () => {
+      stack.agent = await addAgent()
     }
 
     const stack: Stack = {
@@ -190,6 +208,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       },
       databaseUrl: own?.url,
       startAgent,
+      addAgent,
       startControlPlane,
       startDatabase: async () => {
         databaseChild = (await startDatabase()).child
@@ -206,8 +225,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }
     await startControlPlane()
     closers.push(() => stack.controlPlane.stop())
+    closers.push(async () => void (await Promise.all([...agents].map((agent) => agent.stop()))))
     await startAgent()
-    closers.push(() => stack.agent.stop())
     await stack.connected()
     return stack
   } catch (error) {

@@ -1,0 +1,27 @@
+// The control plane's bundle with mechanisms taken out.
+import type { Plugin } from 'esbuild'
+import { readFile } from 'node:fs/promises'
+import { bundleControlPlane } from '../../dev/bundle.ts'
+import { isOfAgent, patched, patchesOf } from './without.ts'
+
+export async function bundleWithout(names: string, outFile: string): Promise<string> {
+  const wanted = patchesOf(names)
+  const done = new Set<string>()
+  const plugin: Plugin = {
+    name: 'without',
+    setup: (build) => {
+      for (const [path, patches] of wanted) {
+        const filter = new RegExp(`^${path.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`)
+        build.onLoad({ filter }, async () => {
+          const contents = patched(path, await readFile(path, 'utf8'), patches)
+          done.add(path)
+          return { contents, loader: 'ts' }
+        })
+      }
+    },
+  }
+  await bundleControlPlane(outFile, [plugin])
+  const missed = [...wanted.keys()].filter((path) => !done.has(path) && !isOfAgent(path))
+  if (missed.length > 0) throw new Error(`not a part of the control plane: ${missed.join(', ')}`)
+  return outFile
+}

@@ -1,0 +1,20 @@
+// The mechanisms that a scenario proves, and how each is taken out: an exact text of one module, and what stands there without it. A text
+// that is not found any more fails loudly, so this list cannot go stale in silence. `proof` names what must then fail.
+
+export interface Mechanism {
+  /** From the repository's root. */
+  readonly file: string
+  readonly find: string
+  readonly put: string
+  /** File of tests (its beginning) and beginning of the test's name. Without it the entry is a tool of a scenario, not a proof. */
+  readonly proof?: { readonly file: string; readonly test: string }
+}
+
+export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
+  /** Not a mechanism taken out, but another version: what scenario 51 is about. */
+  'newer protocol': {
+    file: 'shared/src/wire/version.ts',
+    find: 'export const protocolVersion = 1',
+    put: 'export const protocolVersion = 2',
+  },
+}

@@ -1,0 +1,14 @@
+// One line of the table of scenarios.
+
+export interface Row {
+  readonly scenarios: readonly number[]
+  /** What happens, as a sentence. */
+  readonly what: string
+  /** What makes it harmless. */
+  readonly mechanism: string
+  readonly result: string
+  readonly seconds: number
+}
+
+/** The folder that results are appended in. */
+export const resultsVariable = 'RDEV_CHAOS_RESULTS'

@@ -1,0 +1,167 @@
+// A real stack whose programs reach each other through proxies, a ledger that the tasks sign, and the judge over both.
+import { expect } from 'vitest'
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { TaskView } from '@rdev/shared/api/tasks'
+import { repository } from '../../dev/bundle.ts'
+import { createClient } from '../../dev/client.ts'
+import type { Client } from '../../dev/client.ts'
+import type { Child } from '../../dev/child.ts'
+import type { AgentOptions, StackOptions } from '../../dev/stack.ts'
+import { setup as setupStack, teardown as teardownStack } from '../setup.ts'
+import type { Bundle as StackBundle } from '../setup.ts'
+import { bundleWithout } from './bundle-without.ts'
+import { judge } from './judge.ts'
+import type { JudgeOptions, Verdict } from './judge.ts'
+import { openLedger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
+import { startProxy } from './proxy.ts'
+import type { Proxy } from './proxy.ts'
+import { withoutVariable } from './without.ts'
+
+export interface Chaos extends StackBundle {
+  readonly ledger: Ledger
+  /** Between agents and control plane. */
+  readonly agentProxy: Proxy
+  /** Between clients and control plane; `client` goes past it, `proxied` through it. */
+  readonly clientProxy: Proxy
+  readonly proxied: Client
+  /** Creates a task of a script; remembered for the judge. Runs in the pool unless the body says otherwise. */
+  script(script: string, body?: Record<string, unknown>): Promise<TaskView>
+  /** Any task; remembered for the judge, which asks of its process no signature if `unsigned`. */
+  accept(body: Record<string, unknown>, options?: { unsigned?: boolean }): Promise<TaskView>
+  /** A reader from now on to the end, as EventSource would be: comes back with Last-Event-ID. The judge compares what it got. */
+  follow(
+    id: string,
+    client?: Client,
+  ): {
+    readonly events: readonly TaskEvent[]
+    readonly done: Promise<void>
+    until(wanted: (event: TaskEvent) => boolean): Promise<TaskEvent>
+  }
+  /** Judges everything accepted since the last verdict. Fails with all violations. */
+  verdict(options?: Partial<JudgeOptions>): Promise<Verdict>
+  /** An agent beside `agent`, with its identity; `without` names mechanisms it lacks. */
+  secondAgent(options?: AgentOptions & { readonly without?: string }): Promise<Child>
+  /** SIGKILL to node and workerd at once, and a new one on the same storage. */
+  restartControlPlane(): Promise<void>
+  restartAgent(): Promise<void>
+}
+
+const agentMain = `${repository}e2e/chaos/agent-main.ts`
+
+export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos> {
+  const without = process.env[withoutVariable] ?? ''
+  let controlPlane = 0
+  const toControlPlane = () => ({ port: controlPlane })
+  const [ledger, agentProxy, clientProxy] = await Promise.all([openLedger(), startProxy(toControlPlane), startProxy(toControlPlane)])
+  const closeOwn = async () => {
+    await Promise.all([agentProxy[Symbol.asyncDispose](), clientProxy[Symbol.asyncDispose]()])
+    await ledger[Symbol.asyncDispose]()
+  }
+  let stack: StackBundle
+  try {
+    stack = await setupStack({
+      ...(without !== '' && { bundle: (outFile) => bundleWithout(without, outFile), agentMain }),
+      ...options,
+      agentEnv: { ...(without !== '' && { [withoutVariable]: without }), ...options.agentEnv },
+      agentVia: async (url) => {
+        controlPlane = Number(new URL(url).port)
+        return agentProxy.url
+      },
+    })
+  } catch (error) {
+    await closeOwn()
+    throw error
+  }
+
+  const accepted: string[] = []
+  const unsigned = new Set<string>()
+  const read = new Map<string, TaskEvent[][]>()
+  const readers: Promise<void>[] = []
+
+  const accept: Chaos['accept'] = async (body, { unsigned: free = false } = {}) => {
+    const task = await stack.client.task(body)
+    accepted.push(task.id)
+    if (free) unsigned.add(task.id)
+    return task
+  }
+
+  const follow: Chaos['follow'] = (id, client = stack.client) => {
+    const events: TaskEvent[] = []
+    const waiting = new Set<{ wanted: (event: TaskEvent) => boolean; found: (event: TaskEvent) => void }>()
+    read.set(id, [...(read.get(id) ?? []), events])
+    const done = (async () => {
+      for await (const event of client.events(id, { resume: true })) {
+        events.push(event)
+        for (const waiter of waiting) if (waiter.wanted(event)) waiter.found(event)
+      }
+    })()
+    readers.push(done)
+    return {
+      events,
+      done,
+      until: (wanted) => {
+        const seen = events.find(wanted)
+        if (seen) return Promise.resolve(seen)
+        const { promise, resolve } = Promise.withResolvers<TaskEvent>()
+        waiting.add({ wanted, found: resolve })
+        const ended = done.then(() => Promise.reject(new Error(`the log of ${id} ended without the event that was waited for`)))
+        return Promise.race([promise, ended])
+      },
+    }
+  }
+
+  // Not a copy: `agent`, `controlPlane` and `url` of the stack change.
+  return Object.assign(stack, {
+    ledger,
+    agentProxy,
+    clientProxy,
+    get proxied() {
+      return createClient(clientProxy.url, stack.adminKey)
+    },
+    accept,
+    script: (script: string, body: Record<string, unknown> = {}) =>
+      accept({ kind: 'shell', project_id: 'demo', target: 'pool', command: script, ...body }),
+    follow,
+    verdict: async (more: Partial<JudgeOptions> = {}) => {
+      const { client } = stack
+      await Promise.all(readers.splice(0))
+      const verdict = await judge({ client, ledger, accepted: accepted.splice(0), read, unsigned, ...more })
+      read.clear()
+      expect(
+        verdict.violations,
+        `what the judge found${process.env.RDEV_E2E_PRINT ? '' : `\n${stack.printed.slice(-60).join('')}`}`,
+      ).toEqual([])
+      return verdict
+    },
+    secondAgent: ({ without: lacks = without, ...more }: AgentOptions & { readonly without?: string } = {}) =>
+      stack.addAgent({
+        agentMain,
+        ...more,
+        agentEnv: { ...(lacks !== '' && { [withoutVariable]: lacks }), ...options.agentEnv, ...more.agentEnv },
+      }),
+    restartControlPlane: async () => {
+      await stack.controlPlane.kill('SIGKILL')
+      await stack.startControlPlane()
+    },
+    restartAgent: async () => {
+      await stack.agent.kill('SIGKILL')
+      await stack.startAgent()
+    },
+  }) satisfies Chaos
+}
+
+export async function teardown(chaos: Chaos | undefined): Promise<void> {
+  if (!chaos) return
+  await teardownStack(chaos)
+  await Promise.all([chaos.agentProxy[Symbol.asyncDispose](), chaos.clientProxy[Symbol.asyncDispose]()])
+  await chaos.ledger[Symbol.asyncDispose]()
+}
+
+/** Whether a condition holds in the end; for what no signal tells. */
+export async function eventually(look: () => Promise<boolean> | boolean, what: string, waitMs = 60_000): Promise<void> {
+  for (const deadline = Date.now() + waitMs; !(await look());) {
+    if (Date.now() > deadline) throw new Error(`not within ${waitMs / 1000} s: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}

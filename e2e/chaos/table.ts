@@ -1,0 +1,28 @@
+// A scenario of RELIABILITY.md 10 as a test that says what it shows. Results are lines of JSON in the folder RDEV_CHAOS_RESULTS, from
+// which run.ts prints the table.
+import { appendFileSync } from 'node:fs'
+import { onTestFinished, test } from 'vitest'
+import { resultsVariable } from './row.ts'
+import type { Row } from './row.ts'
+
+/** `what` is the test's name, with the numbers before it. */
+export function scenario(
+  numbers: number | readonly number[],
+  what: string,
+  mechanism: string,
+  body: () => Promise<void>,
+  options: { readonly timeoutMs?: number } = {},
+): void {
+  const scenarios = [numbers].flat()
+  test(`${scenarios.join(' · ')} ${what}`, { timeout: options.timeoutMs ?? 120_000 }, async () => {
+    const began = Date.now()
+    onTestFinished(({ task }) => {
+      const directory = process.env[resultsVariable]
+      if (!directory) return
+      const result = task.result?.state === 'pass' ? 'passed' : (task.result?.state ?? 'unknown')
+      const row: Row = { scenarios, what, mechanism, result, seconds: Math.round((Date.now() - began) / 100) / 10 }
+      appendFileSync(`${directory}/results.jsonl`, `${JSON.stringify(row)}\n`)
+    })
+    await body()
+  })
+}
