@@ -6,7 +6,7 @@
 import { execFile } from 'node:child_process'
 import { PassThrough } from 'node:stream'
 import { promisify } from 'node:util'
-import { ApiException, CoreV1Api, Exec, KubeConfig, type V1Pod, type V1Status } from '@kubernetes/client-node'
+import { ApiException, CoreV1Api, Exec, KubeConfig, type V1EmptyDirVolumeSource, type V1Pod, type V1Status } from '@kubernetes/client-node'
 import { podLabels } from '@rdev/shared/domain/pod'
 import { grantAgentRights } from './rights.ts'
 
@@ -25,6 +25,15 @@ export interface ClusterPodsOptions {
   readonly workspace?: string
   readonly slots?: number
   readonly readyWithinMs?: number
+  /** Instead of `demo` and the two workers: pods by these names, each the home of the project of its name. */
+  readonly projects?: Readonly<Record<string, ProjectPod>>
+}
+
+export interface ProjectPod {
+  /** Past it the kernel kills. */
+  readonly memory?: string
+  /** `claim`: a volume that outlives the pod, as a StatefulSet's. Default: one that lives as long as the pod. */
+  readonly home?: 'claim' | V1EmptyDirVolumeSource
 }
 
 export interface ContainerProcess {
@@ -85,10 +94,17 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
         throw new Error(`pod ${name}: ${waiting.reason}: ${waiting.message ?? ''}`)
       return (pod?.status?.conditions ?? []).some((condition) => condition.type === 'Ready' && condition.status === 'True')
     })
-    if (name === project && options.workspace) await pods.copyInto(name, options.workspace, '/home/agent/workspace')
+    if (options.projects) await pods.run(name, 'mkdir -p ~/workspace')
+    else if (name === project && options.workspace) await pods.copyInto(name, options.workspace, '/home/agent/workspace')
   }
 
+  const names = options.projects ? Object.keys(options.projects) : [project, ...workers]
   await createNamespace(api, namespace)
+  await Promise.all(
+    names
+      .filter((name) => options.projects?.[name]?.home === 'claim')
+      .map(async (name) => await api.createNamespacedPersistentVolumeClaim({ namespace, body: claimOf(name) })),
+  )
   const rights = await grantAgentRights(kubeConfig, namespace)
 
   const pods: ClusterPods = {
@@ -144,7 +160,7 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
   }
 
   await Promise.all(
-    [project, ...workers].map(async (name) => {
+    names.map(async (name) => {
       await remove(name, 0)
       await create(name)
     }),
@@ -166,9 +182,18 @@ async function createNamespace(api: CoreV1Api, name: string): Promise<void> {
   })
 }
 
-function podOf(name: string, { env = {}, projectId = project, slots }: ClusterPodsOptions): V1Pod {
+const claimOf = (name: string) => ({
+  metadata: { name },
+  spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '64Mi' } } },
+})
+
+function podOf(name: string, { env = {}, projectId = project, slots, projects }: ClusterPodsOptions): V1Pod {
+  const shape = projects?.[name] ?? {}
+  const home = shape.home === 'claim' ? { persistentVolumeClaim: { claimName: name } } : { emptyDir: shape.home ?? {} }
   const role: Record<string, string> =
-    name === project ? { [podLabels.project]: 'true', [podLabels.projectId]: projectId } : { [podLabels.role]: 'worker' }
+    projects || name === project
+      ? { [podLabels.project]: 'true', [podLabels.projectId]: projects ? name : projectId }
+      : { [podLabels.role]: 'worker' }
   return {
     metadata: { name, labels: { ...role, ...(slots === undefined ? {} : { [podLabels.slots]: String(slots) }) } },
     spec: {
@@ -189,12 +214,12 @@ function podOf(name: string, { env = {}, projectId = project, slots }: ClusterPo
           imagePullPolicy: 'IfNotPresent',
           env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
-          resources: { requests: { cpu: '10m', memory: '64Mi' } },
+          resources: { requests: { cpu: '10m', memory: '64Mi' }, ...(shape.memory ? { limits: { memory: shape.memory } } : {}) },
           // As in a real project's pod, the home outlives its container.
           volumeMounts: [{ name: 'home', mountPath: '/home/agent' }],
         },
       ],
-      volumes: [{ name: 'home', emptyDir: {} }],
+      volumes: [{ name: 'home', ...home }],
     },
   }
 }

@@ -1,0 +1,134 @@
+// The real line with restricted pods, one for each scenario of a file, so that they can be hurt side by side. What the processes did is told by a
+// ledger that rdev knows nothing of: they report to it over TCP, so it survives the pods.
+
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { expect } from 'vitest'
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { TaskView } from '@rdev/shared/api/tasks'
+import { isWhole, outputOf, setup as startLine, teardown, until } from '../../setup.ts'
+import type { Bundle } from '../../setup.ts'
+import { createClusterPods, nodeAddress } from '../../cluster/pods.ts'
+import type { ClusterPods, ProjectPod } from '../../cluster/pods.ts'
+import { apiRelay } from './api-relay.ts'
+import type { ApiRelay } from './api-relay.ts'
+
+export interface Scene extends AsyncDisposable {
+  readonly stack: Bundle
+  readonly pods: ClusterPods
+  /** Between the agent and the API server. */
+  readonly relay: ApiRelay
+  /** Creates a shell task in this pod. Its command can say `note WORD`: the ledger has it before the next command runs. */
+  start(pod: string, command: string, more?: Readonly<Record<string, unknown>>): Promise<string>
+  /** Resolves when the task's output, as its log has it, contains this. */
+  printed(id: string, text: string): Promise<void>
+  /** Resolves when the ledger has this word of the task's first attempt. */
+  noted(id: string, word: string): Promise<void>
+  /** What the processes of a task noted, in order, as `<attempt> <word>`. */
+  notes(id: string): readonly string[]
+  /** The end of the task and its whole log; the log is judged: numbered without a gap, one end, the same in both ways of reading. */
+  end(id: string): Promise<{ readonly task: TaskView; readonly events: TaskEvent[]; readonly stdout: string }>
+  status(id: string): Promise<string>
+}
+
+export async function setup(namespace: string, projects: Readonly<Record<string, ProjectPod>>): Promise<Scene> {
+  if (!process.env.KUBECONFIG)
+    throw new Error('The cluster suite needs KUBECONFIG; e2e/cluster/up.sh brings a cluster up and says how to run it')
+  const ledger = await startLedger()
+  const directory = await mkdtemp(`${tmpdir()}/rdev-chaos-cluster-`)
+  let pods: ClusterPods | undefined
+  let relay: ApiRelay | undefined
+  let stack: Bundle | undefined
+  const close = async (): Promise<void> => {
+    await teardown(stack)
+    await relay?.[Symbol.asyncDispose]()
+    await pods?.remove()
+    await ledger.close()
+    await rm(directory, { recursive: true, force: true })
+  }
+  try {
+    stack = await startLine({
+      podHost: async () => {
+        pods = await createClusterPods({ namespace, projects })
+        relay = await apiRelay(pods.agentKubeConfig)
+        await writeFile(`${directory}/config`, relay.kubeConfig.exportConfig(), { mode: 0o600 })
+        return { ...pods.agentEnv, KUBECONFIG: `${directory}/config` }
+      },
+    })
+  } catch (error) {
+    await close()
+    throw error
+  }
+  if (!pods || !relay) throw new Error('the stack came up without pods')
+  const { client } = stack
+  const line = stack
+
+  return {
+    stack,
+    pods,
+    relay,
+    async start(pod, command, more = {}) {
+      const note = `note() { bash -c 'exec 3<>/dev/tcp/${nodeAddress}/${ledger.port}; echo "$RDEV_ATTEMPT $0" >&3; read -r _ <&3' "$1"; }`
+      const { id } = await client.task({ kind: 'shell', project_id: pod, command: `${note}; note started; ${command}`, ...more })
+      return id
+    },
+    printed: async (id, text) => {
+      const events: TaskEvent[] = []
+      await until(line, id, (event) => events.push(event) > 0 && outputOf(events).includes(text))
+    },
+    noted: (id, word) => ledger.until(`${id}.1 ${word}`),
+    notes: (id) => ledger.lines.filter((entry) => entry.startsWith(`${id}.`)).map((entry) => entry.slice(id.length + 1)),
+    async end(id) {
+      const task = await client.finished(id)
+      const events: TaskEvent[] = []
+      for await (const event of client.events(id)) events.push(event)
+      expect(isWhole(events), line.printed.join('')).toBe(true)
+      expect(events.at(-1)?.data).toMatchObject({ status: task.status })
+      // However often it was cut or asked: no attempt was started twice.
+      const starts = ledger.lines.filter((entry) => entry.startsWith(`${id}.`) && entry.endsWith(' started'))
+      expect(new Set(starts).size).toBe(starts.length)
+      return { task, events, stdout: outputOf(events) }
+    },
+    status: async (id) => (await client.json<TaskView>('GET', `/v1/tasks/${id}`)).status,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+/** One line a connection, answered when it is kept. */
+async function startLedger() {
+  const lines: string[] = []
+  const waiting = new Set<() => void>()
+  const server = createServer((socket) => {
+    let text = ''
+    socket.on('error', () => {})
+    socket.setEncoding('utf8').on('data', (part: string) => {
+      text += part
+      if (!text.endsWith('\n')) return
+      lines.push(text.trimEnd())
+      for (const look of waiting) look()
+      socket.end('kept\n')
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, nodeAddress, resolve))
+  return {
+    lines,
+    port: (server.address() as AddressInfo).port,
+    until: (line: string) =>
+      new Promise<void>((resolve) => {
+        const look = (): void => {
+          if (!lines.includes(line)) return
+          waiting.delete(look)
+          resolve()
+        }
+        waiting.add(look)
+        look()
+      }),
+    close: () => new Promise((resolve) => server.close(resolve)),
+  }
+}
+
+/** `count` numbered lines, `pauseS` apart. */
+export const counting = (count: number, pauseS = 0.1): string => `for i in $(seq ${count}); do echo "line $i"; sleep ${pauseS}; done`
+export const counted = (count: number): string => Array.from({ length: count }, (_, index) => `line ${index + 1}\n`).join('')
