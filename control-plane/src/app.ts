@@ -3,6 +3,7 @@
 import { Hono } from 'hono'
 import { createAuthentication } from './middleware/auth.ts'
 import type { AppEnv } from './middleware/env.ts'
+import { createIdempotency } from './middleware/idempotency.ts'
 import { notFound, onError } from './middleware/problem.ts'
 import { requestId } from './middleware/request-id.ts'
 import type { Deps } from './ports.ts'
@@ -15,8 +16,10 @@ import { health } from './routes/health.ts'
 import { keys } from './routes/keys.ts'
 import { projects } from './routes/projects.ts'
 import { providers } from './routes/providers.ts'
+import { queue } from './routes/queue.ts'
 import { sessions } from './routes/sessions.ts'
 import { shortForms } from './routes/short-forms.ts'
+import { taskBatch } from './routes/task-batch.ts'
 import { taskEvents } from './routes/task-events.ts'
 import { tasks } from './routes/tasks.ts'
 import { workers } from './routes/workers.ts'
@@ -32,17 +35,21 @@ export interface AppOptions {
 /** One app serves all requests of an isolate; it remembers keys for 5 s, so make it once. */
 export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
   const auth = createAuthentication(deps)
+  const idempotency = createIdempotency(deps)
   const app = new Hono<AppEnv>()
   app.onError(onError(deps))
   app.notFound(notFound(app))
   app.use(requestId(deps))
   app.use(async (c, next) => {
     c.set('auth', auth)
+    c.set('idempotency', idempotency)
     await next()
   })
 
   for (const routes of [
     tasks(deps),
+    taskBatch(deps),
+    queue(deps),
     taskEvents(deps, options.streamLimits ?? streamLimits),
     shortForms(deps),
     projects(deps),

@@ -59,6 +59,22 @@ export function openApiDocument(routes: readonly RegisteredRoute[]): OpenApiDocu
   return createDocument(document)
 }
 
+const idempotencyHeader = {
+  'Idempotency-Key': z
+    .string()
+    .min(1)
+    .max(255)
+    .optional()
+    .meta({
+      description:
+        'Makes the request safe to repeat: for 24 h the same key of the same caller with the same path and body, byte for byte, is answered ' +
+        'what the first was answered, with `Idempotency-Replayed: true`, and creates nothing. Another path or body: 422. While the first is ' +
+        'being answered, and for up to 15 s where nobody knows how it ended: 409. A request that was refused frees its key.',
+      example: 'c0ffee-42',
+    }),
+}
+const idempotencyProblems = ['BAD_REQUEST', 'IDEMPOTENCY_IN_FLIGHT', 'IDEMPOTENCY_MISMATCH'] as const
+
 /** `POST /v1/tasks/:id/cancel` → `post_tasks_id_cancel`. */
 const operationId = (method: string, path: string): string =>
   [method.toLowerCase(), ...path.split('/').map((part) => part.replaceAll(/\W/g, '_').replace(/^_/, ''))]
@@ -68,7 +84,7 @@ const operationId = (method: string, path: string): string =>
 function operation(doc: EndpointDoc, operationId: string): ZodOpenApiOperationObject {
   const path = doc.params && z.object(doc.params)
   const query = doc.query instanceof z.ZodObject ? doc.query : undefined
-  const header = doc.headers && z.object(doc.headers)
+  const header = (doc.headers ?? doc.idempotent) && z.object({ ...doc.headers, ...(doc.idempotent && idempotencyHeader) })
   return {
     operationId,
     summary: doc.summary,
@@ -92,7 +108,8 @@ function security({ access }: EndpointDoc): Record<string, string[]>[] {
 
 function responses(doc: EndpointDoc): ZodOpenApiResponsesObject {
   const all: ZodOpenApiResponsesObject = {}
-  for (const [status, { description, content, headers }] of Object.entries(doc.answers)) {
+  for (const [status, { description, content, headers: own }] of Object.entries(doc.answers)) {
+    const headers = doc.idempotent ? { ...own, 'Idempotency-Replayed': '`true` when it is the answer of an earlier request.' } : own
     all[status as '200'] = {
       description,
       ...(content && {
@@ -124,6 +141,7 @@ function problemsOf(doc: EndpointDoc): ReadonlyMap<string, readonly ErrorCode[]>
   if (doc.params) codes.add('NOT_FOUND')
   if (doc.query) codes.add('BAD_REQUEST')
   if (doc.body) for (const code of ['BAD_REQUEST', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) codes.add(code)
+  if (doc.idempotent) for (const code of idempotencyProblems) codes.add(code)
   codes.add('INTERNAL_ERROR')
   const byStatus = new Map<string, ErrorCode[]>()
   for (const code of codes) {

@@ -13,8 +13,10 @@ const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<strin
   Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null && value !== undefined))
 
 export function queuedEvent(task: Task, seq: number): TaskEvent {
-  const { kind, project_id, provider, session_id, priority } = task.spec
-  const data = present({ kind, project_id, provider, session_id, priority })
+  const { kind, project_id, provider, session_id, workspace, priority, run_after } = task.spec
+  // Of why it waits, what is so for certain at its creation; the rest changes, and is in `GET /v1/queue`.
+  const waits = run_after !== null && run_after > task.created_at ? { reason: 'later', run_after: instant(run_after) } : {}
+  const data = present({ kind, project_id, provider, session_id, workspace, priority, retry_of: task.retry_of, ...waits })
   return { seq, type: 'task.queued', time: instant(task.created_at), task_id: task.id, attempt: 0, data }
 }
 

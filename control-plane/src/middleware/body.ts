@@ -6,26 +6,22 @@ import { pointer } from './validation.ts'
 /** The largest thing anybody sends is a prompt; past this a request only costs memory. */
 export const maxBodyBytes = 2 * 1024 * 1024
 
-export async function readJson(request: Request): Promise<unknown> {
+export async function readJson(request: Request, maxBytes: number): Promise<{ text: string; value: unknown }> {
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (mediaType !== 'application/json') {
     throw new DomainError('UNSUPPORTED_MEDIA_TYPE', 'send the body as Content-Type: application/json')
   }
-  const text = await readText(request)
-  let value: unknown
+  const text = await readText(request, maxBytes)
   try {
-    value = JSON.parse(text)
+    return { text, value: JSON.parse(text) }
   } catch (cause) {
     throw new DomainError('BAD_REQUEST', text === '' ? 'a JSON body is required' : 'the body is not valid JSON', { cause })
   }
-  // Only an escape can bring these in (the decoder refuses them in the clear), so the walk is rare.
-  if (/\\u(0000|d[89a-f])/i.test(text)) refuseUnstorable(value, [])
-  return value
 }
 
-async function readText(request: Request): Promise<string> {
-  const tooLarge = () => new DomainError('PAYLOAD_TOO_LARGE', `the body may have at most ${maxBodyBytes} bytes`)
-  if (Number(request.headers.get('content-length') ?? 0) > maxBodyBytes) throw tooLarge()
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const tooLarge = () => new DomainError('PAYLOAD_TOO_LARGE', `the body may have at most ${maxBytes} bytes`)
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
   if (!request.body) return ''
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
   const reader = request.body.getReader()
@@ -36,7 +32,7 @@ async function readText(request: Request): Promise<string> {
       const { done, value } = await reader.read()
       if (done) return text + decoder.decode()
       bytes += value.byteLength
-      if (bytes > maxBodyBytes) {
+      if (bytes > maxBytes) {
         // Not waited for: a sender that goes on must not hold the answer back.
         void reader.cancel().catch(() => undefined)
         throw tooLarge()
@@ -49,16 +45,23 @@ async function readText(request: Request): Promise<string> {
   }
 }
 
+/** Only an escape can bring these in (the decoder refuses them in the clear), so the walk is rare. */
+export function refuseUnstorable(text: string, value: unknown): void {
+  const wrong = /\\u(0000|d[89a-f])/i.test(text) ? unstorable(value) : undefined
+  if (wrong) throw wrong
+}
+
 /** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. */
-function refuseUnstorable(value: unknown, path: readonly PropertyKey[]): void {
+export function unstorable(value: unknown, path: readonly PropertyKey[] = []): DomainError | undefined {
   if (typeof value === 'string') {
-    if (!value.includes('\u0000') && value.isWellFormed()) return
+    if (!value.includes('\u0000') && value.isWellFormed()) return undefined
     const message = 'must not contain NUL characters or lone surrogates'
-    throw new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })
+    return new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })
   }
-  if (typeof value !== 'object' || value === null) return
+  if (typeof value !== 'object' || value === null) return undefined
   for (const [name, item] of Object.entries(value)) {
-    refuseUnstorable(name, path)
-    refuseUnstorable(item, [...path, name])
+    const wrong = unstorable(name, path) ?? unstorable(item, [...path, name])
+    if (wrong) return wrong
   }
+  return undefined
 }

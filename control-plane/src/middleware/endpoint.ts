@@ -8,7 +8,7 @@ import type { ErrorCode } from '@rdev/shared/domain/errors'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { z } from 'zod'
 import { presentedKey } from './auth.ts'
-import { readJson } from './body.ts'
+import { maxBodyBytes, readJson, refuseUnstorable } from './body.ts'
 import type { AppEnv } from './env.ts'
 import { parseBody, parseQuery } from './validation.ts'
 
@@ -37,6 +37,12 @@ export interface EndpointDoc<Query extends z.ZodType = z.ZodType, Body extends z
   readonly query?: Query
   readonly headers?: Readonly<Record<string, z.ZodType>>
   readonly body?: Body
+  /** Where it is not the usual. */
+  readonly maxBodyBytes?: number
+  /** Items of the body are checked by the handler, each by itself; that they can be stored, too. */
+  readonly eachOnItsOwn?: true
+  /** Creates something: takes an `Idempotency-Key`. The handler makes ids of `c.var.making`. */
+  readonly idempotent?: true
   readonly answers: Readonly<Record<number, Answer>>
   /** Problems beyond those that access, parameters, query and body imply. */
   readonly problems?: readonly ErrorCode[]
@@ -55,7 +61,7 @@ interface Valid<Query, Body> {
 export function endpoint<Path extends string, Query extends z.ZodType = z.ZodNever, Body extends z.ZodType = z.ZodNever>(
   doc: EndpointDoc<Query, Body>,
 ): MiddlewareHandler<AppEnv, Path, Valid<z.output<Query>, z.output<Body>>> {
-  const { access, params = {}, query, body } = doc
+  const { access, params = {}, query, body, idempotent } = doc
   const handler: MiddlewareHandler<AppEnv, Path, Valid<z.output<Query>, z.output<Body>>> = async (c, next) => {
     if (typeof access === 'object' && !(access.orTicket && presentedKey(c.req.raw.headers) === undefined && c.req.query('ticket'))) {
       await admit(c, access.scope)
@@ -64,8 +70,14 @@ export function endpoint<Path extends string, Query extends z.ZodType = z.ZodNev
       if (!schema.safeParse(c.req.param(name)).success) throw new DomainError('NOT_FOUND')
     }
     if (query) c.req.addValidatedData('query', parseQuery(query, c.req.queries()) as {})
-    if (body) c.req.addValidatedData('json', parseBody(body, await readJson(c.req.raw)) as {})
-    await next()
+    let text = ''
+    if (body) {
+      const read = await readJson(c.req.raw, doc.maxBodyBytes ?? maxBodyBytes)
+      text = read.text
+      if (!doc.eachOnItsOwn) refuseUnstorable(read.text, read.value)
+      c.req.addValidatedData('json', parseBody(body, read.value) as {})
+    }
+    return idempotent ? c.var.idempotency.once(c, text, next) : next()
   }
   docs.set(handler, doc)
   return handler

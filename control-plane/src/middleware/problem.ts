@@ -10,20 +10,19 @@ import { routePath } from 'hono/route'
 import type { Deps } from '../ports.ts'
 import type { AppEnv } from './env.ts'
 
+export function toProblem({ code, message, fields }: DomainError, requestId: string): Problem {
+  const { status, title } = errorCodes[code]
+  const errors = fields.length > 0 && { errors: [...fields] }
+  return { type: 'about:blank', title, status, detail: message, code, request_id: requestId, ...errors }
+}
+
 function problem(c: Context<AppEnv>, error: DomainError): Response {
-  const { status, title } = errorCodes[error.code]
-  const body: Problem = {
-    type: 'about:blank',
-    title,
-    status,
-    detail: error.message,
-    code: error.code,
-    request_id: c.var.requestId,
-    ...(error.fields.length > 0 && { errors: [...error.fields] }),
-  }
+  const { status } = errorCodes[error.code]
+  const body = toProblem(error, c.var.requestId)
   c.header('cache-control', 'no-store')
   if (status === 401) c.header('www-authenticate', 'Bearer realm="rdev"')
-  if (status === 503) c.header('retry-after', '1')
+  const retryAfterS = error.retryAfterS ?? (status === 503 ? 1 : null)
+  if (retryAfterS !== null) c.header('retry-after', String(retryAfterS))
   if (status === 426) c.header('upgrade', 'websocket')
   return c.body(JSON.stringify(body), status, { 'content-type': 'application/problem+json' })
 }

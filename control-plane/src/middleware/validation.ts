@@ -9,9 +9,20 @@ export const pointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 
 export function parseBody<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
+  const parsed = checkBody(schema, value)
+  if (parsed instanceof DomainError) throw parsed
+  return parsed.data
+}
+
+/** Pointers begin with `at`, where the value is part of a larger body. */
+export function checkBody<Schema extends z.ZodType>(
+  schema: Schema,
+  value: unknown,
+  at: readonly PropertyKey[] = [],
+): { data: z.output<Schema> } | DomainError {
   const parsed = schema.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer(path), message }))
+  if (parsed.success) return { data: parsed.data }
+  return refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer([...at, ...path]), message }))
 }
 
 /** One value per name: a repeated parameter says two things, and is refused. */

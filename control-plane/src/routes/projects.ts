@@ -1,12 +1,21 @@
-import { listQuery, projectPageSchema, projectSchema } from '@rdev/shared/api/resources'
+import { changeProjectSchema, listQuery, projectPageSchema, projectSchema } from '@rdev/shared/api/resources'
 import { DomainError } from '@rdev/shared/domain/errors'
+import type { ProjectChange } from '@rdev/shared/domain/project'
 import { Hono } from 'hono'
+import type { Context } from 'hono'
+import type { z } from 'zod'
 import { endpoint } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import type { Deps } from '../ports.ts'
+import { changeProject } from '../usecases/change-project.ts'
 import { json } from './answers.ts'
 import { projectParams } from './ids.ts'
+import { laterOf } from './later.ts'
 import { toPageView, toProjectView } from './views.ts'
+
+/** Without the fields that were left out. */
+const present = (change: z.infer<typeof changeProjectSchema>): ProjectChange =>
+  Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined))
 
 export function projects(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
@@ -38,6 +47,40 @@ export function projects(deps: Deps): Hono<AppEnv> {
       if (!project) throw new DomainError('NOT_FOUND', 'there is no such project')
       return c.json(toProjectView(project))
     },
+  )
+
+  const changing = {
+    tag: 'projects' as const,
+    access: { scope: 'projects:write' as const },
+    params: projectParams,
+    answers: { 200: json('The project as it is now.', projectSchema) },
+  }
+  const change = async (c: Context<AppEnv>, id: string, wanted: ProjectChange) =>
+    c.json(toProjectView(await changeProject(deps, id, c.var.caller.project_ids, wanted, laterOf(c))))
+
+  app.patch(
+    '/v1/projects/:id',
+    endpoint({
+      ...changing,
+      summary: 'Set limits of a project',
+      description: 'Sets what is given. A lower limit ends nothing: what runs goes on, and what is queued stays.',
+      body: changeProjectSchema,
+    }),
+    (c) => change(c, c.req.param('id'), present(c.req.valid('json'))),
+  )
+  app.post(
+    '/v1/projects/:id/pause',
+    endpoint({
+      ...changing,
+      summary: 'Pause a project',
+      description: 'Nothing of it is started from now on; what runs goes on, and tasks can still be queued. Safe to repeat.',
+    }),
+    (c) => change(c, c.req.param('id'), { paused: true }),
+  )
+  app.post(
+    '/v1/projects/:id/resume',
+    endpoint({ ...changing, summary: 'Resume a project', description: 'What is queued goes on at once. Safe to repeat.' }),
+    (c) => change(c, c.req.param('id'), { paused: false }),
   )
 
   return app

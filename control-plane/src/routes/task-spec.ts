@@ -1,17 +1,17 @@
 import type { CreateTask } from '@rdev/shared/api/tasks'
-import type { TaskSpec } from '@rdev/shared/domain/task'
+import type { AskedTask } from '../usecases/create-task.ts'
 
-/** From a valid body to what is kept: every field there, null where nothing was asked for. */
-export function toTaskSpec(body: CreateTask): TaskSpec {
+/** From a valid body to what is kept: every field there, null where nothing was asked for; a workspace left out is settled later. */
+export function toAskedTask(body: CreateTask): AskedTask {
   const common = {
     kind: body.kind,
     project_id: body.project_id,
     working_dir: body.working_dir ?? null,
-    workspace: null,
+    workspace: body.workspace,
     env: body.env,
     timeout_s: body.timeout_s,
     queue_ttl_s: body.queue_ttl_s ?? null,
-    run_after: null,
+    run_after: body.run_after === undefined ? null : Date.parse(body.run_after),
     idle_timeout_s: body.idle_timeout_s ?? null,
     priority: body.priority,
     retry: body.retry,

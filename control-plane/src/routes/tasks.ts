@@ -8,11 +8,13 @@ import type { Deps } from '../ports.ts'
 import { cancelTask } from '../usecases/cancel-task.ts'
 import { createTask } from '../usecases/create-task.ts'
 import { issueTicket } from '../usecases/issue-ticket.ts'
+import { retryTask } from '../usecases/retry-task.ts'
 import { waitForTask } from '../usecases/wait-for-task.ts'
 import { json } from './answers.ts'
 import { taskParams } from './ids.ts'
 import { laterOf } from './later.ts'
-import { toTaskSpec } from './task-spec.ts'
+import { answerQueued, queuesTask } from './queue-task.ts'
+import { toAskedTask } from './task-spec.ts'
 import { toPageView, toTaskView } from './views.ts'
 
 export function tasks(deps: Deps): Hono<AppEnv> {
@@ -23,16 +25,24 @@ export function tasks(deps: Deps): Hono<AppEnv> {
     endpoint({
       summary: 'Queue a task',
       description: 'Answers as soon as the task is kept; follow it at `events_url`.',
-      tag: 'tasks',
-      access: { scope: 'tasks:write' },
+      ...queuesTask,
       body: createTaskSchema,
-      answers: { 202: json('The task is queued.', taskSchema, { location: 'Where the task reads back.' }) },
-      problems: ['FORBIDDEN', 'NOT_FOUND', 'CONFLICT'],
     }),
-    async (c) => {
-      const task = await createTask(deps, c.var.caller, toTaskSpec(c.req.valid('json')), laterOf(c))
-      return c.json(toTaskView(task), 202, { location: `/v1/tasks/${task.id}` })
-    },
+    async (c) =>
+      answerQueued(c, await createTask({ ...deps, ...c.var.making }, c.var.caller, toAskedTask(c.req.valid('json')), laterOf(c))),
+  )
+
+  app.post(
+    '/v1/tasks/:id/retry',
+    endpoint({
+      summary: 'Do an ended task again',
+      description:
+        'A new task that asks for the same, at once: same session, workspace, labels and metadata; its `retry_of` names this one, which ' +
+        'stays as it ended. Only of a task that has ended. Each call queues another one: send an `Idempotency-Key`.',
+      ...queuesTask,
+      params: taskParams,
+    }),
+    async (c) => answerQueued(c, await retryTask({ ...deps, ...c.var.making }, c.var.caller, c.req.param('id'), laterOf(c))),
   )
 
   app.get(

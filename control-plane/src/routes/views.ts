@@ -1,6 +1,7 @@
 // From rows to what the API shows. A task's prompt, command and environment never leave this way.
 
 import { toInstant, toInstantOrNull } from '@rdev/shared/api/pages'
+import type { QueueView } from '@rdev/shared/api/queue'
 import type { keySchema, projectSchema, sessionSchema, workerSchema } from '@rdev/shared/api/resources'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import type { ApiKey } from '@rdev/shared/domain/api-key'
@@ -9,6 +10,7 @@ import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
 import type { z } from 'zod'
 import type { HubStatus, Page } from '../ports.ts'
+import type { Queue } from '../usecases/read-queue.ts'
 
 export function toTaskView(task: Task): TaskView {
   const { spec } = task
@@ -20,6 +22,9 @@ export function toTaskView(task: Task): TaskView {
     provider: spec.provider,
     model: spec.model,
     session_id: spec.session_id,
+    // A row from before there were workspaces has none in its spec.
+    workspace: spec.workspace ?? null,
+    retry_of: task.retry_of,
     attempt: task.attempt,
     max_attempts: spec.retry.max_attempts,
     priority: spec.priority,
@@ -31,6 +36,7 @@ export function toTaskView(task: Task): TaskView {
     metadata: { ...spec.metadata },
     cancel_requested_at: toInstantOrNull(task.cancel_requested_at),
     created_at: toInstant(task.created_at),
+    run_after: toInstant(task.run_after),
     started_at: toInstantOrNull(task.started_at),
     finished_at: toInstantOrNull(task.finished_at),
     exit_code: task.exit_code,
@@ -49,6 +55,9 @@ export function toProjectView(project: Project): z.infer<typeof projectSchema> {
     cluster_id: project.cluster_id,
     pod: project.pod,
     max_running: project.max_running,
+    weight: project.weight,
+    max_queued: project.max_queued,
+    paused: project.paused,
     allow_bypass_permissions: project.allow_bypass_permissions,
     created_at: toInstant(project.created_at),
     updated_at: toInstant(project.updated_at),
@@ -61,10 +70,35 @@ export function toSessionView(session: Session): z.infer<typeof sessionSchema> {
     project_id: session.project_id,
     provider: session.provider,
     provider_session_id: session.provider_session_id,
+    workspace: session.workspace,
     pod: session.pod,
     last_task_id: session.last_task_id,
     created_at: toInstant(session.created_at),
     updated_at: toInstant(session.updated_at),
+  }
+}
+
+export function toQueueView({ lanes, more_lanes, clusters }: Queue): QueueView {
+  const sum = (name: 'depth' | 'live') => lanes.reduce((total, lane) => total + lane[name], 0)
+  return {
+    depth: sum('depth'),
+    live: sum('live'),
+    oldest_at: lanes.length === 0 ? null : toInstant(Math.min(...lanes.map(({ oldest_at }) => oldest_at))),
+    lanes: lanes.map(({ head, reason, ...lane }) => ({
+      project_id: lane.project_id,
+      cluster_id: lane.cluster_id,
+      depth: lane.depth,
+      live: lane.live,
+      max_running: lane.max_running,
+      weight: lane.weight,
+      max_queued: lane.max_queued,
+      paused: lane.paused,
+      oldest_at: toInstant(lane.oldest_at),
+      priorities: lane.priorities.map(({ priority, depth }) => ({ priority, depth })),
+      head: { task_id: head.task_id, reason, until: reason === 'later' ? toInstant(head.run_after) : null, by: head.by },
+    })),
+    more_lanes,
+    clusters: clusters.map(({ id, connected }) => ({ id, connected })),
   }
 }
 

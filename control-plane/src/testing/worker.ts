@@ -53,6 +53,7 @@ const stores: Stores = {
   projects: delegate(() => world.stores.projects),
   clusters: delegate(() => world.stores.clusters),
   keys: delegate(() => world.stores.keys),
+  idempotency: delegate(() => world.stores.idempotency),
   ready: async () => true,
 }
 function delegate<Store extends object>(current: () => Store): Store {

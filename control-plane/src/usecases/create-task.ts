@@ -1,70 +1,143 @@
+// Queueing tasks, one or many: each is accepted or refused by itself. What the checks lean on is read once for all of them.
+
 import { mayUseProject } from '@rdev/shared/domain/api-key'
 import type { Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
+import type { ErrorCode } from '@rdev/shared/domain/errors'
 import { newId } from '@rdev/shared/domain/ids'
+import type { Project } from '@rdev/shared/domain/project'
+import type { Session } from '@rdev/shared/domain/session'
+import { defaultWorkspace, maxRunAfterDays } from '@rdev/shared/domain/task'
 import type { Task, TaskSpec } from '@rdev/shared/domain/task'
-import type { Deps } from '../ports.ts'
+import type { Deps, Inserted, NewTask } from '../ports.ts'
 import { tellLater } from './later.ts'
 import type { Later } from './later.ts'
 
 type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'clock' | 'random' | 'log' | 'providers'>
 
-/**
- * One statement on the usual way: the insert itself finds out whether the project exists. Project and session are only read
- * where the request leans on them.
- */
-export async function createTask(deps: Needs, caller: Caller, asked: TaskSpec, later: Later): Promise<Task> {
-  checkSpec(deps, asked)
-  if (!mayUseProject(caller, asked.project_id)) throw noSuchProject(asked.project_id)
-  if (asked.permission_mode === 'bypassPermissions') await checkBypass(deps, caller, asked.project_id)
-  if (asked.session_id !== null) await checkSession(deps, caller, asked)
+/** `workspace` undefined: the usual one. */
+export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
 
+export async function createTask(deps: Needs, caller: Caller, asked: AskedTask, later: Later): Promise<Task> {
+  const [made] = await createTasks(deps, caller, [asked], later)
+  if (!made || made instanceof DomainError) throw made ?? new Error('one task was asked for, and none was answered')
+  return made
+}
+
+/** In their order. One statement inserts all that is accepted, and itself finds out whether their projects exist. */
+export async function createTasks(
+  deps: Needs,
+  caller: Caller,
+  asked: readonly AskedTask[],
+  later: Later,
+): Promise<readonly (Task | DomainError)[]> {
   const now = deps.clock.now()
-  const newSession = asked.kind === 'agent' && asked.session_id === null
-  const spec = newSession ? { ...asked, session_id: newId('session', now, deps.random.bytes(10)) } : asked
-  const id = newId('task', now, deps.random.bytes(10))
-  const [inserted] = await deps.tasks.insert([
-    { id, spec, created_by: caller.key_id, created_at: now, new_session: newSession, retry_of: null },
-  ])
-  if (!inserted || 'refused' in inserted) throw noSuchProject(asked.project_id)
-  const { task } = inserted
+  // Drawn before anything is looked at, so that a request that is done again makes the same ones; sorted, since the queue's order is
+  // theirs for tasks of one instant.
+  const ids = asked.map(() => newId('task', now, deps.random.bytes(10))).sort()
+  const sessionIds = asked.map(() => newId('session', now, deps.random.bytes(10)))
 
-  // The row is the truth; this only makes it fast. The log is begun by whoever needs it first: the hub at the lease, or a reader.
-  tellLater(deps, later, 'hub was not poked', id, () => deps.hubs.poke(task.cluster_id))
-  return task
+  const known = await readKnown(deps, caller, asked)
+  const settled = asked.map((spec, i): NewTask | DomainError => {
+    const workspace = checked(deps, caller, spec, known, now)
+    if (workspace instanceof DomainError) return workspace
+    const { retry_of = null, ...rest } = spec
+    const newSession = spec.kind === 'agent' && spec.session_id === null
+    const whole = { ...rest, workspace, ...(newSession && { session_id: sessionIds[i]! }) }
+    return { id: ids[i]!, spec: whole, created_by: caller.key_id, created_at: now, new_session: newSession, retry_of }
+  })
+
+  const accepted = settled.filter((one): one is NewTask => !(one instanceof DomainError))
+  const inserted = accepted.length === 0 ? [] : await deps.tasks.insert(accepted)
+  const byId = new Map(accepted.map(({ id }, i) => [id, inserted[i]!]))
+  const made = settled.map((one) => (one instanceof DomainError ? one : taskOf(one.spec, byId.get(one.id)!)))
+
+  // The rows are the truth; this only makes it fast. A log is begun by whoever needs it first: the hub at the lease, or a reader.
+  for (const [clusterId, taskId] of new Map(made.flatMap((one) => (one instanceof DomainError ? [] : [[one.cluster_id, one.id]])))) {
+    tellLater(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId))
+  }
+  return made
+}
+
+/** Only what a request leans on is read. */
+interface Known {
+  readonly sessions: ReadonlyMap<string, Session>
+  readonly projects: ReadonlyMap<string, Project>
+}
+
+async function readKnown({ sessions, projects }: Needs, caller: Caller, asked: readonly AskedTask[]): Promise<Known> {
+  const sessionIds = [...new Set(asked.flatMap(({ session_id }) => session_id ?? []))]
+  const projectIds = [...new Set(asked.filter(asksForBypass).map(({ project_id }) => project_id))]
+  const [foundSessions, foundProjects] = await Promise.all([
+    sessionIds.length === 0 ? [] : sessions.getMany(sessionIds, caller.project_ids),
+    projectIds.length === 0 ? [] : projects.getMany(projectIds, caller.project_ids),
+  ])
+  return {
+    sessions: new Map(foundSessions.map((session) => [session.id, session])),
+    projects: new Map(foundProjects.map((project) => [project.id, project])),
+  }
+}
+
+const asksForBypass = (asked: AskedTask): boolean => asked.permission_mode === 'bypassPermissions'
+
+/** The workspace that the task gets, or why it is refused. */
+function checked(deps: Needs, caller: Caller, asked: AskedTask, known: Known, now: number): string | null | DomainError {
+  const { provider, working_dir: dir, run_after, queue_ttl_s, project_id, session_id } = asked
+  if (provider !== null && !deps.providers.includes(provider)) {
+    return refuse('BAD_REQUEST', 'provider', `${provider} is not offered here`)
+  }
+  if (dir !== null && (dir.startsWith('/') || dir.split('/').includes('..'))) {
+    return refuse('BAD_REQUEST', 'working_dir', 'working_dir is relative to the workspace and must stay inside it')
+  }
+  if (run_after !== null && run_after > now + maxRunAfterDays * 86_400_000) {
+    return refuse('BAD_REQUEST', 'run_after', `run_after is at most ${maxRunAfterDays} days ahead`)
+  }
+  if (run_after !== null && queue_ttl_s !== null && run_after >= now + queue_ttl_s * 1000) {
+    return refuse('BAD_REQUEST', 'queue_ttl_s', 'the task would expire in the queue before its run_after')
+  }
+  if (!mayUseProject(caller, project_id)) return noSuchProject(project_id)
+  if (asksForBypass(asked)) {
+    const project = known.projects.get(project_id)
+    if (!project) return noSuchProject(project_id)
+    if (!project.allow_bypass_permissions) {
+      return refuse('FORBIDDEN', 'permission_mode', `project ${project_id} does not allow permission_mode bypassPermissions`)
+    }
+  }
+  if (session_id !== null) return checkedSession(asked, known.sessions.get(session_id))
+  return asked.workspace === undefined ? defaultWorkspace(asked.target) : asked.workspace
+}
+
+function checkedSession(asked: AskedTask, session: Session | undefined): string | null | DomainError {
+  if (!session) return noSuchSession(asked.session_id)
+  if (session.project_id !== asked.project_id) {
+    return refuse('CONFLICT', 'session_id', `the session belongs to project ${session.project_id}; a session stays in its project`)
+  }
+  if (session.provider !== asked.provider) {
+    return refuse('CONFLICT', 'session_id', `the session belongs to provider ${session.provider}; say so in "provider" to continue it`)
+  }
+  if (asked.workspace !== undefined && asked.workspace !== session.workspace) {
+    const its = session.workspace === null ? 'holds no workspace' : `lives in workspace ${session.workspace}`
+    return refuse('CONFLICT', 'workspace', `the session ${its}; leave "workspace" out to continue it there`)
+  }
+  return session.workspace
+}
+
+function taskOf(spec: TaskSpec, inserted: Inserted): Task | DomainError {
+  if (!('refused' in inserted)) return inserted.task
+  switch (inserted.refused) {
+    case 'no_project':
+      return noSuchProject(spec.project_id)
+    case 'no_session':
+      return noSuchSession(spec.session_id)
+    case 'queue_full':
+      return new DomainError('TOO_MANY_REQUESTS', `project ${spec.project_id} has as many tasks queued as it may: its max_queued`, {
+        retryAfterS: 5,
+      })
+  }
 }
 
 const noSuchProject = (id: string) => new DomainError('NOT_FOUND', `there is no project ${id}`)
+const noSuchSession = (id: string | null) => refuse('NOT_FOUND', 'session_id', `there is no session ${id}`)
 
-function checkSpec({ providers }: Pick<Deps, 'providers'>, spec: TaskSpec): void {
-  if (spec.provider !== null && !providers.includes(spec.provider)) {
-    throw invalid('provider', `${spec.provider} is not offered here`)
-  }
-  const dir = spec.working_dir
-  if (dir !== null && (dir.startsWith('/') || dir.split('/').includes('..'))) {
-    throw invalid('working_dir', 'working_dir is relative to the project and must stay inside it')
-  }
-}
-
-const invalid = (field: string, message: string) => new DomainError('BAD_REQUEST', message, { fields: [{ pointer: `/${field}`, message }] })
-
-async function checkBypass({ projects }: Pick<Deps, 'projects'>, caller: Caller, projectId: string): Promise<void> {
-  const project = await projects.get(projectId, caller.project_ids)
-  if (!project) throw noSuchProject(projectId)
-  if (project.allow_bypass_permissions) return
-  const message = `project ${projectId} does not allow permission_mode bypassPermissions`
-  throw new DomainError('FORBIDDEN', message, { fields: [{ pointer: '/permission_mode', message }] })
-}
-
-async function checkSession({ sessions }: Pick<Deps, 'sessions'>, caller: Caller, spec: TaskSpec): Promise<void> {
-  const session = await sessions.get(spec.session_id!, caller.project_ids)
-  const refuse = (code: 'NOT_FOUND' | 'CONFLICT', message: string) =>
-    new DomainError(code, message, { fields: [{ pointer: '/session_id', message }] })
-  if (!session) throw refuse('NOT_FOUND', `there is no session ${spec.session_id}`)
-  if (session.project_id !== spec.project_id) {
-    throw refuse('CONFLICT', `the session belongs to project ${session.project_id}; a session stays in its project`)
-  }
-  if (session.provider !== spec.provider) {
-    throw refuse('CONFLICT', `the session belongs to provider ${session.provider}; say so in "provider" to continue it`)
-  }
-}
+const refuse = (code: ErrorCode, field: string, message: string) =>
+  new DomainError(code, message, { fields: [{ pointer: `/${field}`, message }] })

@@ -7,12 +7,18 @@ export interface Later {
   (work: Promise<void>): void
 }
 
-export function tellLater({ log }: Pick<Deps, 'log'>, later: Later, phrase: string, taskId: string, tell: () => Promise<void>): void {
+export function tellLater(
+  { log }: Pick<Deps, 'log'>,
+  later: Later,
+  phrase: string,
+  about: Readonly<Record<string, string>>,
+  tell: () => Promise<void>,
+): void {
   const told = async () => {
     try {
       await tell()
     } catch (error) {
-      log('warn', phrase, { task_id: taskId, error: String(error) })
+      log('warn', phrase, { ...about, error: String(error) })
     }
   }
   later(told())

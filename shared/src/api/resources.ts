@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { scopes } from '../domain/api-key.ts'
 import { agentProviders, permissionModes } from '../domain/code-agent.ts'
 import { podRoles } from '../domain/pod.ts'
+import { projectLimits } from '../domain/project.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 import { projectIdSchema } from './tasks.ts'
 
@@ -10,7 +11,10 @@ export const projectSchema = z
     id: z.string(),
     cluster_id: z.string(),
     pod: z.string().nullable(),
-    max_running: z.int(),
+    max_running: z.int().meta({ description: 'At most so many of its tasks are leased or running at once.' }),
+    weight: z.int().meta({ description: 'Its share of the pool beside other projects that have work queued.' }),
+    max_queued: z.int().meta({ description: 'At most so many of its tasks may be queued; more are refused with 429.' }),
+    paused: z.boolean().meta({ description: 'Nothing of it is started; what runs goes on.' }),
     allow_bypass_permissions: z.boolean(),
     created_at: instantSchema,
     updated_at: instantSchema,
@@ -18,12 +22,23 @@ export const projectSchema = z
   .meta({ id: 'Project' })
 export const projectPageSchema = pageOf(projectSchema, 'ProjectPage')
 
+const limit = (name: keyof typeof projectLimits) => z.int().min(projectLimits[name].min).max(projectLimits[name].max).optional()
+export const changeProjectSchema = z
+  .strictObject({
+    max_running: limit('max_running').meta({ description: 'At most so many of its tasks are leased or running at once. 0: none.' }),
+    weight: limit('weight').meta({ description: 'Its share of the pool: 200 gets twice as many places as 100.' }),
+    max_queued: limit('max_queued').meta({ description: 'At most so many of its tasks may be queued; those that are stay.' }),
+  })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'says nothing to change' })
+  .meta({ id: 'ChangeProject' })
+
 export const sessionSchema = z
   .object({
     id: z.string(),
     project_id: z.string(),
     provider: z.enum(agentProviders),
     provider_session_id: z.string().nullable(),
+    workspace: z.string().nullable().meta({ description: 'The working copy that all its tasks hold.' }),
     pod: z.string().nullable(),
     last_task_id: z.string().nullable(),
     created_at: instantSchema,

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
 import { taskErrorCodes } from '../domain/errors.ts'
-import { retryClasses, taskKinds, taskStatuses, taskTargets } from '../domain/task.ts'
+import { mainWorkspace, maxRunAfterDays, retryClasses, taskKinds, taskStatuses, taskTargets, workspacePattern } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
@@ -28,7 +28,19 @@ const jsonValue = z.json().register(z.globalRegistry, { id: 'JsonValue', descrip
 export const maxPromptChars = 1_000_000
 
 const common = {
-  working_dir: text(1024).optional().meta({ description: 'Directory to run in, relative to the project; default its root.' }),
+  working_dir: text(1024).optional().meta({ description: 'Directory to run in, relative to the workspace; default its root.' }),
+  workspace: z
+    .string()
+    .regex(workspacePattern, 'must be 1 to 63 lower-case letters, digits, _ . - and begin with a letter or digit')
+    .nullable()
+    .optional()
+    .meta({
+      description:
+        'The working copy that the task holds while it is leased or running: at most one task of a project has it at a time, others wait. ' +
+        `\`${mainWorkspace}\` is the project's own; another name is another working copy beside it. Null: the task holds none and runs beside ` +
+        `others. Default: that of the continued session; else \`${mainWorkspace}\` for target \`project\`, null for \`pool\`.`,
+      example: mainWorkspace,
+    }),
   env: z
     .record(
       z
@@ -52,11 +64,27 @@ const common = {
     .max(7 * 86_400)
     .optional()
     .meta({ description: 'Seconds the task may wait in the queue before it fails with QUEUE_EXPIRED.' }),
+  run_after: z.iso
+    .datetime({ offset: true })
+    .optional()
+    .meta({
+      description: `Not before this instant, RFC 3339, at most ${maxRunAfterDays} days ahead. One that has passed means at once.`,
+      example: '2026-11-23T08:00:00.000Z',
+    }),
   priority: z.int().min(0).max(1000).default(100).meta({ description: 'Lower goes first.' }),
   retry: z
     .strictObject({ max_attempts: z.int().min(1).max(20).default(1), on: z.array(z.enum(retryClasses)).default([]) })
     .default({ max_attempts: 1, on: [] })
-    .meta({ description: 'When a failed attempt is followed by another.' }),
+    .meta({
+      description:
+        'Which failures are followed by another attempt of the same task, up to attempt number `max_attempts`. ' +
+        '`infra`: its pod, image or workspace was not to be had (POD_UNAVAILABLE, IMAGE_PULL, WORKSPACE_ERROR, STALE_WORKER); ' +
+        '`lost`: nobody can say how it ended, so it may have run; `rate_limited`: the provider refused it (RATE_LIMITED); ' +
+        '`agent_error`: the agent failed or said nothing (AGENT_ERROR, EMPTY_RESULT). ' +
+        'An attempt that never started is dispatched again whatever the policy says, four times. ' +
+        'Before the next attempt it waits a random time below 1, 2, 4 … 60 s; after RATE_LIMITED with a known reset time, until shortly after that, at most a week. ' +
+        'A task that somebody wants cancelled is not tried again.',
+    }),
   target: z
     .enum(taskTargets)
     .default('project')
@@ -140,6 +168,8 @@ export const taskSchema = z
     provider: z.enum(agentProviders).nullable(),
     model: z.string().nullable(),
     session_id: z.string().nullable(),
+    workspace: z.string().nullable().meta({ description: 'The working copy that it holds while it is leased or running.' }),
+    retry_of: z.string().nullable().meta({ description: 'The ended task that this one does again.' }),
     attempt: z.int(),
     max_attempts: z.int(),
     priority: z.int(),
@@ -151,6 +181,7 @@ export const taskSchema = z
     metadata: z.record(z.string(), z.unknown()),
     cancel_requested_at: instantSchema.nullable(),
     created_at: instantSchema,
+    run_after: instantSchema.meta({ description: 'Of a queued task: it is not started before.' }),
     started_at: instantSchema.nullable(),
     finished_at: instantSchema.nullable(),
     exit_code: z.int().nullable(),

@@ -55,6 +55,10 @@ export interface TaskSpec {
 /** The project's own working copy, `$HOME/workspace`; others are `$HOME/workspaces/<name>`. */
 export const mainWorkspace = 'main'
 export const workspacePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/
+export const defaultWorkspace = (target: TaskTarget): string | null => (target === 'project' ? mainWorkspace : null)
+
+/** A task may be asked for at most this long ahead. */
+export const maxRunAfterDays = 30
 
 /** A row of the queue. Instants are milliseconds since the epoch. `attempt` is 0 until the first lease. */
 export interface Task {

@@ -1,0 +1,98 @@
+// `Idempotency-Key` of requests that create something: whoever repeats one gets the answer of the first and creates nothing more.
+// Two things make that hold through a crash at any point. The seed and the instant that ids are made of are kept before anything is
+// created, so that whoever does the request again makes the same ids, and inserting is safe to repeat with the same ids. And a request
+// of which nobody knows how it ended is never forgotten: it stays in flight until somebody takes it over.
+
+import { DomainError } from '@rdev/shared/domain/errors'
+import type { Context, Next } from 'hono'
+import { routePath } from 'hono/route'
+import type { Deps } from '../ports.ts'
+import { sha256Hex } from './auth.ts'
+import type { AppEnv } from './env.ts'
+
+/** The instant and the chance that what is created is made of. */
+export type Making = Pick<Deps, 'clock' | 'random'>
+
+export interface Idempotency {
+  /** Answers by `next`, or again what was answered before. `text` is the body. */
+  readonly once: (c: Context<AppEnv>, text: string, next: Next) => Promise<Response | undefined>
+}
+
+export const keepMs = 24 * 60 * 60_000
+/** Taking over what is still being done creates nothing twice; early, it costs the same work twice, late, whoever repeats waits longer. */
+export const takeOverMs = 15_000
+/**
+ * A refused request frees its key only this soon: together with the deadline of a statement (8 s) that is before anybody may have taken
+ * it over, who could have created something under the key by then.
+ */
+const freeMs = 5_000
+
+const seedBytes = 32
+/** More than the ids of the largest batch take. */
+const chanceBytes = 16 * 1024
+
+export function createIdempotency({
+  idempotency,
+  clock,
+  random,
+  log,
+}: Pick<Deps, 'idempotency' | 'clock' | 'random' | 'log'>): Idempotency {
+  return {
+    async once(c, text, next) {
+      const key = c.req.header('idempotency-key')
+      if (key === undefined) {
+        c.set('making', { clock, random })
+        return void (await next())
+      }
+      if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw wrongKey()
+
+      const name = { caller: c.var.caller.key_id, route: `${c.req.method} ${routePath(c, -1)}`, key }
+      // The route has its parameters open, so the path is part of what has to be the same.
+      const body_hash = await sha256Hex(`${c.req.path}\n${text}`)
+      const begunAt = clock.now()
+      const begun = await idempotency.begin({ ...name, body_hash, seed: random.bytes(seedBytes), takeOverMs, keepMs })
+      if (begun.state === 'done') {
+        const { status, location, body } = begun.answer
+        return new Response(body, {
+          status,
+          headers: { 'content-type': 'application/json', 'idempotency-replayed': 'true', ...(location !== null && { location }) },
+        })
+      }
+      if (begun.state !== 'mine') throw begun.state === 'busy' ? inFlight() : mismatch()
+
+      c.set('making', { clock: { now: () => begun.at }, random: await randomnessOf(begun.seed) })
+      await next()
+      const { ok, status, headers } = c.res
+      const refused = status >= 400 && status < 500
+      if (!ok && (!refused || clock.now() - begunAt > freeMs)) return undefined
+      const answer = ok ? { status, location: headers.get('location'), body: await c.res.clone().text() } : null
+      try {
+        await idempotency.finish(name, answer)
+      } catch (error) {
+        // What was created is created, and the next one who asks finds the same.
+        log('warn', 'idempotent answer was not kept', { request_id: c.var.requestId, error: String(error) })
+      }
+      return undefined
+    },
+  }
+}
+
+const inFlight = () => new DomainError('IDEMPOTENCY_IN_FLIGHT', undefined, { retryAfterS: 1 })
+const mismatch = () => new DomainError('IDEMPOTENCY_MISMATCH', 'this Idempotency-Key was used for a request with another path or body')
+function wrongKey(): DomainError {
+  const message = 'Idempotency-Key is 1 to 255 printable ASCII characters'
+  return new DomainError('BAD_REQUEST', message, { fields: [{ parameter: 'Idempotency-Key', message }] })
+}
+
+/** The same bytes for the same seed: the stream of AES-CTR under it. */
+async function randomnessOf(seed: Uint8Array): Promise<Deps['random']> {
+  const key = await crypto.subtle.importKey('raw', seed.slice(0, seedBytes), 'AES-CTR', false, ['encrypt'])
+  const algorithm = { name: 'AES-CTR', counter: new Uint8Array(16), length: 64 }
+  const stream = new Uint8Array(await crypto.subtle.encrypt(algorithm, key, new Uint8Array(chanceBytes)))
+  let at = 0
+  const bytes = (count: number) => {
+    if (at + count > stream.length) throw new RangeError('an idempotent request uses more chance than was made for it')
+    return stream.slice(at, (at += count))
+  }
+  return { bytes, chance: () => new DataView(bytes(4).buffer).getUint32(0) / 2 ** 32 }
+}

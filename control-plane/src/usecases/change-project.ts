@@ -1,0 +1,19 @@
+import { DomainError } from '@rdev/shared/domain/errors'
+import type { Project, ProjectChange } from '@rdev/shared/domain/project'
+import type { Deps, ProjectFilter } from '../ports.ts'
+import { tellLater } from './later.ts'
+import type { Later } from './later.ts'
+
+/** Safe to repeat. What it lets go starts at once: the hub is told. */
+export async function changeProject(
+  deps: Pick<Deps, 'projects' | 'hubs' | 'log'>,
+  id: string,
+  projects: ProjectFilter,
+  change: ProjectChange,
+  later: Later,
+): Promise<Project> {
+  const project = await deps.projects.change(id, projects, change)
+  if (!project) throw new DomainError('NOT_FOUND', 'there is no such project')
+  if (!project.paused) tellLater(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
+  return project
+}

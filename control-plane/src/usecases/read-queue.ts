@@ -1,0 +1,36 @@
+import { freeSlots } from '@rdev/shared/domain/pod'
+import { maxQueueLanes } from '@rdev/shared/domain/queue'
+import type { QueueReason } from '@rdev/shared/domain/queue'
+import type { Deps, HubStatus, ProjectFilter, QueueLane } from '../ports.ts'
+
+export interface Queue {
+  readonly lanes: readonly (QueueLane & { readonly reason: QueueReason })[]
+  readonly more_lanes: boolean
+  readonly clusters: readonly { readonly id: string; readonly connected: boolean }[]
+}
+
+/** What is queued and why each lane's head waits: the rows say it, and where nothing in them keeps it waiting, the cluster's hub. */
+export async function readQueue(
+  { tasks, hubs }: Pick<Deps, 'tasks' | 'hubs'>,
+  filter: { projects: ProjectFilter; project_id?: string },
+): Promise<Queue> {
+  const found = await tasks.queue(filter, maxQueueLanes + 1)
+  const lanes = found.slice(0, maxQueueLanes)
+  const clusterIds = [...new Set(lanes.map(({ cluster_id }) => cluster_id))].sort()
+  const statuses = new Map(await Promise.all(clusterIds.map(async (id) => [id, await hubs.status(id)] as const)))
+  return {
+    lanes: lanes.map((lane) => ({
+      ...lane,
+      reason: lane.head.reason === 'due' ? placeFor(lane, statuses.get(lane.cluster_id)!) : lane.head.reason,
+    })),
+    more_lanes: found.length > maxQueueLanes,
+    clusters: clusterIds.map((id) => ({ id, connected: statuses.get(id)!.connected })),
+  }
+}
+
+function placeFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
+  if (!connected) return 'agent_away'
+  const fit = pods.filter((pod) => pod.ready && (head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id))
+  if (fit.length === 0) return 'no_pod'
+  return fit.some((pod) => freeSlots(pod, pod.running) > 0) ? 'due' : 'no_place'
+}
