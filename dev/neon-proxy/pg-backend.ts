@@ -10,6 +10,8 @@ export async function openPg(connectionString: string): Promise<SqlBackend> {
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 5_000 })
   // An idle connection that dies is replaced by the next query; unheard, it would end the process.
   pool.on('error', () => {})
+  // The same of one that a transaction holds, between two of its statements: the next statement tells.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return {
     query: (statement) => run(pool, statement),
     async transaction(statements, options) {

@@ -20,8 +20,8 @@ export interface DatabaseProxy extends AsyncDisposable {
   /** For `StackOptions.databaseVia`. */
   readonly via: (fetchEndpoint: string) => Promise<string>
   readonly requests: number
-  /** Every request's text is shown to `watch`, before it is sent on. */
-  watch(watcher: (sql: string) => void): void
+  /** Told of every answer: the SQL, and how long the database took for it. */
+  onAnswer(listener: (sql: string, ms: number) => void): void
   /** Loses the request before it reaches the database, or the answer after the commit, of the next statements that match. */
   lose(what: 'request' | 'answer', statement: RegExp, times?: number): Loss
   /** Resets every connection; new ones pass. */
@@ -39,17 +39,16 @@ export async function databaseProxy(): Promise<DatabaseProxy> {
   let target = new URL('http://127.0.0.1:0')
   let requests = 0
   let rules: Rule[] = []
-  const watchers: ((sql: string) => void)[] = []
+  const listeners: ((sql: string, ms: number) => void)[] = []
   const sockets = new Set<Socket>()
 
   const server = createServer((near, answer) => {
     requests++
     void readAll(near).then(
       (body) => {
-        const sql = body.toString('utf8')
-        for (const watcher of watchers) watcher(sql)
-        const text = textOf(sql)
-        const rule = rules.find(({ statement }) => statement.test(text))
+        const sql = sqlOf(body.toString('utf8'))
+        const beganAt = performance.now()
+        const rule = rules.find(({ statement }) => statement.test(sql))
         if (rule && --rule.left === 0) rules = rules.filter((other) => other !== rule)
         const lose = () => {
           near.socket.resetAndDestroy()
@@ -60,6 +59,7 @@ export async function databaseProxy(): Promise<DatabaseProxy> {
         const far = send(options, (response) => {
           void readAll(response).then(
             (whole) => {
+              for (const listener of listeners) listener(sql, performance.now() - beganAt)
               if (rule) return lose()
               answer.writeHead(response.statusCode ?? 502, { 'content-type': 'application/json', 'content-length': whole.length })
               answer.end(whole)
@@ -92,7 +92,7 @@ export async function databaseProxy(): Promise<DatabaseProxy> {
     get requests() {
       return requests
     },
-    watch: (watcher) => void watchers.push(watcher),
+    onAnswer: (listener) => void listeners.push(listener),
     lose: (what, statement, times = 1) => {
       const { promise: happened, resolve } = Promise.withResolvers<void>()
       const loss = { happened, times: 0 }
@@ -117,7 +117,7 @@ export async function databaseProxy(): Promise<DatabaseProxy> {
 }
 
 /** The SQL of a request: one statement, or several in a transaction. */
-function textOf(body: string): string {
+function sqlOf(body: string): string {
   const { query, queries } = JSON.parse(body) as { query?: string; queries?: { query: string }[] }
   return query ?? (queries ?? []).map((one) => one.query).join(';\n')
 }

@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const startMs = 60_000
 
 export interface PostgresServer extends AsyncDisposable {
-  /** The database `postgres`, by its superuser. */
+  /** By a user who may make databases, and who has no share in the places reserved for a superuser. */
   readonly url: string
   readonly running: boolean
   start(): Promise<void>
@@ -24,11 +24,12 @@ export interface PostgresServer extends AsyncDisposable {
   restart(): Promise<void>
   /** Ends the connections of everybody else; answers how many those were. */
   terminateBackends(): Promise<number>
-  /** Takes every connection that is left, so that nobody else gets one. The server's own reserve is left. */
+  /** Takes every connection, also those that others have, so that nobody gets one. */
   exhaust(): Promise<{ readonly held: number; release(): Promise<void> }>
   /** A transaction in this database that keeps seeing the rows as they are now, so that none of those can be cleaned away. */
   pinSnapshot(url: string): Promise<{ release(): Promise<void> }>
-  rows(sql: string, url?: string): Promise<Record<string, unknown>[]>
+  /** Asked by the superuser; of the database `postgres`, if no other is named. */
+  rows(sql: string, url?: string | undefined): Promise<Record<string, unknown>[]>
 }
 
 export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnections?: number } = {}): Promise<PostgresServer> {
@@ -39,7 +40,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   const data = `${home}/data`
   await run(`${binaries}/initdb`, ['-D', data, '-U', 'rdev', '--auth=trust', '--no-sync', '-E', 'UTF8'], { ...owner, cwd: home })
   const port = await freePort()
-  const url = `postgres://rdev@127.0.0.1:${port}/postgres`
+  const urlOf = (user: string, database = '/postgres') => `postgres://${user}@127.0.0.1:${port}${database}`
   const settings = {
     port,
     listen_addresses: '127.0.0.1',
@@ -52,7 +53,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   let server: ChildProcess | undefined
   const clients = new Set<Client>()
 
-  const connect = async (to = url) => {
+  const connect = async (to: string) => {
     const client = new Client({ connectionString: to, connectionTimeoutMillis: 5_000 })
     // A server that is killed ends its connections; whoever is in the middle of a query hears of it there.
     client.on('error', () => {})
@@ -61,8 +62,9 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
     clients.add(client)
     return client
   }
-  const rows: PostgresServer['rows'] = async (sql, to) => {
-    const client = await connect(to)
+  const superuser = (url?: string) => connect(urlOf('rdev', url && new URL(url).pathname))
+  const rows: PostgresServer['rows'] = async (sql, of) => {
+    const client = await superuser(of)
     try {
       return (await client.query<Record<string, unknown>>(sql)).rows
     } finally {
@@ -97,8 +99,10 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   process.once('exit', last)
 
   await start()
+  await rows('create role stack login createdb')
+  await rows('create role crowd login')
   return {
-    url,
+    url: urlOf('stack'),
     get running() {
       return server !== undefined
     },
@@ -113,22 +117,26 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
       return (await rows(`select pg_terminate_backend(pid) from pg_stat_activity where ${others}`)).length
     },
     exhaust: async () => {
-      // Like everybody else: a superuser would get the reserved ones too.
-      await rows(`do $$ begin create role crowd login; exception when duplicate_object then end $$`)
-      const crowd = url.replace('rdev@', 'crowd@')
       const held: Client[] = []
-      for (;;) {
-        try {
-          held.push(await connect(crowd))
-        } catch (error) {
-          if ((error as { code?: string }).code !== '53300') throw error
-          break
+      // Refused several times in a row after everybody else was thrown out: nobody else has one, and none is free.
+      for (let refused = 0; refused < 3;) {
+        const others = `backend_type = 'client backend' and usename not in ('crowd', 'rdev')`
+        await rows(`select pg_terminate_backend(pid, 1000) from pg_stat_activity where ${others}`)
+        for (let full = false; !full;) {
+          try {
+            held.push(await connect(urlOf('crowd')))
+            refused = 0
+          } catch (error) {
+            if ((error as { code?: string }).code !== '53300') throw error
+            full = true
+            refused++
+          }
         }
       }
       return { held: held.length, release: async () => void (await Promise.all(held.map((client) => client.end()))) }
     },
-    pinSnapshot: async (to) => {
-      const client = await connect(to)
+    pinSnapshot: async (of) => {
+      const client = await superuser(of)
       await client.query('begin isolation level repeatable read')
       await client.query('select txid_current_snapshot()')
       return { release: () => client.end() }
