@@ -1,21 +1,199 @@
-// The agent dies.
+// The agent dies, freezes, or is there twice.
+import { stat } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { setup, teardown } from './setup.ts'
+import { hubPath } from './proxy.ts'
+import { eventually, setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
+import { shellThatLosesStarted } from './wrapped-shell.ts'
 
 let chaos: Chaos
+let wrapped: Awaited<ReturnType<typeof shellThatLosesStarted>>
 beforeAll(async () => {
-  chaos = await setup()
+  wrapped = await shellThatLosesStarted()
+  chaos = await setup({ podPath: wrapped.directory })
 })
-afterAll(() => teardown(chaos))
+afterAll(async () => {
+  await teardown(chaos)
+  await wrapped.remove()
+})
 
-scenario(1, 'the agent is killed in the middle of a run: the process is not touched, its log goes on byte for byte', 'cursor', async () => {
-  const { id } = await chaos.script(chaos.ledger.scripts.counting(40, 0.1))
-  const reader = chaos.follow(id)
-  await reader.until((event) => event.type === 'output')
-  await chaos.restartAgent()
-  await reader.done
-  const { tasks } = await chaos.verdict()
-  expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
-})
+scenario(
+  1,
+  'the agent is killed twice in the middle of a run: the process is not touched, its log goes on byte for byte',
+  'the cursor that the log stores with the events',
+  async () => {
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(60, 0.1))
+    const reader = chaos.follow(id)
+    for (const line of ['line 5 ', 'line 25 ']) {
+      await reader.until((event) => String(event.data.text).includes(line))
+      await chaos.restartAgent()
+    }
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+for (const provider of ['claude-code', 'opencode']) {
+  scenario(
+    1,
+    `the agent is killed during a tool call of ${provider}: the tool ran once, and the CLI came to its end`,
+    'the cursor that the log stores with the events',
+    async () => {
+      const once = chaos.ledger.scripts.toolCall('sleep 2; echo through')
+      const prompt = `[[scenario: tool]] [[command: ${once}]]`
+      const { id } = await chaos.accept({ kind: 'agent', project_id: 'demo', provider, allowed_tools: ['Bash'], prompt })
+      const reader = chaos.follow(id)
+      await chaos.ledger.until((marks) => marks.some(({ attempt }) => attempt.startsWith(id)))
+      await chaos.restartAgent()
+      await reader.done
+      const { tasks, logs } = await chaos.verdict({ unsigned: new Set([id]) })
+      expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+      expect(await chaos.ledger.starts(id)).toHaveLength(1)
+      const types = logs.get(id)!.map(({ type }) => type)
+      for (const type of ['agent.started', 'tool.started', 'tool.finished']) expect(types.filter((one) => one === type)).toHaveLength(1)
+    },
+  )
+}
+
+scenario(
+  2,
+  'the agent is frozen in the middle of a run while another takes over, and thaws: the log stays whole',
+  'epochs: only the newest connection speaks for the cluster and the attempt',
+  async () => {
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(100, 0.1))
+    const reader = chaos.follow(id)
+    await reader.until((event) => event.type === 'output')
+    const frozen = chaos.agent
+    await frozen.kill('SIGSTOP')
+    chaos.agent = await chaos.secondAgent()
+    const before = reader.events.length
+    await eventually(() => reader.events.length > before + 10, 'the second agent goes on with the log')
+    await frozen.kill('SIGCONT')
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+    await frozen.kill('SIGKILL')
+  },
+)
+
+scenario(
+  2,
+  'the agent is frozen with an assignment in its hands, another starts the attempt, it thaws and starts it too: it runs once',
+  'the start guard: one file made with O_EXCL',
+  async () => {
+    const frozen = chaos.agent
+    await frozen.kill('SIGSTOP')
+    const assigned = chaos.agentProxy.on(({ type, direction }) => type === 'assign' && direction === 'down', 'pass')
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(60, 0.1))
+    await assigned.caught
+    chaos.agent = await chaos.secondAgent()
+    const reader = chaos.follow(id)
+    await reader.until((event) => event.type === 'output')
+    await frozen.kill('SIGCONT')
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+    await frozen.kill('SIGKILL')
+  },
+)
+
+scenario(
+  [2, 7],
+  'the agent thaws with its assignment when the attempt has run, ended and been removed: nothing starts again',
+  'the floor: the lowest attempt that a pod will still start',
+  async () => {
+    const frozen = chaos.agent
+    await frozen.kill('SIGSTOP')
+    const assigned = chaos.agentProxy.on(({ type, direction }) => type === 'assign' && direction === 'down', 'pass')
+    const { id } = await chaos.script(chaos.ledger.scripts.quick())
+    await assigned.caught
+    chaos.agent = await chaos.secondAgent()
+    expect(await chaos.client.finished(id)).toMatchObject({ status: 'succeeded', attempt: 1 })
+    const pods = ['worker-1', 'worker-2'].map((pod) => `${chaos.dataDirectory}/pods/${pod}/.rdev/attempts/${id}.1`)
+    const gone = async (path: string) => (await stat(path).catch(() => undefined)) === undefined
+    await eventually(async () => (await gone(pods[0]!)) && (await gone(pods[1]!)), 'the attempt directory is removed')
+    const printed = chaos.printed.length
+    await frozen.kill('SIGCONT')
+    await eventually(
+      () => chaos.printed.slice(printed).join('').includes('attempt rejected'),
+      'the thawed agent says that it may not start it',
+    )
+    await chaos.verdict()
+    await frozen.kill('SIGKILL')
+  },
+)
+
+scenario(
+  3,
+  'the agent dies with an assignment that it has not started: the next one gets it again, the same attempt',
+  'hello and welcome: what should run is derived anew for every connection',
+  async () => {
+    await chaos.agent.kill('SIGSTOP')
+    const assigned = chaos.agentProxy.on(({ type, direction }) => type === 'assign' && direction === 'down', 'pass')
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(5, 0.05))
+    await assigned.caught
+    await chaos.restartAgent()
+    await chaos.follow(id).done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+scenario(
+  4,
+  'the agent dies between the start and telling it: the next one adopts the process',
+  'the attempt directory says what runs; the start guard refuses a second start',
+  async () => {
+    // Neither by the control socket nor by the attempt's own line.
+    const accepted = chaos.agentProxy.on(({ type }) => type === 'accepted', 'hold')
+    const told = chaos.agentProxy.on(({ type, direction }) => type === 'events' && direction === 'up', 'hold')
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(20, 0.1))
+    await accepted.caught
+    await chaos.ledger.until((marks) => marks.some(({ attempt }) => attempt === `${id}.1`))
+    await chaos.agent.kill('SIGKILL')
+    accepted.release('drop')
+    told.release('drop')
+    await chaos.startAgent()
+    await chaos.follow(id).done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+scenario(
+  6,
+  'the answer of a start is lost with its shell, so the start is executed again: one process',
+  'the start guard: its owner learns that it was he who won',
+  async () => {
+    await wrapped.lose(1)
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(10, 0.05))
+    await chaos.follow(id).done
+    expect(await wrapped.lost()).toBe(1)
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+scenario(
+  8,
+  'two agents of one identity for 40 s: they do not throw each other out in a loop, and nothing runs twice',
+  'who is superseded waits 30 s; the start guard',
+  async () => {
+    const hellos = chaos.agentProxy.on(({ type, path }) => type === 'hello' && hubPath.test(path), 'pass', 1_000)
+    const second = await chaos.secondAgent()
+    for (const until = Date.now() + 40_000; Date.now() < until;) {
+      const one = await chaos.script(chaos.ledger.scripts.counting(15, 0.1))
+      const other = await chaos.script(chaos.ledger.scripts.quick())
+      await Promise.all([chaos.follow(one.id).done, chaos.follow(other.id).done])
+    }
+    // The second one's, and the first one's again after 30 s; each may be asked once more.
+    expect(hellos.count).toBeLessThanOrEqual(6)
+    hellos.release()
+    await chaos.verdict()
+    await second.kill('SIGKILL')
+    await chaos.restartAgent()
+    await chaos.connected()
+  },
+)

@@ -39,6 +39,8 @@ export interface Scripts {
   daemoniser(lines: number, pauseS: number): string
   /** Prints a line and exits so. */
   quick(exitCode?: number): string
+  /** One line for a tool of a code agent: signs as a start, prints nothing of its own. */
+  toolCall(command: string): string
   /** Any body: `say TEXT` prints and notes a line. */
   body(body: string): string
 }
@@ -108,6 +110,7 @@ ${end}`
     deaf: () => signed(`trap '' INT TERM; say deaf; while :; do sleep 1; done`, ''),
     daemoniser: (lines, pauseS) => signed(`setsid sh -c 'while :; do sleep 1; done' >/dev/null 2>&1 & ${count(lines, pauseS)}`, finish(0)),
     quick: (exitCode = 0) => signed('say quick', finish(exitCode)),
+    toolCall: (command) => `echo start $RDEV_ATTEMPT 0 0 >> ${directory}/ledger; ${command}`,
     body: (body) => signed(body, finish(0)),
   }
 }

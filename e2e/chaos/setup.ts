@@ -7,7 +7,7 @@ import { createClient } from '../../dev/client.ts'
 import type { Client } from '../../dev/client.ts'
 import type { Child } from '../../dev/child.ts'
 import type { AgentOptions, StackOptions } from '../../dev/stack.ts'
-import { setup as setupStack, teardown as teardownStack } from '../setup.ts'
+import { processesWith, setup as setupStack, teardown as teardownStack } from '../setup.ts'
 import type { Bundle as StackBundle } from '../setup.ts'
 import { bundleWithout } from './bundle-without.ts'
 import { judge } from './judge.ts'
@@ -154,6 +154,14 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
 export async function teardown(chaos: Chaos | undefined): Promise<void> {
   if (!chaos) return
   await teardownStack(chaos)
+  // Without a mechanism, something may be left of a task; it is ours alone, by its home.
+  for (const pid of await processesWith(`HOME=${chaos.dataDirectory}/pods/`)) {
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch {
+      // It went by itself.
+    }
+  }
   await Promise.all([chaos.agentProxy[Symbol.asyncDispose](), chaos.clientProxy[Symbol.asyncDispose]()])
   await chaos.ledger[Symbol.asyncDispose]()
 }
