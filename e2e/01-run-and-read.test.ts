@@ -64,7 +64,7 @@ test('a browser reads the stream with a ticket instead of a header', async () =>
 test('twenty tasks at once all end, each with its own whole log', async () => {
   const runs = await Promise.all(
     Array.from({ length: 20 }, (_, i) =>
-      stack.run({ kind: 'shell', project_id: 'demo', target: i % 2 ? 'pool' : 'project', command: `echo task ${i}` }),
+      stack.run({ kind: 'shell', project_id: 'demo', workspace: null, target: i % 2 ? 'pool' : 'project', command: `echo task ${i}` }),
     ),
   )
   for (const [i, { task, events }] of runs.entries()) {

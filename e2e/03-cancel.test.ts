@@ -33,7 +33,7 @@ test('cancel of a shell task that ignores INT and TERM ends it all the same', as
 
 test('cancel of a queued task is final at once, and its log says so', async () => {
   const blockers = await Promise.all(
-    Array.from({ length: 4 }, () => stack.client.task({ kind: 'shell', project_id: 'demo', command: 'sleep 60' })),
+    Array.from({ length: 4 }, () => stack.client.task({ kind: 'shell', project_id: 'demo', workspace: null, command: 'sleep 60' })),
   )
   for (const { id } of blockers) await until(stack, id, (event) => event.type === 'task.started')
   const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command: 'echo never' })

@@ -76,11 +76,30 @@ test('each operation says what it does, who may, and how it can fail', async () 
   }
 })
 
+test('what creates tasks takes an Idempotency-Key, and says what it can answer', async () => {
+  const { operations } = await setup()
+  const takes = operations.filter(({ parameters = [] }) => parameters.some(({ name }) => name === 'Idempotency-Key'))
+  const creating = [
+    '/v1/tasks',
+    '/v1/tasks/batch',
+    '/v1/tasks/{id}/retry',
+    ...['claude', 'opencode', 'shell', 'git'].map((form) => `/v1/projects/{id}/${form}`),
+  ]
+  expect(takes.map(({ name }) => name).sort()).toEqual(creating.map((path) => `POST ${path}`).sort())
+  for (const { responses, name } of takes) {
+    expect(Object.keys(responses), name).toEqual(expect.arrayContaining(['400', '409', '422']))
+    expect(responses[name.endsWith('batch') ? 200 : 202], name).toMatchObject({ headers: { 'Idempotency-Replayed': {} } })
+  }
+})
+
 test('bodies are the schemas that validate', async () => {
   const { document } = await setup()
   expect(document.paths['/v1/tasks']?.post?.requestBody).toMatchObject({
     required: true,
     content: { 'application/json': { schema: { $ref: '#/components/schemas/CreateTask' } } },
+  })
+  expect(document.components.schemas.CreateTasks).toMatchObject({
+    properties: { tasks: { items: { $ref: '#/components/schemas/CreateTask' }, minItems: 1, maxItems: 500 } },
   })
   expect(document.components.schemas.CreateShellTask).toMatchObject({
     additionalProperties: false,

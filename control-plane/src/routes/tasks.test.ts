@@ -53,6 +53,94 @@ test('a session stays in its project and with its provider', async () => {
   expect(await post({ session_id: 'junk' })).toEqual({ status: 400, pointer: '/session_id', code: 'BAD_REQUEST' })
 })
 
+test('a task holds the workspace that it names, the usual one of its target, or none', async () => {
+  const { createTask, shellTask } = await setup()
+  const of = async (more: object) => (await createTask({ ...shellTask, ...more })).workspace
+  expect(await of({})).toBe('main')
+  expect(await of({ target: 'pool' })).toBeNull()
+  expect(await of({ workspace: null })).toBeNull()
+  expect(await of({ workspace: 'fix-7' })).toBe('fix-7')
+  expect(await of({ target: 'pool', workspace: 'main' })).toBe('main')
+  expect(await of({ kind: 'git', command: ['status'] })).toBe('main')
+})
+
+test('a session stays in the workspace in which it began', async () => {
+  const { createTask, call } = await setup()
+  const { session_id } = await createTask({ ...agentTask, workspace: 'fix-7' })
+  expect(await (await call('GET', `/v1/sessions/${session_id}`)).json()).toMatchObject({ workspace: 'fix-7' })
+  expect((await createTask({ ...agentTask, session_id })).workspace).toBe('fix-7')
+  expect((await createTask({ ...agentTask, session_id, workspace: 'fix-7' })).workspace).toBe('fix-7')
+  for (const workspace of ['main', null]) {
+    const response = await call('POST', '/v1/tasks', { body: { ...agentTask, session_id, workspace } })
+    const { code, errors } = await response.json<Problem>()
+    expect([response.status, code, errors?.[0]?.pointer]).toEqual([409, 'CONFLICT', '/workspace'])
+  }
+  const free = await createTask({ ...agentTask, workspace: null })
+  expect((await createTask({ ...agentTask, session_id: free.session_id })).workspace).toBeNull()
+})
+
+test('a task may be asked for later, at most 30 days ahead, and only if it may wait that long', async () => {
+  const { call, createTask, shellTask, clock, logs } = await setup()
+  const inMs = (ms: number) => new Date(clock.now() + ms).toISOString()
+  const later = await createTask({ ...shellTask, run_after: inMs(60_000) })
+  expect(later.run_after).toBe(inMs(60_000))
+  await call('GET', later.events_url)
+  const [queued] = (await logs.page(later.id, 0, 1)).lines
+  expect(JSON.parse(queued!.json)).toMatchObject({
+    type: 'task.queued',
+    data: { reason: 'later', run_after: inMs(60_000), workspace: 'main' },
+  })
+  expect((await createTask({ ...shellTask, run_after: inMs(-60_000) })).run_after).toBe(inMs(0))
+  expect((await createTask({ ...shellTask, run_after: '2026-11-23T10:00:00+02:00' })).run_after).toBe(inMs(0))
+  expect((await createTask({ ...shellTask, run_after: inMs(30 * 86_400_000) })).status).toBe('queued')
+  for (const [more, pointer] of [
+    [{ run_after: inMs(30 * 86_400_000 + 1) }, '/run_after'],
+    [{ run_after: 'tomorrow' }, '/run_after'],
+    [{ run_after: '2026-02-30T00:00:00Z' }, '/run_after'],
+    [{ run_after: clock.now() }, '/run_after'],
+    [{ run_after: inMs(60_000), queue_ttl_s: 60 }, '/queue_ttl_s'],
+  ] as const) {
+    const response = await call('POST', '/v1/tasks', { body: { ...shellTask, ...more } })
+    expect([response.status, (await response.json<Problem>()).errors?.[0]?.pointer]).toEqual([400, pointer])
+  }
+})
+
+test('an ended task is done again by a new one that asks for the same', async () => {
+  const { call, createTask, start, finish, clock } = await setup()
+  const run_after = new Date(clock.now() + 1).toISOString()
+  const asked = { ...agentTask, workspace: 'fix-7', priority: 3, labels: { a: 'b' }, metadata: { n: [1] }, run_after }
+  const task = await createTask(asked)
+  clock.advance(1)
+  const retry = () => call('POST', `/v1/tasks/${task.id}/retry`)
+  expect([(await retry()).status]).toEqual([409])
+  await start(task.id)
+  expect((await (await retry()).json<Problem>()).code).toBe('CONFLICT')
+  await finish(task.id, { status: 'failed', error_code: 'AGENT_ERROR' })
+  const ended = await (await call('GET', `/v1/tasks/${task.id}`)).json<TaskView>()
+
+  const response = await retry()
+  const again = await response.json<TaskView>()
+  expect([response.status, response.headers.get('location')]).toEqual([202, `/v1/tasks/${again.id}`])
+  const same = ['kind', 'project_id', 'provider', 'session_id', 'workspace', 'priority', 'target', 'labels', 'metadata'] as const
+  for (const name of same) expect(again[name], name).toEqual(ended[name])
+  expect(again).toMatchObject({ status: 'queued', attempt: 0, retry_of: task.id, run_after: again.created_at, error_code: null })
+  expect(await (await call('GET', `/v1/tasks/${task.id}`)).json()).toEqual(ended)
+  expect((await (await retry()).json<TaskView>()).id).not.toBe(again.id)
+})
+
+test('what may not be created may not be done again', async () => {
+  const { call, createTask, makeKey, stores } = await setup()
+  const task = await createTask({ ...agentTask, project_id: 'trusted', permission_mode: 'bypassPermissions' })
+  await call('POST', `/v1/tasks/${task.id}/cancel`)
+  const { key } = await makeKey({ project_ids: ['demo'] })
+  expect((await call('POST', `/v1/tasks/${task.id}/retry`, { key })).status).toBe(404)
+  expect((await call('POST', '/v1/tasks/task_01kamyp4e0c9q2t5w8z1x4v7r3/retry')).status).toBe(404)
+  expect((await call('POST', `/v1/tasks/${task.id}/retry`)).status).toBe(202)
+  const pod = { name: 'trusted-0', uid: 'u', role: 'project', project_id: 'trusted', ready: true, slots: 2, providers: [] } as const
+  await stores.projects.report('home', [{ ...pod, allow_bypass_permissions: false }])
+  expect((await call('POST', `/v1/tasks/${task.id}/retry`)).status).toBe(403)
+})
+
 test('bypassPermissions is refused unless the project allows it', async () => {
   const { call } = await setup()
   const post = (project_id: string) =>
@@ -87,6 +175,8 @@ test.each([
   ['an absolute directory', { ...agentTask, working_dir: '/etc' }, ['/working_dir']],
   ['a NUL in a label', { ...agentTask, labels: { a: 'x\u0000' } }, ['/labels/a']],
   ['a lone surrogate in metadata', { ...agentTask, metadata: { a: ['\ud800'] } }, ['/metadata/a/0']],
+  ['a workspace of a wrong name', { ...agentTask, workspace: '../up' }, ['/workspace']],
+  ['a workspace without a name', { ...agentTask, workspace: '' }, ['/workspace']],
   ['no object at all', [], ['']],
 ])('a body with %s names the field', async (_, body, pointers) => {
   const { call } = await setup()
@@ -110,7 +200,8 @@ test('the short forms are the same task with less to write', async () => {
   }
   expect(await post('claude', { prompt: 'x' })).toMatchObject({ kind: 'agent', provider: 'claude-code', project_id: 'demo' })
   expect(await post('opencode', { prompt: 'x' })).toMatchObject({ kind: 'agent', provider: 'opencode', project_id: 'demo' })
-  expect(await post('shell', { command: 'true' })).toMatchObject({ kind: 'shell', provider: null })
+  expect(await post('shell', { command: 'true' })).toMatchObject({ kind: 'shell', provider: null, workspace: 'main' })
+  expect(await post('shell', { command: 'true', workspace: null })).toMatchObject({ workspace: null })
   expect(await post('git', { command: ['status'] })).toMatchObject({ kind: 'git', provider: null })
 })
 
