@@ -1,0 +1,61 @@
+// Where the processor's time went, from /proc: what each program took of it, and what is left for the short-lived processes of the pods.
+import { readdir, readFile } from 'node:fs/promises'
+import { Client } from 'pg'
+
+/** Ticks of /proc are 10 ms on every Linux that this runs on. */
+const tickMs = 10
+
+export interface Programs {
+  /** Process groups by name. */
+  readonly groups: Readonly<Record<string, number>>
+  /** The server's processes that serve this database. */
+  readonly databaseUrl?: string | undefined
+}
+
+export type Shares = Readonly<Record<string, number>>
+
+/** Runs `work`; answers what it did and milliseconds of processor by program. `all else` is what nobody of them was. */
+export async function processorOf<Result>(programs: Programs, work: () => Promise<Result>): Promise<{ result: Result; usedMs: Shares }> {
+  const before = await look(programs)
+  const result = await work()
+  const after = await look(programs)
+  const usedMs = Object.fromEntries(Object.entries(after).map(([name, ms]) => [name, ms - (before[name] ?? 0)]))
+  const known = Object.entries(usedMs).reduce((sum, [name, ms]) => (name === 'all' ? sum : sum + ms), 0)
+  const { all = 0, ...named } = usedMs
+  return { result, usedMs: { ...named, 'all else': Math.max(0, all - known) } }
+}
+
+async function look({ groups, databaseUrl }: Programs): Promise<Record<string, number>> {
+  const backends = databaseUrl === undefined ? new Set<number>() : await backendsOf(databaseUrl)
+  const used: Record<string, number> = { 'this program': 0, ...Object.fromEntries(Object.keys(groups).map((name) => [name, 0])) }
+  if (databaseUrl !== undefined) used.postgres = 0
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const stat = await readFile(`/proc/${entry}/stat`, 'latin1').catch(() => '')
+    // Fields are counted after the name, which may hold anything.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    const group = Number(fields[2])
+    const ms = (Number(fields[11]) + Number(fields[12])) * tickMs
+    const name = Object.keys(groups).find((one) => groups[one] === group)
+    if (backends.has(Number(entry))) used.postgres! += ms
+    else if (name !== undefined) used[name]! += ms
+    else if (Number(entry) === process.pid) used['this program']! += ms
+  }
+  const [cpu = ''] = (await readFile('/proc/stat', 'latin1')).split('\n')
+  const [, user, nice, system, , , irq, softirq] = cpu.split(/\s+/).map(Number)
+  used.all = ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) * tickMs
+  return used
+}
+
+async function backendsOf(url: string): Promise<Set<number>> {
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    const { rows } = await client.query<{ pid: number }>(
+      'SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+    )
+    return new Set(rows.map(({ pid }) => pid))
+  } finally {
+    await client.end()
+  }
+}

@@ -1,0 +1,163 @@
+// What a claim costs while much is queued. Rows are brought in by SQL; each claim is followed by the return of what it took, so that the depth
+// stays, and both the dead rows and the new places in the order are as in service.
+import { randomBytes } from 'node:crypto'
+import { Client } from 'pg'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { createDatabase } from '../dev/neon-proxy/own-database.ts'
+import type { Slot } from '../control-plane/src/ports.ts'
+import { newTask } from './new-task.ts'
+import { sizes } from './options.ts'
+import { bossFetches, graphileFetches } from './peer-fetch.ts'
+import type { QueueRun } from './queue-stack.ts'
+import { openStore, type BenchStore } from './store.ts'
+import { percentile, printTable } from './table.ts'
+
+const clusterId = 'bench'
+const projectCount = 100
+const places = [1, 20]
+const warmUps = 5
+/** Of one row; what is slow is slow after fewer claims too. */
+const maxRowMs = 60_000
+
+/** What is queued: SQL for a column of row `g`. */
+interface Mix {
+  readonly name: string
+  readonly columns: Readonly<Record<string, string>>
+  /** Tasks that hold what others wait for. */
+  readonly live?: boolean
+  /** Places of many projects. */
+  readonly spread?: boolean
+}
+
+const mixes: readonly Mix[] = [
+  { name: 'one project', columns: { project_id: `'p0'` } },
+  { name: '100 projects', columns: { project_id: `'p' || g % ${projectCount}` }, spread: true },
+  {
+    name: 'half of it for later',
+    columns: { project_id: `'p0'`, run_after: `now() + CASE WHEN g % 2 = 0 THEN interval '1 day' ELSE interval '-1 hour' END` },
+  },
+  {
+    name: 'all but 1 000 behind one workspace',
+    columns: { project_id: `'p0'`, workspace: `CASE WHEN g > 1000 OR g % 2 = 0 THEN 'busy' END`, priority: `CASE WHEN g > 1000 THEN 50 ELSE 100 END` },
+    live: true,
+  },
+]
+
+interface Row {
+  readonly mix: string
+  readonly slots: number
+  readonly depth: number
+  readonly tookMs: readonly number[]
+  readonly claimed: number
+}
+
+export async function claims(run: QueueRun): Promise<void> {
+  const rows: Row[] = []
+  for (const mix of mixes) for (const depth of sizes.depths) rows.push(...(await claimsAt(run, mix, depth)))
+  printDepths('A claim, on the server, from BEGIN to COMMIT', rows)
+  const peers: Row[] = []
+  for (const depth of sizes.depths) peers.push(...(await graphileFetches(run.serverUrl, depth)), ...(await bossFetches(run.serverUrl, depth)))
+  printDepths('The same of the peers, at their client', peers)
+}
+
+function printDepths(title: string, rows: readonly Row[]): void {
+  const p = (row: Row, share: number) => percentile(row.tookMs, share)
+  printTable(
+    title,
+    ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'tasks a claim', 'p99 × that at the least depth'],
+    rows.map((row) => {
+      const least = rows.find(({ mix, slots }) => mix === row.mix && slots === row.slots)!
+      return [row.mix, String(row.depth), String(row.slots), p(row, 0.5), p(row, 0.99), row.claimed / row.tookMs.length, p(row, 0.99) / p(least, 0.99)]
+    }),
+  )
+}
+
+async function claimsAt({ serverUrl }: QueueRun, mix: Mix, depth: number): Promise<Row[]> {
+  const { url, drop } = await createDatabase(serverUrl)
+  const store = await openStore(url)
+  const client = new Client({ connectionString: url })
+  await client.connect()
+  try {
+    await fill(store, client, mix, depth)
+    const rows: Row[] = []
+    for (const slots of places) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, slots, mix)) })
+    return rows
+  } finally {
+    await client.end()
+    await store.close()
+    await drop()
+  }
+}
+
+const podOf = (project: string): Pod => ({
+  name: `pod-${project}`,
+  uid: `uid-${project}`,
+  role: 'project',
+  project_id: project,
+  ready: true,
+  slots: 100,
+  providers: [],
+  allow_bypass_permissions: false,
+})
+
+async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, depth: number): Promise<void> {
+  await projects.report(
+    clusterId,
+    Array.from({ length: projectCount }, (_, i) => podOf(`p${i}`)),
+  )
+  await client.query(`SET statement_timeout = 0`)
+  await client.query('UPDATE projects SET max_running = 10000')
+  const sample = newTask({ project_id: 'p0', workspace: mix.live ? 'busy' : null })
+  await tasks.insert([sample])
+  if (mix.live) await tasks.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000 })
+
+  // Every column as the store wrote it, but for those that the mix is about.
+  const { rows } = await client.query<{ column_name: string }>(
+    `SELECT column_name FROM information_schema.columns WHERE table_name = 'tasks' AND is_generated = 'NEVER' AND is_identity = 'NO'`,
+  )
+  const special: Readonly<Record<string, string>> = {
+    id: `'task_' || lpad(g::text, 26, '0')`,
+    status: `'queued'`,
+    attempt: '0',
+    pod: 'NULL',
+    claim_id: 'NULL',
+    lease_until: 'NULL',
+    started_at: 'NULL',
+    run_after: `now() - interval '1 hour'`,
+    ...mix.columns,
+    ...(mix.columns.project_id ? { lane: mix.columns.project_id } : {}),
+  }
+  const names = rows.map(({ column_name }) => column_name)
+  const values = names.map((name) => special[name] ?? `t.${name}`)
+  await client.query(
+    `INSERT INTO tasks (${names.join(', ')}) SELECT ${values.join(', ')} FROM tasks t, generate_series(1, $1::int) g WHERE t.id = $2`,
+    [mix.live ? depth : depth - 1, sample.id],
+  )
+  await client.query('VACUUM ANALYZE tasks')
+}
+
+/** Free places in the pod of the one project, or one in each of many. */
+const slotsFor = (count: number, spread = false): Slot[] =>
+  Array.from({ length: count }, (_, i) => (spread ? { pod: `pod-p${i}`, project_id: `p${i}` } : { pod: 'pod-p0', project_id: 'p0' }))
+
+async function claimAgain({ tasks, serverMs }: BenchStore, slots: number, { spread }: Mix): Promise<{ tookMs: number[]; claimed: number }> {
+  const tookMs: number[] = []
+  let claimed = 0
+  const deadline = performance.now() + maxRowMs
+  for (let i = 0; i < sizes.claims + warmUps && performance.now() < deadline; i++) {
+    const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
+    // One that the database's own limit ended is as good as one that takes for ever.
+    const taken = await tasks.claim({ clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000 }).catch(() => null)
+    if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0 }
+    // The first prepare what every later one finds.
+    if (i >= warmUps) {
+      tookMs.push(serverMs.at(-1) ?? Number.NaN)
+      claimed += taken.length
+    }
+    await tasks.requeue(
+      taken.map(({ task }) => ({ task_id: task.id, attempt: task.attempt })),
+      Date.now() - 1_000,
+    )
+  }
+  return { tookMs, claimed }
+}
