@@ -54,9 +54,22 @@ describe('a pod of Kubernetes as the agent sees it', () => {
   test.each<[string, (pod: V1Pod) => void]>([
     ['it is being deleted', (pod) => (pod.metadata!.deletionTimestamp = new Date(0))],
     ['its containers are not ready', (pod) => (pod.status!.conditions = [{ type: 'Ready', status: 'False' }])],
-    ['it has ended', (pod) => (pod.status!.phase = 'Succeeded')],
     ['nothing is known of it yet', (pod) => delete pod.status],
   ])('it is not ready when %s', (_, change) => {
-    expect(setup({ [podLabels.role]: 'worker' }, change)?.ready ?? false).toBe(false)
+    expect(setup({ [podLabels.role]: 'worker' }, change)).toMatchObject({ ready: false })
+  })
+
+  test.each(['Failed', 'Succeeded'])('one that has %s is gone once its containers have terminated, and not before', (phase) => {
+    const withState = (state: object) =>
+      setup({ [podLabels.role]: 'worker' }, (pod) => {
+        pod.status = {
+          ...pod.status,
+          phase,
+          containerStatuses: [{ name: 'box', image: '', imageID: '', ready: false, restartCount: 0, state }],
+        }
+      })
+    expect(withState({ terminated: { exitCode: 143 } })).toBeUndefined()
+    expect(withState({ running: {} })).toMatchObject({ ready: false })
+    expect(withState({ waiting: {} })).toMatchObject({ ready: false })
   })
 })

@@ -128,8 +128,9 @@ async function watchOnce(
   return version
 }
 
-/** Undefined for a pod without rdev's labels. */
+/** Undefined for a pod without rdev's labels, and for one that has ended, as after its kubelet evicted it: the object may stay for ever. */
 export function podOf(pod: V1Pod): Pod | undefined {
+  if (hasEnded(pod)) return undefined
   const labels = pod.metadata?.labels ?? {}
   const role = labels[podLabels.project] === 'true' ? 'project' : labels[podLabels.role] === 'worker' ? 'worker' : undefined
   if (!role) return undefined
@@ -147,6 +148,12 @@ export function podOf(pod: V1Pod): Pod | undefined {
     providers: agentProviders,
     allow_bypass_permissions: labels[podLabels.bypass] === 'true',
   }
+}
+
+/** The phase alone may be somebody's guess about a node that is away; that its containers terminated is what the kubelet saw. */
+function hasEnded({ status }: V1Pod): boolean {
+  if (status?.phase !== 'Failed' && status?.phase !== 'Succeeded') return false
+  return (status.containerStatuses ?? []).every(({ state }) => state?.terminated !== undefined)
 }
 
 const nameOf = (pod: V1Pod): string => pod.metadata?.name ?? ''
