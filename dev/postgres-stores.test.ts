@@ -117,16 +117,16 @@ describe(`tables of ${name}`, () => {
   })
 
   it('find a claim without reading the whole queue', async () => {
-    const columns = `id, project_id, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id, lane, status, run_after`
+    const columns = `id, project_id, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id, lane, turn, status, run_after`
     const task = await t.add()
-    const bulk = `insert into tasks (${columns}) select 'task_' || n, 'demo', 'shell', 'project', 500, 60, spec, 'k', now(), 'home', 'demo', 'queued', now()
+    const bulk = `insert into tasks (${columns}) select 'task_' || n, 'demo', 'shell', 'project', 500, 60, spec, 'k', now(), 'home', 'demo', 'project', 'queued', now()
       from tasks, generate_series(1, 5000) n where id = $1`
     await postgres.rows(bulk, [task.id])
     expect((await t.claim(demoSlots(4))).length).toBe(4)
     const [read] =
-      await postgres.rows(`explain (format json) select id from tasks where project_id = 'demo' and status = 'queued' and run_after <= now()
-      order by priority, run_after, id limit 4`)
-    expect(Object.values(read!)[0]).toContain('tasks_queued_lane')
+      await postgres.rows(`explain (format json) select id from tasks t where cluster_id = 'home' and lane = 'demo' and turn = 'project' and priority = 500
+      and status = 'queued' and run_after <= now() order by cluster_id, lane, turn, priority, run_after, id limit 4`)
+    expect(Object.values(read!)[0]).toContain('tasks_queued_turn')
   })
 
   it('migrate again without a change', async () => {

@@ -43,7 +43,7 @@ export async function testPostgres(): Promise<TestPostgres> {
     rows,
     reset: async () => {
       // DELETE in the order of the foreign keys: of a few rows it takes a tenth of TRUNCATE.
-      for (const table of ['attempts', 'tasks', 'sessions', 'projects', 'clusters', 'api_keys']) {
+      for (const table of ['attempts', 'tasks', 'sessions', 'projects', 'clusters', 'api_keys', 'idempotency']) {
         await backend.query({ sql: `DELETE FROM ${table}`, params: [] })
       }
     },

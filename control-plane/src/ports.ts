@@ -115,12 +115,12 @@ export interface TaskStore {
   finish(ref: AttemptRef, end: TaskOutcome, retryAt: number | null): Promise<Task | undefined>
   /** Extends the leases of these attempts (those still live) by `leaseMs` from the store's clock; one statement. */
   renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
-  /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED; answers them. */
+  /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED, at most 500 at once; answers them. */
   expireQueued(clusterId: string): Promise<readonly Task[]>
   /** The lanes that have something queued, deepest first, at most `limit`. */
   queue(filter: { projects: ProjectFilter; project_id?: string }, limit: number): Promise<readonly QueueLane[]>
-  /** When the cluster next has something to look at: the earliest future `run_after` or `queue_deadline_at` of a queued task; null: nothing queued. */
-  nextDue(clusterId: string): Promise<{ queued: number; next_at: number | null }>
+  /** Whether anything is queued, and when the cluster next has something to look at: the earliest future `run_after` or any `queue_deadline_at`. */
+  nextDue(clusterId: string): Promise<{ queued: boolean; next_at: number | null }>
 }
 
 export interface SessionStore {

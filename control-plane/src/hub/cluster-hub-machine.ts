@@ -258,7 +258,7 @@ function startSurvey(d: Draft): void {
 
 function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now: number): void {
   d.surveying = false
-  d.queued = d.queued || found.queued > 0
+  d.queued = d.queued || found.queued
   if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
   if (!d.queued) {
     d.claimAgain = false

@@ -104,7 +104,7 @@ export type HubInput =
   | { readonly type: 'load_failed'; readonly random: number }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
   | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
-  | { readonly type: 'surveyed'; readonly expired: readonly Task[]; readonly queued: number; readonly next_at: number | null }
+  | { readonly type: 'surveyed'; readonly expired: readonly Task[]; readonly queued: boolean; readonly next_at: number | null }
   | { readonly type: 'survey_failed'; readonly random: number }
   /** `tasks`: the rows that a requeue changed. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }

@@ -302,7 +302,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
     const { tasks } = this.#deps
     let due = await tasks.nextDue(this.#clusterId)
     let expired: readonly Task[] = []
-    if (due.queued > 0) {
+    if (due.queued) {
       expired = await tasks.expireQueued(this.#clusterId)
       if (expired.length > 0) due = await tasks.nextDue(this.#clusterId)
     }

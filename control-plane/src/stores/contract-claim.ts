@@ -34,7 +34,7 @@ export function claimContract(setup: () => Contract): void {
         await end(task)
       }
       expect(order).toEqual([urgent.id, old.id, first.id, second.id, last.id])
-      expect(await tasks.nextDue('home')).toEqual({ queued: 0, next_at: null })
+      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
     it('leases at most one task for each slot, and none without', async () => {

@@ -95,7 +95,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(again).toEqual({ ...created, attempt: 1, run_after: retryAt, queue_deadline_at: null })
       expect(await tasks.finish(refOf(task), outcome('failed'), retryAt + 5)).toEqual(again)
       expect(await claim(demoSlots())).toEqual([])
-      expect(await tasks.nextDue('home')).toEqual({ queued: 1, next_at: retryAt })
+      expect(await tasks.nextDue('home')).toEqual({ queued: true, next_at: retryAt })
     })
 
     it('is not tried again once somebody wants it cancelled', async () => {
@@ -189,15 +189,15 @@ export function lifeContract(setup: () => Contract): void {
 
     it('knows when to look again', async () => {
       const { add, lease, tasks } = setup()
-      expect(await tasks.nextDue('home')).toEqual({ queued: 0, next_at: null })
+      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
       await add()
-      expect(await tasks.nextDue('home')).toEqual({ queued: 1, next_at: null })
+      expect(await tasks.nextDue('home')).toEqual({ queued: true, next_at: null })
       const waits = await add({ queue_ttl_s: 600 })
-      expect(await tasks.nextDue('home')).toEqual({ queued: 2, next_at: waits.queue_deadline_at })
+      expect(await tasks.nextDue('home')).toEqual({ queued: true, next_at: waits.queue_deadline_at })
       const later = Date.now() + 60_000
       await tasks.requeue([refOf(await lease())], later)
-      expect(await tasks.nextDue('home')).toEqual({ queued: 2, next_at: later })
-      expect(await tasks.nextDue('away')).toEqual({ queued: 0, next_at: null })
+      expect(await tasks.nextDue('home')).toEqual({ queued: true, next_at: later })
+      expect(await tasks.nextDue('away')).toEqual({ queued: false, next_at: null })
     })
   })
 }

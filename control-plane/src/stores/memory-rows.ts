@@ -4,6 +4,7 @@ import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
 import type { Page, PageRequest, ProjectFilter } from '../ports.ts'
+import type { VirtualTimes } from './memory-claim.ts'
 import { afterOf, pageOfRows } from './paging.ts'
 
 export interface MemoryRows {
@@ -14,6 +15,7 @@ export interface MemoryRows {
   readonly keys: Map<string, ApiKey>
   /** Claims that leased something: an answer is repeated, never made twice. */
   readonly claims: Set<string>
+  readonly times: VirtualTimes
 }
 
 export const memoryRows = (): MemoryRows => ({
@@ -23,6 +25,7 @@ export const memoryRows = (): MemoryRows => ({
   tasks: new Map(),
   keys: new Map(),
   claims: new Set(),
+  times: { lanes: new Map(), pools: new Map() },
 })
 
 export const allows = (filter: ProjectFilter, projectId: string): boolean => filter === null || filter.includes(projectId)

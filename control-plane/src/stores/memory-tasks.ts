@@ -2,8 +2,12 @@ import type { Session } from '@rdev/shared/domain/session'
 import { expire, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
+import { queueLane } from './memory-queue.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
 import { storableOutcome } from './storable.ts'
+
+/** How many tasks one call of `expireQueued` ends. */
+export const maxExpired = 500
 
 const isLive = (task: Task) => task.status === 'leased' || task.status === 'running'
 
@@ -18,9 +22,18 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
   const all = (test: (task: Task) => boolean) => [...rows.tasks.values()].filter(test).sort((a, b) => (a.id < b.id ? -1 : 1))
 
   function insertOne({ id, spec, created_by, created_at, new_session, retry_of }: NewTask): Inserted {
+    const known = rows.tasks.get(id)
+    if (known) return { task: known, repeated: true }
     const project = rows.projects.get(spec.project_id)
     if (!project) return { refused: 'no_project' }
-    if (rows.tasks.has(id)) throw new Error(`task ${id} exists already`)
+    if (spec.session_id !== null && !new_session && rows.sessions.get(spec.session_id)?.project_id !== spec.project_id) {
+      return { refused: 'no_session' }
+    }
+    let depth = 0
+    for (const task of rows.tasks.values()) if (task.status === 'queued' && task.spec.project_id === project.id) depth++
+    if (depth >= project.max_queued) {
+      return { refused: 'queue_full' }
+    }
     if (spec.session_id !== null) {
       const before = rows.sessions.get(spec.session_id)
       if (new_session) {
@@ -29,14 +42,14 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
           id: spec.session_id,
           project_id: spec.project_id,
           provider: spec.provider,
+          workspace: spec.workspace,
           provider_session_id: null,
           pod: null,
           last_task_id: id,
           created_at,
           updated_at: created_at,
         })
-      } else {
-        if (!before) throw new Error(`session ${spec.session_id} does not exist`)
+      } else if (before) {
         rows.sessions.set(spec.session_id, { ...before, last_task_id: id, updated_at: created_at })
       }
     }
@@ -47,7 +60,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       attempt: 0,
       lane: spec.project_id,
       // By the store's clock where the caller's is ahead of it: a new task is due at once.
-      run_after: Math.min(created_at, clock.now()),
+      run_after: Math.max(Math.min(created_at, clock.now()), spec.run_after ?? 0),
       queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
       cluster_id: project.cluster_id,
       pod: null,
@@ -106,13 +119,8 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
           task.run_after <= now &&
           (task.queue_deadline_at === null || task.queue_deadline_at > now),
       )
-      const live = all(isLive)
-      const placements = place(due, slots, {
-        sessionOf,
-        sessionBusy: (sessionId) => live.some((task) => task.spec.session_id === sessionId),
-        roomOf: (projectId) =>
-          (rows.projects.get(projectId)?.max_running ?? 0) - live.filter((task) => task.spec.project_id === projectId).length,
-      })
+      const projectOf = (task: Task) => rows.projects.get(task.spec.project_id)!
+      const placements = place(clusterId, due, all(isLive), slots, { projectOf, sessionOf }, rows.times)
       if (placements.length > 0) rows.claims.add(claimId)
       return placements
         .map(({ task, pod }) => withSession(save(lease(task, { pod, claimId, leaseUntil: now + leaseMs }))))
@@ -166,9 +174,21 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
 
     async expireQueued(clusterId) {
       const now = clock.now()
-      return all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task).map((task) =>
-        save(expire(task, now)),
+      const late = all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task)
+      return late.slice(0, maxExpired).map((task) => save(expire(task, now)))
+    },
+
+    async queue({ projects, project_id }, limit) {
+      const queued = Map.groupBy(
+        all((task) => task.status === 'queued' && allows(projects, task.spec.project_id)),
+        (task) => task.spec.project_id,
       )
+      const now = clock.now()
+      return [...queued]
+        .filter(([id]) => project_id === undefined || id === project_id)
+        .sort(([a, one], [b, other]) => other.length - one.length || (a < b ? -1 : 1))
+        .slice(0, limit)
+        .map(([id, tasks]) => queueLane(rows, id, tasks, now))
     },
 
     async nextDue(clusterId) {
@@ -178,7 +198,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
         ...(task.run_after > now ? [task.run_after] : []),
         ...(task.queue_deadline_at === null ? [] : [task.queue_deadline_at]),
       ])
-      return { queued: queued.length, next_at: instants.length === 0 ? null : Math.min(...instants) }
+      return { queued: queued.length > 0, next_at: instants.length === 0 ? null : Math.min(...instants) }
     },
   }
 }

@@ -1,9 +1,11 @@
 // The stores in memory: for tests of whatever stands on the ports. They run the domain's own transitions, and pass the suite that the
 // Postgres stores pass.
+import { projectDefaults } from '@rdev/shared/domain/project'
 import type { Clock } from '../ports.ts'
+import { memoryIdempotency } from './memory-idempotency.ts'
 import { allows, memoryRows, pageDown, pageUp } from './memory-rows.ts'
 import { memoryTasks } from './memory-tasks.ts'
-import { defaultMaxRunning, projectPods } from './project-pods.ts'
+import { given, projectPods } from './project-pods.ts'
 import type { Stores } from './stores.ts'
 
 export function memoryStores(clock: Clock): Stores {
@@ -15,6 +17,9 @@ export function memoryStores(clock: Clock): Stores {
       async get(id, projects) {
         const session = rows.sessions.get(id)
         return session && allows(projects, session.project_id) ? session : undefined
+      },
+      async getMany(ids, projects) {
+        return [...new Set(ids)].flatMap((id) => rows.sessions.get(id) ?? []).filter((session) => allows(projects, session.project_id))
       },
       async list({ projects, project_id }, page) {
         const seen = [...rows.sessions.values()].filter(
@@ -29,6 +34,9 @@ export function memoryStores(clock: Clock): Stores {
         const project = rows.projects.get(id)
         return project && allows(projects, id) ? project : undefined
       },
+      async getMany(ids, projects) {
+        return [...new Set(ids)].flatMap((id) => rows.projects.get(id) ?? []).filter((project) => allows(projects, project.id))
+      },
       async list(projects, page) {
         return pageUp(
           [...rows.projects.values()].filter((project) => allows(projects, project.id)),
@@ -42,7 +50,7 @@ export function memoryStores(clock: Clock): Stores {
         for (const { id, pod, allow_bypass_permissions } of reported) {
           const before = rows.projects.get(id)
           if (!before) {
-            const fresh = { id, cluster_id: clusterId, pod, max_running: defaultMaxRunning, allow_bypass_permissions }
+            const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions }
             rows.projects.set(id, { ...fresh, created_at: now, updated_at: now })
           } else if (
             before.cluster_id === clusterId &&
@@ -57,6 +65,13 @@ export function memoryStores(clock: Clock): Stores {
             rows.projects.set(project.id, { ...project, pod: null, updated_at: now })
           }
         }
+      },
+      async change(id, projects, change) {
+        const before = rows.projects.get(id)
+        if (!before || !allows(projects, id)) return undefined
+        const after = { ...before, ...given(change), updated_at: clock.now() }
+        rows.projects.set(id, after)
+        return after
       },
     },
 
@@ -80,6 +95,8 @@ export function memoryStores(clock: Clock): Stores {
         return rows.keys.get(id)
       },
     },
+
+    idempotency: memoryIdempotency(clock),
 
     ready: async () => true,
   }

@@ -2,71 +2,123 @@
 // granted. In one statement the snapshot would be older than the lock, two claims at once would count the same live tasks, and
 // `max_running` would not hold. (An own counter per lane would do it in one; it must then be right after every kind of end.)
 //
-// The choice is made per project first (its room, the head of its lane by index), then per pod, then per class of slot: the project's pods
-// or the pool. A task that no slot fits takes no room. Each claim with something feasible leases at least one; the hub claims again while
-// slots are left. A session with a pod goes to that pod only, so those are seated first; the others go to the emptiest pod.
+// What it costs does not depend on how much is queued. The lanes, turns and priorities that have anything queued are found by stepping
+// through the index from one to the next (`lane_name`, `line`), and of each only the first few that are due are looked at.
+// memory-claim.ts says in plain words who is chosen.
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { Slot } from '../ports.ts'
 import { after, columnsOf, storeNow } from './postgres-connection.ts'
+import { linesOf, queueIndex } from './postgres-lines.ts'
 import { tasks } from './schema.ts'
+import { openTurns } from './turn.ts'
 
-export const claimLock = (clusterId: string): SQL => sql`select pg_advisory_xact_lock(hashtextextended('claim ' || ${clusterId}::text, 0))`
+// The planner's settings for this transaction. Its statistics may be those of a minute in which nothing was queued, and by those a sort of
+// "one" row is as good as the index; and it takes the steps of a recursion for so many rows that it would compile the statement.
+export const claimLock = (clusterId: string): SQL => sql`
+select set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+  pg_advisory_xact_lock(hashtextextended('claim ' || ${clusterId}::text, 0))`
 
-/** The queue's order: priority, when it was due, arrival (ids begin with their time). */
-const order = sql.raw('t.priority, t.run_after, t.id')
 const live = sql.raw(`('leased', 'running')`)
+const isOpen = (turn: string) => sql.raw(`${turn} in (${openTurns.map((open) => `'${open}'`).join(', ')})`)
+
+/**
+ * Tasks past their deadline at the head of a turn that are stepped over. Behind more of them the turn waits until they are failed, which
+ * the hub does before it asks again.
+ */
+const steppedOver = sql.raw('16')
 
 export function claimStatement(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): SQL {
   const { clusterId, claimId, leaseMs } = claim
   const slots = JSON.stringify(claim.slots.map(({ pod, project_id }) => ({ pod, class: project_id ?? '' })))
+  const notYet = sql`not exists (select from attempts a where a.claim_id = ${claimId})`
   return sql`
-with slot as materialized (
+with recursive slot as materialized (
   select pod, class, ord, row_number() over (partition by pod order by ord) as seat
   from rows from (json_to_recordset(${slots}::json) as (pod text, class text)) with ordinality as s (pod, class, ord)
 ),
 pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
-lane as materialized (
-  select p.id, p.max_running - (select count(*) from tasks l where l.project_id = p.id and l.status in ${live}) as room
-  from projects p
-  where p.cluster_id = ${clusterId} and not exists (select from attempts a where a.claim_id = ${claimId})
+lane_name as (
+  (select t.lane from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and ${notYet} order by ${queueIndex} limit 1)
+  union all
+  select step.lane from lane_name l cross join lateral (
+    select t.lane from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane > l.lane order by ${queueIndex} limit 1
+  ) step
 ),
-head as materialized (
-  select h.* from lane cross join lateral (
-    select t.id, t.priority, t.run_after, s.pod as home, fit.class
-    from tasks t
-    left join sessions s on s.id = t.session_id
-    cross join lateral (
-      select pods.class from pods where pods.pod = s.pod and pods.class in ('', t.project_id)
-      union all
-      select classes.class from classes
-      where s.pod is null and classes.class = case t.target when 'pool' then '' else t.project_id end
-      limit 1
-    ) fit
-    where t.project_id = lane.id and t.status = 'queued' and t.run_after <= ${storeNow}
-      and (t.queue_deadline_at is null or t.queue_deadline_at > ${storeNow})
-      and (t.session_id is null or not exists (select from tasks l where l.session_id = t.session_id and l.status in ${live}))
-      and (t.session_id is null or not exists (
-        select from tasks e
-        where e.session_id = t.session_id and e.status = 'queued' and e.run_after <= ${storeNow}
-          and (e.queue_deadline_at is null or e.queue_deadline_at > ${storeNow})
-          and (e.priority, e.run_after, e.id) < (t.priority, t.run_after, t.id)
-      ))
-    order by ${order}
-    limit greatest(lane.room, 0)
-  ) h
+lane as materialized (
+  select p.id, p.cluster_id, p.weight, p.max_running - running.count as room, greatest(l.vtime, pool.vtime, 0) as base
+  from lane_name join projects p on p.id = lane_name.lane
+  cross join lateral (select count(*) from tasks t where t.project_id = p.id and t.status in ${live}) running
+  left join lanes l on l.project_id = p.id
+  left join pools pool on pool.cluster_id = p.cluster_id
+  where not p.paused and running.count < p.max_running
+),
+${linesOf('lane')},
+-- Of an open turn as many as there may be places for, of the others the first.
+due as materialized (
+  select t.*, ${isOpen('line.turn')} as open, lane.base, lane.weight, lane.room
+  from line
+  join lane on lane.id = line.lane
+  left join classes on ${isOpen('line.turn')} and classes.class = case line.turn when 'pool' then '' else line.lane end
+  cross join lateral (
+    select * from (
+      select t.id, t.lane, t.turn, t.priority, t.run_after, t.queue_deadline_at, t.session_id, t.workspace, t.target from tasks t
+      where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane = line.lane and t.turn = line.turn and t.priority = line.priority
+        and t.run_after <= ${storeNow}
+      order by ${queueIndex}
+      limit coalesce(least(lane.room, classes.seats), 1) + ${steppedOver}
+    ) t
+    where t.queue_deadline_at is null or t.queue_deadline_at > ${storeNow}
+    limit coalesce(least(lane.room, classes.seats), 1)
+  ) t
+  where classes.class is not null or not ${isOpen('line.turn')}
+),
+head as (
+  select * from due where open
+  union all
+  (select distinct on (lane, turn) * from due where not open order by lane, turn, priority, run_after, id)
+),
+fit as materialized (
+  select h.*, s.pod as home, place.class, row_number() over (partition by h.lane order by h.priority, h.run_after, h.id) as rank_in_lane
+  from head h
+  left join sessions s on s.id = h.session_id
+  cross join lateral (
+    select pods.class from pods where pods.pod = s.pod and pods.class in ('', h.lane)
+    union all
+    select classes.class from classes where s.pod is null and classes.class = case h.target when 'pool' then '' else h.lane end
+    limit 1
+  ) place
+  where (h.workspace is null or not exists (
+      select from tasks l where l.project_id = h.lane and l.workspace = h.workspace and l.status in ${live}
+    ))
+    and (h.session_id is null or not exists (select from tasks l where l.session_id = h.session_id and l.status in ${live}))
+    and (h.session_id is null or not exists (
+      select from tasks e
+      where e.session_id = h.session_id and e.status = 'queued' and e.run_after <= ${storeNow}
+        and (e.queue_deadline_at is null or e.queue_deadline_at > ${storeNow})
+        and (e.priority, e.run_after, e.id) < (h.priority, h.run_after, h.id)
+    ))
+),
+-- The tag is the virtual time at which a task's turn among the lanes comes.
+offered as (
+  select *, base + (row_number() over (partition by lane, class order by rank_in_lane) - 1)::float8 / weight as tag
+  from fit where rank_in_lane <= room
 ),
 fits_pod as (
-  select t.*, row_number() over (partition by t.home order by ${order}) as rank_in_pod from head t
+  select *, row_number() over (partition by home order by tag, run_after, id) as rank_in_pod from offered
+),
+tagged as (
+  select o.id, o.lane, o.run_after, o.home, o.class,
+    o.base + (row_number() over (partition by o.lane, o.class order by o.rank_in_lane) - 1)::float8 / o.weight as tag
+  from fits_pod o left join pods on pods.pod = o.home
+  where o.home is null or o.rank_in_pod <= pods.seats
 ),
 fits_class as (
-  select t.*, row_number() over (partition by t.class order by ${order}) as rank_in_class
-  from fits_pod t left join pods on pods.pod = t.home
-  where t.home is null or t.rank_in_pod <= pods.seats
+  select *, row_number() over (partition by class order by tag, run_after, id) as rank_in_class from tagged
 ),
 chosen as materialized (
-  select t.* from fits_class t join classes using (class) where t.rank_in_class <= classes.seats
+  select o.* from fits_class o join classes using (class) where o.rank_in_class <= classes.seats
 ),
 free_seat as (
   select class, pod, row_number() over (partition by class order by seats_left desc, ord) as n
@@ -77,12 +129,12 @@ free_seat as (
   ) s
 ),
 free_task as (
-  select t.id, t.class, row_number() over (partition by t.class order by ${order}) as n from chosen t where t.home is null
+  select id, class, row_number() over (partition by class order by rank_in_class) as n from chosen where home is null
 ),
 seating as materialized (
-  select id, home as pod from chosen where home is not null
+  select id, class, home as pod from chosen where home is not null
   union all
-  select free_task.id, free_seat.pod from free_task join free_seat using (class, n)
+  select free_task.id, class, free_seat.pod from free_task join free_seat using (class, n)
 ),
 held as materialized (
   select t.id from tasks t where t.id in (select id from seating) and t.status = 'queued' order by t.id for update skip locked
@@ -97,6 +149,20 @@ claimed as (
 noted as (
   insert into attempts (task_id, n, cluster_id, pod, claim_id, status, leased_at)
   select id, attempt, cluster_id, pod, claim_id, 'leased', ${storeNow} from claimed
+),
+-- Only places of the pool move virtual time: those in a project's own pods are nobody else's.
+served as materialized (
+  select lane.id, lane.cluster_id, lane.base, lane.weight, count(*) as places
+  from claimed join seating on seating.id = claimed.id and seating.class = '' join lane on lane.id = claimed.lane
+  group by lane.id, lane.cluster_id, lane.base, lane.weight
+),
+lane_moved as (
+  insert into lanes (project_id, vtime) select id, base + places::float8 / weight from served order by id
+  on conflict (project_id) do update set vtime = excluded.vtime
+),
+pool_moved as (
+  insert into pools as p (cluster_id, vtime) select cluster_id, max(base + (places - 1)::float8 / weight) from served group by cluster_id
+  on conflict (cluster_id) do update set vtime = greatest(p.vtime, excluded.vtime)
 )
 select ${columnsOf(tasks, 't')}, s.provider_session_id from claimed t left join sessions s on s.id = t.session_id
 union all

@@ -2,7 +2,7 @@ import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Clock, ProjectStore } from '../ports.ts'
 import { afterOf, pageOfRows } from './paging.ts'
 import { at, type Database } from './postgres-connection.ts'
-import { defaultMaxRunning, projectPods } from './project-pods.ts'
+import { given, projectPods } from './project-pods.ts'
 import { projects } from './schema.ts'
 import { isStorable } from './storable.ts'
 
@@ -13,6 +13,11 @@ export function postgresProjects(database: Database, clock: Clock): ProjectStore
       if (!isStorable(id) || (filter !== null && !filter.includes(id))) return undefined
       const [row] = await database.run(db.select().from(projects).where(eq(projects.id, id)))
       return row
+    },
+
+    async getMany(ids, filter) {
+      const wanted = ids.filter((id) => isStorable(id) && (filter === null || filter.includes(id)))
+      return database.run(db.select().from(projects).where(inArray(projects.id, wanted)))
     },
 
     async list(filter, page) {
@@ -51,14 +56,26 @@ news as materialized (
     or (p.cluster_id = ${clusterId} and (p.pod, p.allow_bypass_permissions) is distinct from (told.pod, told.allow_bypass_permissions))
 ),
 written as (
-  insert into projects as p (id, cluster_id, pod, max_running, allow_bypass_permissions, created_at, updated_at)
-  select id, ${clusterId}::text, pod, ${defaultMaxRunning}::int, allow_bypass_permissions, ${now}, ${now} from news order by id
+  insert into projects as p (id, cluster_id, pod, allow_bypass_permissions, created_at, updated_at)
+  select id, ${clusterId}::text, pod, allow_bypass_permissions, ${now}, ${now} from news order by id
   on conflict (id) do update
   set pod = excluded.pod, allow_bypass_permissions = excluded.allow_bypass_permissions, updated_at = excluded.updated_at
   where p.cluster_id = excluded.cluster_id
 )
 update projects p set pod = null, updated_at = ${now}
 where p.cluster_id = ${clusterId} and p.pod is not null and p.id not in (select id from told)`)
+    },
+
+    async change(id, filter, change) {
+      if (!isStorable(id) || (filter !== null && !filter.includes(id))) return undefined
+      const [row] = await database.run(
+        db
+          .update(projects)
+          .set({ ...given(change), updated_at: clock.now() })
+          .where(eq(projects.id, id))
+          .returning(),
+      )
+      return row
     },
   }
 }

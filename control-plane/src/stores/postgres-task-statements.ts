@@ -3,35 +3,14 @@
 
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { AttemptRef, NewTask } from '../ports.ts'
+import type { AttemptRef } from '../ports.ts'
 import { after, at, columnsOf, storeNow } from './postgres-connection.ts'
+import { maxExpired } from './postgres-queue.ts'
 import { tasks } from './schema.ts'
 
 const live = sql.raw(`('leased', 'running')`)
 const refs = (list: readonly AttemptRef[]) =>
   sql`json_to_recordset(${JSON.stringify(list.map(({ task_id, attempt }) => ({ task_id, attempt })))}::json) as (task_id text, attempt int)`
-
-/** The task, and its session: begun, continued or none. */
-export function insertStatement({ id, spec, created_by, created_at, new_session }: NewTask): SQL {
-  const deadline = spec.queue_ttl_s === null ? sql`null::timestamptz` : at(created_at + Math.round(spec.queue_ttl_s * 1000))
-  const begun = sql`begun as (
-  insert into sessions (id, project_id, provider, last_task_id, created_at, updated_at)
-  select ${spec.session_id}, project.id, ${spec.provider}, ${id}, ${at(created_at)}, ${at(created_at)} from project
-)`
-  const continued = sql`continued as (
-  update sessions s set last_task_id = ${id}, updated_at = ${at(created_at)} from project where s.id = ${spec.session_id}
-)`
-  const session = spec.session_id === null ? sql`` : sql`, ${new_session ? begun : continued}`
-  return sql`
-with project as materialized (select p.id, p.cluster_id from projects p where p.id = ${spec.project_id})${session}
-insert into tasks as t (id, project_id, session_id, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id, lane, status, run_after, queue_deadline_at)
-select ${id}, project.id, ${spec.session_id}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
-  ${JSON.stringify(spec)}::json, ${created_by}, ${at(created_at)}, project.cluster_id, project.id, 'queued',
-  -- By the store's clock where the caller's is ahead of it: a new task is due at once.
-  least(${at(created_at)}, ${storeNow}), ${deadline}
-from project
-returning ${columnsOf(tasks, 't')}`
-}
 
 export function markStartedStatement(started: readonly (AttemptRef & { started_at: number })[]): SQL {
   const list = JSON.stringify(started.map((one) => ({ ...one, started_at: new Date(one.started_at).toISOString() })))
@@ -98,7 +77,9 @@ with done as (
     error_code = ${set(sql`${end.error_code}::text`, keep('error_code'))},
     error = ${set(sql`${end.error}::text`, keep('error'))},
     usage = ${set(sql`${end.usage === null ? null : JSON.stringify(end.usage)}::json`, keep('usage'))},
-    cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))}
+    cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))},
+    -- Its session has a place now, so it does not take just any one of its target.
+    turn = ${set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`)}
   where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}
   returning ${columnsOf(tasks, 't')}
 ),
@@ -126,19 +107,16 @@ export function expireStatement(clusterId: string): SQL {
   return sql`
 with held as materialized (
   select t.id from tasks t
-  where t.cluster_id = ${clusterId} and t.status = 'queued' and t.queue_deadline_at <= ${storeNow}
-  order by t.id for update
+  where t.id in (
+    select q.id from tasks q
+    where q.cluster_id = ${clusterId} and q.status = 'queued' and q.queue_deadline_at <= ${storeNow}
+    order by q.queue_deadline_at limit ${sql.raw(String(maxExpired))}
+  ) and t.status = 'queued'
+  order by t.id for update skip locked
 )
 update tasks t set status = 'failed', error_code = 'QUEUE_EXPIRED', error = 'waited in the queue for longer than queue_ttl_s', finished_at = ${storeNow}
 from held where t.id = held.id
 returning ${columnsOf(tasks, 't')}`
-}
-
-export function nextDueStatement(clusterId: string): SQL {
-  return sql`
-select count(*)::int as queued,
-  (extract(epoch from least(min(t.run_after) filter (where t.run_after > ${storeNow}), min(t.queue_deadline_at))) * 1000)::float8 as next_at
-from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued'`
 }
 
 export function liveStatement(clusterId: string): SQL {

@@ -1,17 +1,18 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
-import type { Clock, LiveTask, ProjectFilter, TaskStore } from '../ports.ts'
+import type { Clock, ProjectFilter, TaskStore } from '../ports.ts'
 import { afterOf } from './paging.ts'
 import { claimLock, claimStatement } from './postgres-claim.ts'
-import { type Database, rowOf } from './postgres-connection.ts'
+import type { Database } from './postgres-connection.ts'
+import { postgresInsert } from './postgres-insert.ts'
+import { rawLiveTask, rawTask, taskOf, type TaskRow } from './postgres-rows.ts'
+import { nextDueStatement, queueLaneOf, queueStatement } from './postgres-queue.ts'
 import {
   expireStatement,
   finishStatement,
-  insertStatement,
   liveStatement,
   markStartedStatement,
-  nextDueStatement,
   renewStatement,
   requeueStatement,
 } from './postgres-task-statements.ts'
@@ -27,7 +28,7 @@ const maxPageBytes = 8 * 1024 * 1024
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
   const { db } = database
   const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
-  const many = async (statement: SQL) => (await database.rows(statement)).map((raw) => taskOf(rowOf(tasks, raw)))
+  const many = async (statement: SQL) => (await database.rows(statement)).map(rawTask)
 
   const get: TaskStore['get'] = async (id, projects) => {
     if (!isStorable(id)) return undefined
@@ -43,13 +44,7 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
   return {
     get,
 
-    insert: (list) =>
-      Promise.all(
-        list.map(async (one) => {
-          const [task] = await many(insertStatement(one))
-          return task ? { task, repeated: false } : { refused: 'no_project' as const }
-        }),
-      ),
+    insert: postgresInsert(database, clock),
 
     async list({ projects, project_id, session_id, status, kind }, page) {
       const after = afterOf(page)
@@ -113,10 +108,10 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
     async claim(claim) {
       const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
-      return rows.map(liveTask)
+      return rows.map(rawLiveTask)
     },
 
-    live: async (clusterId) => (await database.rows(liveStatement(clusterId))).map(liveTask),
+    live: async (clusterId) => (await database.rows(liveStatement(clusterId))).map(rawLiveTask),
 
     async markStarted(started) {
       if (started.length > 0) await database.rows(markStartedStatement(started))
@@ -137,29 +132,19 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
     expireQueued: (clusterId) => many(expireStatement(clusterId)),
 
+    queue: async (filter, limit) => (await database.rows(queueStatement(filter, limit))).map(queueLaneOf),
+
     async nextDue(clusterId) {
       const [row] = await database.rows(nextDueStatement(clusterId))
-      return { queued: Number(row?.queued ?? 0), next_at: typeof row?.next_at === 'number' ? row.next_at : null }
+      return { queued: row?.queued === true, next_at: typeof row?.next_at === 'number' ? row.next_at : null }
     },
   }
 }
 
-type Row = typeof tasks.$inferSelect
-
-function taskOf(row: Row): Task {
-  const { project_id: _p, session_id: _s, kind: _k, target: _t, priority: _r, timeout_s: _o, ...task } = row
-  return task
-}
-
-const liveTask = (raw: Readonly<Record<string, unknown>>): LiveTask => ({
-  task: taskOf(rowOf(tasks, raw)),
-  provider_session_id: typeof raw.provider_session_id === 'string' ? raw.provider_session_id : null,
-})
-
 const texts = new Set<keyof Task>(['result', 'error'])
 
 /** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
-function changedColumns(before: Task, after: Task): Partial<Row> | null {
+function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
   const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
   if (names.length === 0) return null
   return Object.fromEntries(

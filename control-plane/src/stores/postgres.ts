@@ -4,6 +4,7 @@ import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Clock, KeyStore, SessionStore } from '../ports.ts'
 import { afterOf, pageOfRows } from './paging.ts'
 import { type Connection, Database } from './postgres-connection.ts'
+import { postgresIdempotency } from './postgres-idempotency.ts'
 import { postgresProjects } from './postgres-projects.ts'
 import { postgresTasks } from './postgres-tasks.ts'
 import { apiKeys, clusters, sessions } from './schema.ts'
@@ -27,9 +28,10 @@ export function postgresStores(options: Connection & { readonly clock: Clock }):
         ),
     },
     keys: postgresKeys(database),
+    idempotency: postgresIdempotency(database),
     // Also false before the migrations ran.
     ready: () =>
-      database.rows(sql`select from attempts limit 0`).then(
+      database.rows(sql`select from pools limit 0`).then(
         () => true,
         () => false,
       ),
@@ -49,6 +51,11 @@ function postgresSessions(database: Database): SessionStore {
           .where(and(eq(sessions.id, id), mine)),
       )
       return row
+    },
+    async getMany(ids, projects) {
+      const mine = projects === null ? undefined : inArray(sessions.project_id, [...projects])
+      const wanted = and(inArray(sessions.id, ids.filter(isStorable)), mine)
+      return database.run(db.select().from(sessions).where(wanted))
     },
     async list({ projects, project_id }, page) {
       const after = afterOf(page)

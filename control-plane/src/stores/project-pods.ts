@@ -1,7 +1,5 @@
 import type { Pod } from '@rdev/shared/domain/pod'
-
-/** How many tasks of a project may be live at once, until an operator says otherwise. */
-export const defaultMaxRunning = 4
+import type { ProjectChange } from '@rdev/shared/domain/project'
 
 export interface ProjectPod {
   readonly id: string
@@ -17,4 +15,14 @@ export function projectPods(pods: readonly Pod[]): ProjectPod[] {
     if (pod.role === 'project' && pod.project_id !== null && !homes.has(pod.project_id)) homes.set(pod.project_id, pod)
   }
   return [...homes].map(([id, pod]) => ({ id, pod: pod.name, allow_bypass_permissions: pod.allow_bypass_permissions }))
+}
+
+/** What a change sets, by name; anything else in the object is not its business. */
+export function given({ max_running, weight, max_queued, paused }: ProjectChange): ProjectChange {
+  return {
+    ...(max_running !== undefined && { max_running }),
+    ...(weight !== undefined && { weight }),
+    ...(max_queued !== undefined && { max_queued }),
+    ...(paused !== undefined && { paused }),
+  }
 }

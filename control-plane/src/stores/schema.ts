@@ -16,6 +16,7 @@ import {
   taskTargets,
   terminalStatuses,
 } from '@rdev/shared/domain/task'
+import { projectDefaults, projectLimits } from '@rdev/shared/domain/project'
 import { sql } from 'drizzle-orm'
 import {
   boolean,
@@ -30,6 +31,7 @@ import {
   primaryKey,
   text,
   uniqueIndex,
+  uuid,
 } from 'drizzle-orm/pg-core'
 
 /** Milliseconds since the epoch in the program, `timestamptz` with milliseconds in the table. */
@@ -39,7 +41,10 @@ const instant = customType<{ data: number; driverData: string }>({
   fromDriver: (value) => new Date(value).getTime(),
 })
 
+const bytea = customType<{ data: string }>({ dataType: () => 'bytea' })
+
 const words = (list: readonly string[]) => sql.raw(list.map((word) => `'${word}'`).join(', '))
+const within = (column: PgColumn, { min, max }: { min: number; max: number }) => sql`${column} between ${sql.raw(`${min} and ${max}`)}`
 const oneOf = (column: PgColumn, list: readonly string[]) => sql`${column} in (${words(list)})`
 
 /** An attempt ends as the task does, or goes back to the queue without having started. */
@@ -59,13 +64,38 @@ export const projects = pgTable(
       .notNull()
       .references(() => clusters.id),
     pod: text(),
-    max_running: integer().notNull().default(4),
+    max_running: integer().notNull().default(projectDefaults.max_running),
+    weight: integer().notNull().default(projectDefaults.weight),
+    max_queued: integer().notNull().default(projectDefaults.max_queued),
+    paused: boolean().notNull().default(projectDefaults.paused),
     allow_bypass_permissions: boolean().notNull().default(false),
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
   },
-  (t) => [index('projects_cluster').on(t.cluster_id), check('projects_max_running', sql`${t.max_running} >= 0`)],
+  (t) => [
+    index('projects_cluster').on(t.cluster_id),
+    check('projects_max_running', sql`${t.max_running} >= 0`),
+    check('projects_weight', within(t.weight, projectLimits.weight)),
+    check('projects_max_queued', sql`${t.max_queued} >= 0`),
+  ],
 )
+
+/**
+ * The virtual time of fair sharing, a lane's and its pool's. Written by every claim, so apart from the rows that everything else reads
+ * and refers to. Made by the first claim that needs them.
+ */
+export const lanes = pgTable('lanes', {
+  project_id: text()
+    .primaryKey()
+    .references(() => projects.id, { onDelete: 'cascade' }),
+  vtime: doublePrecision().notNull(),
+})
+export const pools = pgTable('pools', {
+  cluster_id: text()
+    .primaryKey()
+    .references(() => clusters.id, { onDelete: 'cascade' }),
+  vtime: doublePrecision().notNull(),
+})
 
 export const sessions = pgTable(
   'sessions',
@@ -75,6 +105,7 @@ export const sessions = pgTable(
       .notNull()
       .references(() => projects.id),
     provider: text().$type<AgentProvider>().notNull(),
+    workspace: text(),
     provider_session_id: text(),
     pod: text(),
     last_task_id: text(),
@@ -93,6 +124,7 @@ export const tasks = pgTable(
       .notNull()
       .references(() => projects.id),
     session_id: text().references(() => sessions.id),
+    workspace: text(),
     kind: text().$type<TaskKind>().notNull(),
     target: text().$type<TaskTarget>().notNull(),
     priority: integer().notNull(),
@@ -104,7 +136,10 @@ export const tasks = pgTable(
       .notNull()
       .references(() => clusters.id),
     lane: text().notNull(),
+    retry_of: text(),
 
+    // Whose turn it takes while it is queued; see turn.ts.
+    turn: text().notNull(),
     status: text().$type<TaskStatus>().notNull(),
     attempt: integer().notNull().default(0),
     run_after: instant().notNull(),
@@ -126,19 +161,26 @@ export const tasks = pgTable(
     const queued = sql`${t.status} = 'queued'`
     const live = sql`${t.status} in ('leased', 'running')`
     return [
-      // Claim: the head of each lane. The order is the order of the queue.
-      index('tasks_queued_lane').on(t.project_id, t.priority, t.run_after, t.id).where(queued),
+      // Claim: the head of each turn of each lane. The end of it is the order of the queue.
+      index('tasks_queued_turn').on(t.cluster_id, t.lane, t.turn, t.priority, t.run_after, t.id).where(queued),
       index('tasks_queued_session')
         .on(t.session_id, t.priority, t.run_after, t.id)
         .where(sql`${queued} and ${t.session_id} is not null`),
-      index('tasks_queued_cluster').on(t.cluster_id, t.run_after).where(queued),
+      // When something is due next. The words about the project are true of every row, and keep the planner from taking this index for a
+      // claim's: only the statement that says them too can use it.
+      index('tasks_queued_due')
+        .on(t.cluster_id, t.run_after)
+        .where(sql`${queued} and ${t.project_id} <> ''`),
       index('tasks_queued_deadline')
         .on(t.cluster_id, t.queue_deadline_at)
         .where(sql`${queued} and ${t.queue_deadline_at} is not null`),
       index('tasks_live_cluster').on(t.cluster_id).where(live),
       index('tasks_live_project').on(t.project_id).where(live),
-      // At most one live task per session, whatever the statements do.
+      // At most one live task per session, and per workspace of a project, whatever the statements do.
       uniqueIndex('tasks_live_session').on(t.session_id).where(live),
+      uniqueIndex('tasks_live_workspace')
+        .on(t.project_id, t.workspace)
+        .where(sql`${live} and ${t.workspace} is not null`),
       // Ids begin with their time, so their order is the order of creation.
       index('tasks_project').on(t.project_id, t.id),
       index('tasks_session')
@@ -198,3 +240,27 @@ export const apiKeys = pgTable('api_keys', {
   expires_at: instant(),
   revoked_at: instant(),
 })
+
+/** Creating requests that brought an `Idempotency-Key`. `holder` is whose turn it is to do it; `status` null: not done yet. */
+export const idempotency = pgTable(
+  'idempotency',
+  {
+    caller: text().notNull(),
+    route: text().notNull(),
+    key: text().notNull(),
+    body_hash: text().notNull(),
+    seed: bytea().notNull(),
+    begun_at: instant().notNull(),
+    holder: uuid().notNull(),
+    held_at: instant().notNull(),
+    expires_at: instant().notNull(),
+    status: integer(),
+    location: text(),
+    body: text(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.caller, t.route, t.key] }),
+    index('idempotency_expires').on(t.expires_at),
+    check('idempotency_answer', sql`(${t.status} is null) = (${t.body} is null)`),
+  ],
+)

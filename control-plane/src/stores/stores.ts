@@ -1,4 +1,4 @@
-import type { ClusterStore, KeyStore, ProjectStore, SessionStore, TaskStore } from '../ports.ts'
+import type { ClusterStore, IdempotencyStore, KeyStore, ProjectStore, SessionStore, TaskStore } from '../ports.ts'
 
 /** What both sides, memory and Postgres, offer. `ready` answers whether the database can be asked; it never throws. */
 export interface Stores {
@@ -7,5 +7,6 @@ export interface Stores {
   readonly projects: ProjectStore
   readonly clusters: ClusterStore
   readonly keys: KeyStore
+  readonly idempotency: IdempotencyStore
   readonly ready: () => Promise<boolean>
 }
