@@ -38,7 +38,11 @@ const mixes: readonly Mix[] = [
   },
   {
     name: 'all but 1 000 behind one workspace',
-    columns: { project_id: `'p0'`, workspace: `CASE WHEN g > 1000 OR g % 2 = 0 THEN 'busy' END`, priority: `CASE WHEN g > 1000 THEN 50 ELSE 100 END` },
+    columns: {
+      project_id: `'p0'`,
+      workspace: `CASE WHEN g > 1000 OR g % 2 = 0 THEN 'busy' END`,
+      priority: `CASE WHEN g > 1000 THEN 50 ELSE 100 END`,
+    },
     live: true,
   },
 ]
@@ -56,7 +60,8 @@ export async function claims(run: QueueRun): Promise<void> {
   for (const mix of mixes) for (const depth of sizes.depths) rows.push(...(await claimsAt(run, mix, depth)))
   printDepths('A claim, on the server, from BEGIN to COMMIT', rows)
   const peers: Row[] = []
-  for (const depth of sizes.depths) peers.push(...(await graphileFetches(run.serverUrl, depth)), ...(await bossFetches(run.serverUrl, depth)))
+  for (const depth of sizes.depths)
+    peers.push(...(await graphileFetches(run.serverUrl, depth)), ...(await bossFetches(run.serverUrl, depth)))
   printDepths('The same of the peers, at their client', peers)
 }
 
@@ -67,7 +72,15 @@ function printDepths(title: string, rows: readonly Row[]): void {
     ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'tasks a claim', 'p99 × that at the least depth'],
     rows.map((row) => {
       const least = rows.find(({ mix, slots }) => mix === row.mix && slots === row.slots)!
-      return [row.mix, String(row.depth), String(row.slots), p(row, 0.5), p(row, 0.99), row.claimed / row.tookMs.length, p(row, 0.99) / p(least, 0.99)]
+      return [
+        row.mix,
+        String(row.depth),
+        String(row.slots),
+        p(row, 0.5),
+        p(row, 0.99),
+        row.claimed / row.tookMs.length,
+        p(row, 0.99) / p(least, 0.99),
+      ]
     }),
   )
 }
@@ -126,6 +139,7 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
     run_after: `now() - interval '1 hour'`,
     ...mix.columns,
     ...(mix.columns.project_id ? { lane: mix.columns.project_id } : {}),
+    turn: `coalesce('w:' || ${mix.columns.workspace ?? 'NULL::text'}, 'project')`,
   }
   const names = rows.map(({ column_name }) => column_name)
   const values = names.map((name) => special[name] ?? `t.${name}`)
