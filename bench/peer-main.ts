@@ -42,7 +42,7 @@ async function graphile(url: string, slots: number, count: number, work: () => P
 async function bossLives(url: string, slots: number, count: number): Promise<void> {
   const boss = await startBoss(url)
   tell({ ready: true })
-  for (let completed = 0; completed < count; ) {
+  for (let completed = 0; completed < count;) {
     const jobs = await boss.fetch(queueName, { batchSize: slots })
     await Promise.all(jobs.map(live))
     await boss.complete(

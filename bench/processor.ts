@@ -1,6 +1,7 @@
-// Where the processor's time went, from /proc: what each program took of it, and what is left for the short-lived processes of the pods.
+// Where the processor's time went: what each program took of it, from /proc, and what the processes of the pods took.
 import { readdir, readFile } from 'node:fs/promises'
 import { Client } from 'pg'
+import type { Account } from './account.ts'
 
 /** Ticks of /proc are 10 ms on every Linux that this runs on. */
 const tickMs = 10
@@ -10,22 +11,23 @@ export interface Programs {
   readonly groups: Readonly<Record<string, number>>
   /** The server's processes that serve this database. */
   readonly databaseUrl?: string | undefined
+  /** Of the agent and its pods together. */
+  readonly account?: Account | undefined
 }
 
 export type Shares = Readonly<Record<string, number>>
 
-/** Runs `work`; answers what it did and milliseconds of processor by program. `all else` is what nobody of them was. */
+/** Runs `work`; answers what it did and milliseconds of processor by program. `pods` are the processes that the agent started. */
 export async function processorOf<Result>(programs: Programs, work: () => Promise<Result>): Promise<{ result: Result; usedMs: Shares }> {
   const before = await look(programs)
   const result = await work()
   const after = await look(programs)
   const usedMs = Object.fromEntries(Object.entries(after).map(([name, ms]) => [name, ms - (before[name] ?? 0)]))
-  const known = Object.entries(usedMs).reduce((sum, [name, ms]) => (name === 'all' ? sum : sum + ms), 0)
-  const { all = 0, ...named } = usedMs
-  return { result, usedMs: { ...named, 'all else': Math.max(0, all - known) } }
+  if (usedMs.pods !== undefined) usedMs.pods -= usedMs.agent ?? 0
+  return { result, usedMs }
 }
 
-async function look({ groups, databaseUrl }: Programs): Promise<Record<string, number>> {
+async function look({ groups, databaseUrl, account }: Programs): Promise<Record<string, number>> {
   const backends = databaseUrl === undefined ? new Set<number>() : await backendsOf(databaseUrl)
   const used: Record<string, number> = { 'this program': 0, ...Object.fromEntries(Object.keys(groups).map((name) => [name, 0])) }
   if (databaseUrl !== undefined) used.postgres = 0
@@ -41,9 +43,7 @@ async function look({ groups, databaseUrl }: Programs): Promise<Record<string, n
     else if (name !== undefined) used[name]! += ms
     else if (Number(entry) === process.pid) used['this program']! += ms
   }
-  const [cpu = ''] = (await readFile('/proc/stat', 'latin1')).split('\n')
-  const [, user, nice, system, , , irq, softirq] = cpu.split(/\s+/).map(Number)
-  used.all = ((user ?? 0) + (nice ?? 0) + (system ?? 0) + (irq ?? 0) + (softirq ?? 0)) * tickMs
+  if (account !== undefined) used.pods = await account.usedMs()
   return used
 }
 

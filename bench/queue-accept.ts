@@ -74,7 +74,11 @@ async function acceptedByPeers(serverUrl: string): Promise<Row[]> {
   rows.push({ name: 'pg-boss send', each: 1, timed: await inFlight(accepted, clients, () => boss.send(queueName, payload)) })
   for (const each of batches) {
     const jobs = Array.from({ length: each }, () => ({ data: payload }))
-    rows.push({ name: `pg-boss insert of ${each}`, each, timed: await inFlight(batchCalls(each), clients, () => boss.insert(queueName, jobs)) })
+    rows.push({
+      name: `pg-boss insert of ${each}`,
+      each,
+      timed: await inFlight(batchCalls(each), clients, () => boss.insert(queueName, jobs)),
+    })
   }
   await close()
   return rows
@@ -88,7 +92,13 @@ async function acceptedByUs(run: QueueRun): Promise<{ rows: Row[]; steps: Row[] 
   try {
     await stack.agent.stop()
     const key = async (rights: object) =>
-      (await stack.client.json<{ key: string }>('POST', '/v1/keys', { name: 'bench', scopes: ['tasks:read', 'tasks:write', 'workers:read'], ...rights })).key
+      (
+        await stack.client.json<{ key: string }>('POST', '/v1/keys', {
+          name: 'bench',
+          scopes: ['tasks:read', 'tasks:write', 'workers:read'],
+          ...rights,
+        })
+      ).key
     const http = httpClient(stack.url, await key({}), sizes.clients)
     const elsewhere = httpClient(stack.url, await key({ project_ids: ['elsewhere'] }), sizes.clients)
     const post = () => http.wants(202, 'POST', '/v1/tasks', trueTask)
@@ -105,9 +115,9 @@ async function acceptedByUs(run: QueueRun): Promise<{ rows: Row[]; steps: Row[] 
     for (const each of '/v1/tasks/batch' in paths ? batches : []) {
       const tasks = Array.from({ length: each }, () => trueTask)
       const batch = async () => {
-        const answers = JSON.parse(await http.wants(200, 'POST', '/v1/tasks/batch', { tasks })) as { data: { status: number }[] }
-        const refused = answers.data.filter(({ status }) => status !== 202)
-        if (answers.data.length !== each || refused.length > 0) throw new Error(`of a batch ${refused.length} were refused`)
+        const answers = JSON.parse(await http.wants(200, 'POST', '/v1/tasks/batch', { tasks })) as { results: { status: number }[] }
+        const refused = answers.results.filter(({ status }) => status !== 202)
+        if (answers.results.length !== each || refused.length > 0) throw new Error(`of a batch ${refused.length} were refused`)
       }
       rows.push(await measure(`POST /v1/tasks/batch of ${each}`, each, batchCalls(each), batch))
     }

@@ -1,5 +1,6 @@
 // Whole life cycles with a real process: queued, claimed, assigned, `true` in a pod, its result, succeeded. All are queued before the first place
 // is free, so what is measured is everything but the accepting.
+import { openAccount } from './account.ts'
 import { wallMs } from './clock.ts'
 import { httpClient } from './http.ts'
 import { inFlight } from './in-flight.ts'
@@ -26,12 +27,14 @@ export async function lives(run: QueueRun): Promise<void> {
   const stack = await startQueueStack(run, 'life', { slots })
   const used: [string, Shares][] = []
   try {
+    const account = await openAccount('rdev-bench', stack.agent.pid)
+    const programs = { ...programsOf(stack), account }
     // The first pay for code that was never run, in every program.
     await drain(stack, 30)
-    const drained = await processorOf(programsOf(stack), () => drain(stack, count))
+    const drained = await processorOf(programs, () => drain(stack, count))
     rows.push(['ours', drained.result.perS])
     used.push(['queued before', drained.usedMs])
-    const posted = await processorOf(programsOf(stack), () => postAndRun(stack, count))
+    const posted = await processorOf(programs, () => postAndRun(stack, count))
     rows.push(['ours, each by POST /v1/tasks meanwhile', posted.result])
     used.push(['POST meanwhile', posted.usedMs])
     printTable(
@@ -41,7 +44,7 @@ export async function lives(run: QueueRun): Promise<void> {
     )
     const names = Object.keys(used[0]![1])
     printTable(
-      'Processor of a life cycle (ms); all else is the processes of the pods, and whatever else this machine does',
+      'Processor of a life cycle (ms)',
       ['', ...names],
       used.map(([name, shares]) => [name, ...names.map((program) => (shares[program] ?? 0) / count)]),
     )

@@ -37,7 +37,12 @@ export async function wakes(run: QueueRun): Promise<void> {
   printTable(
     'Start: asked → process runs (ms)',
     ['', 'p50', 'p95', '× spawn p50'],
-    rows.map(([name, values]) => [name, percentile(values, 0.5), percentile(values, 0.95), percentile(values, 0.5) / percentile(spawned, 0.5)]),
+    rows.map(([name, values]) => [
+      name,
+      percentile(values, 0.5),
+      percentile(values, 0.95),
+      percentile(values, 0.5) / percentile(spawned, 0.5),
+    ]),
   )
 }
 
