@@ -1,6 +1,8 @@
 // The mechanisms that a scenario proves, and how each is taken out: an exact text of one module, and what stands there without it. A text
 // that is not found any more fails loudly, so this list cannot go stale in silence. `proof` names what must then fail.
 
+import { mechanismsOfB } from './b-mechanisms.ts'
+
 export interface Mechanism {
   /** From the repository's root. */
   readonly file: string
@@ -17,4 +19,5 @@ export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanis
     find: 'export const protocolVersion = 1',
     put: 'export const protocolVersion = 2',
   },
+  ...mechanismsOfB,
 }

@@ -1,0 +1,57 @@
+// Of the scenarios that hurt the database and the readers, and of those that put everything together.
+import type { Mechanism } from './mechanisms.ts'
+
+const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', test } })
+
+const finishOnce: readonly Mechanism[] = [
+  {
+    file: 'control-plane/src/hub/task-log-machine.ts',
+    find: 'return finishFailed(state, input.random, now)',
+    put: 'return { state, effects: [] }',
+  },
+  {
+    file: 'control-plane/src/hub/task-log-machine.ts',
+    find: "case 'alarm':\n      return tellRow(state, now)",
+    put: "case 'alarm':\n      return { state, effects: [] }",
+  },
+]
+const proving = (patches: readonly Mechanism[], test: string): readonly Mechanism[] =>
+  patches.map((patch) => ({ ...patch, ...database(test) }))
+
+export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
+  'result held until the row has it': proving(finishOnce, '20 '),
+  'claim_id repeated': {
+    file: 'control-plane/src/hub/cluster-hub-machine.ts',
+    find: 'd.claim = { ...d.claim, busy: false }',
+    put: 'd.claim = null',
+    ...database('21 '),
+  },
+  'finish repeated after a lost answer': proving(finishOnce, '22 the answer'),
+  'finish repeated after a lost request': proving(finishOnce, '22 the request'),
+  'finish repeated while connections end': proving(finishOnce, '23 connections'),
+  'finish repeated when connections are there again': proving(finishOnce, '23 no connection'),
+  'window of unacknowledged bytes': {
+    file: 'cluster-agent/src/link/line-machine.ts',
+    find: 'state.units.length === 0 || (state.units.length < maxUnackedUnits && state.unackedBytes + bytes <= maxUnackedBytes)',
+    put: 'state.units.length + maxUnackedUnits + maxUnackedBytes + bytes > 0',
+    proof: { file: 'e2e/chaos/b-output', test: '41 ' },
+  },
+  'Last-Event-ID': {
+    file: 'control-plane/src/routes/task-events.ts',
+    find: "lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0",
+    put: '(lastEventId(undefined), query.after ?? 0)',
+    proof: { file: 'e2e/chaos/b-readers', test: '43 ' },
+  },
+  'limit of an undrained stream': {
+    file: 'control-plane/src/routes/event-stream.ts',
+    find: 'idleTicks * limits.heartbeatMs > limits.drainMs',
+    put: 'idleTicks * limits.heartbeatMs < 0',
+    proof: { file: 'e2e/chaos/b-readers', test: '44 a client' },
+  },
+  /** Tools of scenarios: minutes become seconds. */
+  'hasty streams': {
+    file: 'control-plane/src/routes/event-stream.ts',
+    find: '{ heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }',
+    put: '{ heartbeatMs: 500, rotateMs: 8_000, drainMs: 2_000, recheckMs: 45_000 }',
+  },
+}
