@@ -13,6 +13,7 @@ import { createDatabase } from './neon-proxy/own-database.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
 
 export const clusterId = 'local'
+const connectMs = 120_000
 
 export interface StackOptions {
   readonly dataDirectory: string
@@ -214,10 +215,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         databaseChild = (await startDatabase()).child
       },
       connected: async () => {
-        for (const deadline = Date.now() + 30_000; ;) {
-          const { data } = await client().json<{ data: { ready: boolean }[] }>('GET', '/v1/workers')
-          if (data.length > 0 && data.every((pod) => pod.ready)) return
-          if (Date.now() > deadline) throw new Error('no agent with ready pods connected within 30 s')
+        // A machine that is busy with other things answers late, or that something is away.
+        for (const deadline = Date.now() + connectMs; ;) {
+          const response = await client().fetch('GET', '/v1/workers')
+          const { data = [] } = (await response.json()) as { data?: { ready: boolean }[] }
+          if (response.ok && data.length > 0 && data.every((pod) => pod.ready)) return
+          if (Date.now() > deadline) throw new Error(`no agent with ready pods connected within ${connectMs / 1000} s`)
           await new Promise((resolve) => setTimeout(resolve, 50))
         }
       },
