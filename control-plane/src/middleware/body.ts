@@ -1,4 +1,4 @@
-// Reading a JSON body: bounded, UTF-8, and without what no column can hold.
+// Reading a JSON body: bounded in size and depth, UTF-8, and without what no column can hold.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import { pointer } from './validation.ts'
@@ -45,23 +45,29 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
   }
 }
 
-/** Only an escape can bring these in (the decoder refuses them in the clear), so the walk is rare. */
-export function refuseUnstorable(text: string, value: unknown): void {
-  const wrong = /\\u(0000|d[89a-f])/i.test(text) ? unstorable(value) : undefined
+export function refuseUnstorable(value: unknown): void {
+  const wrong = unstorable(value)
   if (wrong) throw wrong
 }
 
-/** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. */
+/** Whoever walks a value (schemas, the database, clients) does it by recursion. */
+const maxDepth = 64
+
+/** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. And what is nested deeper than anybody could walk. */
 export function unstorable(value: unknown, path: readonly PropertyKey[] = []): DomainError | undefined {
   if (typeof value === 'string') {
-    if (!value.includes('\u0000') && value.isWellFormed()) return undefined
-    const message = 'must not contain NUL characters or lone surrogates'
-    return new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })
+    return value.includes('\u0000') || !value.isWellFormed()
+      ? refusal('must not contain NUL characters or lone surrogates', path)
+      : undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
+  if (path.length >= maxDepth) return refusal(`is nested more than ${maxDepth} deep`, path)
   for (const [name, item] of Object.entries(value)) {
     const wrong = unstorable(name, path) ?? unstorable(item, [...path, name])
     if (wrong) return wrong
   }
   return undefined
 }
+
+const refusal = (message: string, path: readonly PropertyKey[]) =>
+  new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })

@@ -74,7 +74,7 @@ export function endpoint<Path extends string, Query extends z.ZodType = z.ZodNev
     if (body) {
       const read = await readJson(c.req.raw, doc.maxBodyBytes ?? maxBodyBytes)
       text = read.text
-      if (!doc.eachOnItsOwn) refuseUnstorable(read.text, read.value)
+      if (!doc.eachOnItsOwn) refuseUnstorable(read.value)
       c.req.addValidatedData('json', parseBody(body, read.value) as {})
     }
     return idempotent ? c.var.idempotency.once(c, text, next) : next()

@@ -38,9 +38,10 @@ test('each task is answered in its place, and one that is wrong does not hurt th
     { ...agentTask, session_id: 'ses_01kamyp4e0c9q2t5w8z1x4v7r3' },
     { ...agentTask, prompt: 'a NUL \u0000' },
     { ...shellTask, labels: { a: '\ud800' } },
+    { ...shellTask, metadata: { a: JSON.parse('['.repeat(200) + ']'.repeat(200)) } },
     { ...shellTask, labels: { last: 'yes' } },
   ])
-  expect(results.map(({ status }) => status)).toEqual([202, 400, 400, 404, 400, 403, 202, 404, 400, 400, 202])
+  expect(results.map(({ status }) => status)).toEqual([202, 400, 400, 404, 400, 403, 202, 404, 400, 400, 400, 202])
   expect(refusalOf(results[1])).toEqual([400, 'BAD_REQUEST', ['/tasks/1/command']])
   expect(refusalOf(results[2])).toEqual([400, 'BAD_REQUEST', ['/tasks/2']])
   expect(refusalOf(results[3])).toEqual([404, 'NOT_FOUND', undefined])
@@ -49,9 +50,9 @@ test('each task is answered in its place, and one that is wrong does not hurt th
   expect(refusalOf(results[7])).toEqual([404, 'NOT_FOUND', ['/tasks/7/session_id']])
   expect(refusalOf(results[8])).toEqual([400, 'BAD_REQUEST', ['/tasks/8/prompt']])
   expect(refusalOf(results[9])).toEqual([400, 'BAD_REQUEST', ['/tasks/9/labels/a']])
-  expect(taskOf(results[10]).labels).toEqual({ last: 'yes' })
+  expect(taskOf(results[11]).labels).toEqual({ last: 'yes' })
   const listed = await (await call('GET', '/v1/tasks')).json<{ data: TaskView[] }>()
-  expect(listed.data.map(({ id }) => id)).toEqual([10, 6, 0].map((i) => taskOf(results[i]).id))
+  expect(listed.data.map(({ id }) => id)).toEqual([11, 6, 0].map((i) => taskOf(results[i]).id))
 })
 
 test('a batch is one statement and one poke, and its order is that of the queue', async () => {

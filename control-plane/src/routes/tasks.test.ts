@@ -4,6 +4,8 @@ import type { Problem } from '@rdev/shared/api/problem'
 import { expect, test } from 'vitest'
 import { setup } from '../testing/setup.ts'
 
+/** That many lists in each other. */
+const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth))
 const agentTask = { kind: 'agent', project_id: 'demo', prompt: 'say hello', env: { TOKEN: 'hidden' } }
 
 test('a task is kept, answered 202 with its place, and told to the hub; whoever reads its log begins it', async () => {
@@ -175,6 +177,7 @@ test.each([
   ['an absolute directory', { ...agentTask, working_dir: '/etc' }, ['/working_dir']],
   ['a NUL in a label', { ...agentTask, labels: { a: 'x\u0000' } }, ['/labels/a']],
   ['a lone surrogate in metadata', { ...agentTask, metadata: { a: ['\ud800'] } }, ['/metadata/a/0']],
+  ['more nesting than can be walked', { ...agentTask, metadata: { a: nested(64) } }, [`/metadata/a${'/0'.repeat(62)}`]],
   ['a workspace of a wrong name', { ...agentTask, workspace: '../up' }, ['/workspace']],
   ['a workspace without a name', { ...agentTask, workspace: '' }, ['/workspace']],
   ['no object at all', [], ['']],
