@@ -1,0 +1,195 @@
+// The control plane: both kinds of objects on the platform, their calls to each other, and what a client asks of the API, which runs the
+// product's own use cases.
+
+import type { Caller } from '@rdev/shared/domain/api-key'
+import { agentProviders } from '@rdev/shared/domain/code-agent'
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
+import { closeCodes } from '@rdev/shared/wire/limits'
+import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
+import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
+import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
+import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
+import { Life, type Kernel } from '../world/kernel.ts'
+import { Network } from '../world/network.ts'
+import type { Database } from './database.ts'
+import { HubShell } from './hub-shell.ts'
+import { ObjectCell, Platform, type Instance } from './objects.ts'
+import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shell.ts'
+
+export const clusterId = 'cluster'
+/** When virtual time began, on the wall. */
+const epochMs = Date.UTC(2026, 0, 1)
+
+const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
+
+const caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null } as unknown as Caller
+
+export interface RpcFaults {
+  fails: number
+  slowMs: number
+}
+
+export class ControlPlane {
+  readonly kernel: Kernel
+  readonly database: Database
+  readonly platform: Platform
+  readonly network: Network
+  readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
+  /** Every frame against the wire's own schemas: slow, so not in every history. */
+  strict = false
+  readonly #readers = new Map<string, Set<ReaderSocket>>()
+
+  constructor(kernel: Kernel, database: Database) {
+    this.kernel = kernel
+    this.database = database
+    this.platform = new Platform(kernel)
+    this.network = new Network(kernel, this.platform)
+    this.platform.network = this.network
+    this.platform.onReset = (name) => {
+      for (const reader of this.#readers.get(name) ?? []) reader.cut()
+      this.#readers.delete(name)
+    }
+    this.platform.route = (target) => {
+      const [kind, id = '', attempt, epoch, expires] = target.split(' ')
+      if (kind === 'hub') return this.hub
+      if (attempt === undefined || epoch === undefined || Number(expires) <= this.now()) return closeCodes.unauthorized
+      return this.log(id)
+    }
+  }
+
+  /** Wall time of the control plane. */
+  now(): number {
+    return this.wall(this.kernel.now)
+  }
+  wall(virtualMs: number): number {
+    return epochMs + virtualMs
+  }
+
+  get hub(): ObjectCell<unknown> {
+    return this.#cell(clusterId, (cell) => new HubShell(cell as ObjectCell<number>, this))
+  }
+  log(taskId: string): ObjectCell<unknown> {
+    return this.#cell(taskId, (cell) => new TaskLogShell(cell as ObjectCell<StoredLog>, this))
+  }
+  storedLog(taskId: string): StoredLog | undefined {
+    return this.platform.cells.get(taskId)?.stored as StoredLog | undefined
+  }
+  readersOf(taskId: string): Set<ReaderSocket> {
+    let readers = this.#readers.get(taskId)
+    if (readers === undefined) this.#readers.set(taskId, (readers = new Set()))
+    return readers
+  }
+
+  #cell(name: string, wake: (cell: ObjectCell<unknown>) => Instance): ObjectCell<unknown> {
+    let cell = this.platform.cells.get(name)
+    if (cell === undefined) this.platform.cells.set(name, (cell = new ObjectCell<unknown>(this.platform, name, wake)))
+    return cell
+  }
+
+  check(kind: keyof typeof schemas, frame: object): void {
+    if (!this.strict) return
+    const parsed = schemas[kind].safeParse(JSON.parse(JSON.stringify(frame)))
+    if (!parsed.success) throw new Error(`a ${kind} frame is malformed: ${parsed.error.message} ${JSON.stringify(frame)}`)
+  }
+
+  signLine(taskId: string, attempt: number, epoch: number, expires: number): string {
+    return `line ${taskId} ${attempt} ${epoch} ${expires}`
+  }
+
+  /** A call to another object: it may come late, not arrive, or its answer may be lost. */
+  #rpc(from: Life, cell: ObjectCell<unknown>, work: (instance: Instance) => void): Promise<void> {
+    const { kernel, platform } = this
+    const { random } = kernel
+    kernel.touched()
+    return new Promise((resolve, reject) => {
+      const answer = (tell: () => void) => {
+        kernel.after(random.int(0, 2), from, () => {
+          kernel.touched()
+          tell()
+        })
+      }
+      if (random.maybe(this.rpcFaults.fails / 2)) return answer(() => reject(new Error('the object is overloaded')))
+      const delayMs = this.rpcFaults.slowMs > 0 && random.maybe(0.2) ? random.skewed(0, this.rpcFaults.slowMs) : random.int(0, 2)
+      const { life } = platform
+      kernel.after(delayMs, life, () => {
+        let done = false
+        cell.enter((instance) => {
+          work(instance)
+          done = true
+        })
+        if (!done || random.maybe(this.rpcFaults.fails / 2)) return answer(() => reject(new Error('the object broke')))
+        answer(resolve)
+      })
+    })
+  }
+
+  logs(life: Life): Pick<TaskLogs, 'sync' | 'cancel'> & { end(task: Task, outcome: TaskOutcome): Promise<void> } {
+    const call = (id: string, work: (log: TaskLogShell) => void) =>
+      this.#rpc(life, this.log(id), (instance) => work(instance as TaskLogShell))
+    return {
+      sync: (task) => call(task.id, (log) => log.sync(task)),
+      cancel: (task, graceS) => call(task.id, (log) => log.cancel(task, graceS)),
+      end: (task, outcome) => call(task.id, (log) => log.end(task, outcome)),
+    }
+  }
+
+  rowEnded(life: Life, _clusterId: string, ref: AttemptRef): Promise<void> {
+    return this.#rpc(life, this.hub, (instance) => (instance as HubShell).ended(ref))
+  }
+
+  /** What a use case is given by somebody of that life. */
+  depsOf(life: Life) {
+    const { kernel, database } = this
+    const hubs: Hubs = {
+      poke: () => this.#rpc(life, this.hub, (instance) => (instance as HubShell).poke()),
+      status: () => Promise.reject(new Error('nobody asks for it here')),
+    }
+    const { tasks, sessions, projects } = database.stores
+    return {
+      tasks: database.port(tasks, life),
+      sessions: database.port(sessions, life),
+      projects: database.port(projects, life),
+      hubs,
+      logs: this.logs(life) as unknown as TaskLogs,
+      clock: { now: () => this.now() },
+      random: { chance: () => kernel.random.chance(), bytes: (count: number) => kernel.random.bytes(count) },
+      log: () => {},
+      providers: agentProviders,
+    }
+  }
+
+  // What clients ask. An API call lives no longer than the program that answers it.
+
+  #call<Result>(work: (life: Life) => Promise<Result>): Promise<Result> {
+    this.kernel.touched()
+    if (this.platform.down) return Promise.reject(new Error('nobody answers'))
+    return work(new Life('api', this.platform.life))
+  }
+
+  create(asked: AskedTask): Promise<Task> {
+    return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+  }
+  cancel(taskId: string): Promise<Task> {
+    return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))
+  }
+  /** As a reader of an ended or unknown log does: the row is read, and the log brought up to it. */
+  bringUp(taskId: string): Promise<void> {
+    return this.#call(async (life) => {
+      const task = await this.depsOf(life).tasks.get(taskId, null)
+      if (task) await this.logs(life).sync(task)
+    })
+  }
+  /** Opens a reader's socket; false: nobody is there. */
+  read(taskId: string, after: number, reader: ReaderSocket): boolean {
+    if (this.platform.down) return false
+    let done = false
+    this.log(taskId).enter((instance) => {
+      ;(instance as TaskLogShell).read(after, reader)
+      done = true
+    })
+    return done
+  }
+}
+
+const ignore = (work: Promise<void>): void => void work.catch(() => {})

@@ -1,0 +1,92 @@
+// The database as the control plane sees it: the memory stores, which run the domain's own transitions, behind a line that can fail. A
+// statement runs at one moment, between question and answer; the answer may be lost after it, and a statement whose asker has given
+// up or died runs all the same.
+
+import type { Stores } from '../../control-plane/src/stores/stores.ts'
+import type { Kernel, Life } from '../world/kernel.ts'
+
+export interface DatabaseFaults {
+  /** Every statement fails before it runs. */
+  away: boolean
+  failBefore: number
+  failAfter: number
+  slow: number
+}
+
+/** Fetch deadlines of the stores are 8 s; the server ends a statement after 5 s. */
+const deadlineMs = 8_000
+
+export class DatabaseError extends Error {}
+
+type Method = (...args: never[]) => Promise<unknown>
+
+export class Database {
+  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0 }
+  readonly stores: Stores
+  readonly #kernel: Kernel
+  /** Called after each statement, with what it was: the judge looks at the rows. */
+  onStatement: (method: string, args: readonly unknown[], result: unknown) => void = () => {}
+  statements = 0
+
+  constructor(kernel: Kernel, stores: Stores) {
+    this.#kernel = kernel
+    this.stores = stores
+  }
+
+  /** A store as somebody uses it: what is answered after the asker died is never heard. */
+  port<Store extends object>(store: Store, life: Life): Store {
+    const entries = Object.entries(store).map(([name, method]) => [
+      name,
+      typeof method === 'function' ? (...args: never[]) => this.#ask(name, () => (method as Method)(...args), args, life) : method,
+    ])
+    return Object.fromEntries(entries) as Store
+  }
+
+  #ask(name: string, run: () => Promise<unknown>, args: readonly unknown[], life: Life): Promise<unknown> {
+    const kernel = this.#kernel
+    const { random } = kernel
+    kernel.touched()
+    return new Promise((resolve, reject) => {
+      const answer = (delayMs: number, tell: () => void) => {
+        kernel.after(delayMs, life, () => {
+          kernel.touched()
+          tell()
+        })
+      }
+      const fail = (why: string) => () => {
+        kernel.say('database', () => `${name}: ${why}`)
+        reject(new DatabaseError(`${name}: ${why}`))
+      }
+      this.statements++
+      if (this.faults.away) return answer(random.maybe(0.3) ? deadlineMs : random.skewed(1, 2_000), fail('away'))
+      if (random.maybe(this.faults.failBefore)) {
+        kernel.count('statement failed before')
+        return answer(random.skewed(1, deadlineMs), fail('failed before it ran'))
+      }
+      const slow = random.maybe(this.faults.slow)
+      const runsIn = slow ? random.skewed(5, 12_000) : 1 + random.int(0, 3)
+      let late = false
+      if (runsIn >= deadlineMs) {
+        late = true
+        kernel.count('statement ran after its deadline')
+        answer(deadlineMs, fail('gave up waiting'))
+      }
+      kernel.after(runsIn, kernel.world, () => {
+        kernel.touched()
+        run().then(
+          (result) => {
+            this.onStatement(name, args, result)
+            if (late) return
+            const back = slow ? random.skewed(1, 3_000) : 1 + random.int(0, 3)
+            if (random.maybe(this.faults.failAfter)) {
+              kernel.count(`answer lost: ${name}`)
+              return answer(back, fail('answer lost after the commit'))
+            }
+            answer(back, () => resolve(result))
+          },
+          (error: unknown) => answer(1, () => reject(error as Error)),
+        )
+      })
+    })
+  }
+}

@@ -1,0 +1,248 @@
+// One history from one seed: a world, a workload, some faults for a while, then quiet until everything must have ended, then the judge.
+
+import type { Task } from '@rdev/shared/domain/task'
+import { memoryStores } from '../control-plane/src/stores/memory.ts'
+import { AgentProcess } from './agent/agent-process.ts'
+import { clusterId, ControlPlane } from './control/control-plane.ts'
+import { Database } from './control/database.ts'
+import type { Platform } from './control/objects.ts'
+import { Judge } from './judge/judge.ts'
+import { Cluster } from './pods/cluster.ts'
+import { faults as allFaults } from './world/faults.ts'
+import { Kernel } from './world/kernel.ts'
+import { Ledger } from './world/ledger.ts'
+import type { Network } from './world/network.ts'
+import { Random } from './world/random.ts'
+import { LogReader } from './world/reader.ts'
+import { drawWorkload, type PlannedTask, type Workload } from './world/workload.ts'
+
+export interface Outcome {
+  readonly seed: number
+  readonly violations: readonly string[]
+  readonly counts: Readonly<Record<string, number>>
+  readonly faults: readonly string[]
+  readonly virtualMs: number
+  readonly tasks: number
+}
+
+export interface RunOptions {
+  /** Gets the history in words. */
+  readonly trace?: (line: string) => void
+  /** Every frame against the wire's schemas. */
+  readonly strict?: boolean
+}
+
+/** After the faults: attempts whose agent was away live as long as their supervisor's orphan deadline, and a lease after that. */
+const mustEndMs = 4 * 60 * 60_000
+const settleMs = 15 * 60_000
+const idleMs = 10 * 60_000
+
+export class History {
+  readonly kernel: Kernel
+  readonly ledger = new Ledger()
+  readonly database: Database
+  readonly plane: ControlPlane
+  readonly cluster: Cluster
+  readonly judge: Judge
+  readonly workload: Workload
+  readonly lengthMs: number
+  readonly faultNames: string[] = []
+  readonly readers: LogReader[] = []
+  readonly accepted = new Map<number, Task>()
+  agents: AgentProcess[] = []
+  readerCutMs = 0
+  #agentCount = 0
+
+  constructor(seed: number, { trace, strict = false }: RunOptions) {
+    // Two streams of chance: what is drawn first does not depend on what happens.
+    const plan = new Random(seed * 2 + 1)
+    this.kernel = new Kernel(seed * 2)
+    this.kernel.trace = trace
+    this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
+    this.workload = drawWorkload(plan, this.lengthMs * 0.7)
+    this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
+    this.plane = new ControlPlane(this.kernel, this.database)
+    this.plane.strict = strict
+    this.cluster = new Cluster(this.kernel, this.ledger)
+    this.judge = new Judge(this)
+    const many = plan.int(1, 6)
+    for (const fault of allFaults) if (plan.chance() < many / allFaults.length) this.faultNames.push(fault.name)
+  }
+
+  get network(): Network {
+    return this.plane.network
+  }
+  get platform(): Platform {
+    return this.plane.platform
+  }
+  get podNames(): readonly string[] {
+    return this.workload.pods.map(({ name }) => name)
+  }
+  /** Faults of short histories come faster. */
+  scaled(meanMs: number): number {
+    return Math.min(meanMs, this.lengthMs / 4)
+  }
+
+  async run(): Promise<void> {
+    const { kernel } = this
+    kernel.say(
+      'history',
+      () => `${this.workload.tasks.length} tasks, faults for ${this.lengthMs / 1000} s: ${this.faultNames.join(', ') || 'none'}`,
+    )
+    for (const pod of this.workload.pods) this.cluster.add(pod)
+    await this.database.stores.projects.report(
+      clusterId,
+      [...this.cluster.pods.values()].map((pod) => pod.inventory),
+    )
+    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, null, limits)
+    this.startAgent()
+    for (const fault of allFaults) {
+      if (this.faultNames.includes(fault.name)) {
+        kernel.count(`fault: ${fault.name}`)
+        fault.begin(this, this.lengthMs)
+      }
+    }
+    this.workload.tasks.forEach((task, index) => kernel.after(task.atMs, kernel.world, () => this.#ask(task, index)))
+    await kernel.runUntil(this.lengthMs)
+    this.#heal()
+    const deadline = kernel.now + mustEndMs
+    while (kernel.now < deadline && !(await this.judge.allEnded())) await kernel.runUntil(kernel.now + 20_000)
+    await kernel.runUntil(kernel.now + settleMs)
+    for (const task of await this.judge.rows()) void this.plane.bringUp(task.id).catch(() => {})
+    kernel.touched()
+    await kernel.runUntil(kernel.now + 60_000)
+    const before = { statements: this.database.statements, turns: this.platform.turns }
+    kernel.say('history', () => 'nothing is left to be done: an idle stretch begins')
+    await kernel.runUntil(kernel.now + idleMs)
+    await this.judge.verdict(this.database.statements - before.statements, this.platform.turns - before.turns)
+  }
+
+  /** From here on nothing goes wrong any more. */
+  #heal(): void {
+    const { kernel, network, platform, database, plane, cluster } = this
+    kernel.say('history', () => 'all faults are healed')
+    Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false })
+    Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
+    Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0 })
+    Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
+    Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0 })
+    this.readerCutMs = 0
+    network.unblocked()
+    for (const pod of cluster.pods.values()) {
+      pod.reachable = true
+      if (pod.life.dead) pod.restart()
+    }
+    cluster.changed()
+    const [first, ...others] = this.agents
+    for (const agent of others) this.#kill(agent)
+    if (first === undefined) this.startAgent()
+    else kernel.cont(first.life)
+  }
+
+  #ask(planned: PlannedTask, index: number): void {
+    const { kernel, plane } = this
+    const before = planned.continues === null ? undefined : this.accepted.get(planned.continues)
+    const asked = { ...planned.asked, session_id: before?.spec.session_id ?? null }
+    plane.create(asked).then(
+      (task) => {
+        this.accepted.set(index, task)
+        this.judge.accepted(task)
+        kernel.say(
+          'client',
+          () =>
+            `${task.id} is accepted: ${task.spec.kind}, ${task.spec.target}, retry ${task.spec.retry.max_attempts} on ${task.spec.retry.on.join('/') || 'nothing'}`,
+        )
+        for (let i = 0; i < planned.readers; i++) {
+          const reader = new LogReader(kernel, plane, task.id, () => this.readerCutMs)
+          this.readers.push(reader)
+          kernel.after(kernel.random.skewed(0, 60_000), kernel.world, () => reader.open())
+        }
+        if (planned.cancelAfterMs !== null) kernel.after(planned.cancelAfterMs, kernel.world, () => this.#cancel(task.id, 0))
+      },
+      () => kernel.count('not accepted'),
+    )
+  }
+
+  /** A client that is told to repeat it does. */
+  #cancel(taskId: string, tries: number): void {
+    const { kernel } = this
+    kernel.say('client', () => `cancels ${taskId}`)
+    kernel.count('cancel')
+    this.plane.cancel(taskId).catch(() => {
+      if (tries < 5) kernel.after(kernel.random.int(500, 5_000), kernel.world, () => this.#cancel(taskId, tries + 1))
+    })
+  }
+
+  // Agents.
+
+  startAgent(): AgentProcess {
+    const agent = new AgentProcess(this.kernel, this.network, this.cluster, `agent ${++this.#agentCount}`)
+    this.agents.push(agent)
+    agent.start()
+    return agent
+  }
+
+  #kill(agent: AgentProcess): void {
+    if (agent.life.dead) return
+    agent.kill()
+    this.agents = this.agents.filter((each) => each !== agent)
+  }
+
+  killAgent(awayMs: number): void {
+    const agent = this.agents.at(-1)
+    if (agent === undefined) return
+    this.kernel.count('agent killed')
+    this.#kill(agent)
+    this.kernel.after(awayMs, this.kernel.world, () => {
+      if (this.agents.length === 0) this.startAgent()
+    })
+  }
+
+  /** SIGSTOP, perhaps while another takes over, and CONT. */
+  stopAgent(forMs: number, another: boolean): void {
+    const agent = this.agents[0]
+    if (agent === undefined || agent.life.stopped) return
+    this.kernel.count('agent stopped')
+    agent.say(() => `is stopped for ${forMs} ms${another ? ', and another is started' : ''}`)
+    agent.life.stop()
+    if (another) this.startAgent()
+    this.kernel.after(forMs, this.kernel.world, () => {
+      if (agent.life.dead) return
+      agent.say(() => 'goes on')
+      this.kernel.cont(agent.life)
+      if (another) this.kernel.after(this.kernel.random.skewed(1, 60_000), this.kernel.world, () => this.retire(agent))
+    })
+  }
+
+  upgradeAgent(newFirst: boolean): void {
+    const agent = this.agents[0]
+    if (agent === undefined || agent.life.stopped) return
+    this.kernel.count('agent upgraded')
+    if (newFirst) this.startAgent()
+    agent.leave(() => {
+      this.agents = this.agents.filter((each) => each !== agent)
+      if (this.agents.length === 0) this.startAgent()
+    })
+  }
+
+  /** One of several goes; the last stays. */
+  retire(agent: AgentProcess): void {
+    if (this.agents.length < 2 || !this.agents.includes(agent)) return
+    if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)
+    agent.leave(() => (this.agents = this.agents.filter((each) => each !== agent)))
+  }
+}
+
+export async function runSeed(seed: number, options: RunOptions = {}): Promise<Outcome> {
+  const history = new History(seed, options)
+  let broke: string | undefined
+  try {
+    await history.run()
+  } catch (error) {
+    broke = `the product threw: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+  }
+  const { kernel, judge, faultNames, accepted } = history
+  const violations = broke === undefined ? judge.violations : [broke, ...judge.violations]
+  return { seed, violations, counts: kernel.counts, faults: faultNames, virtualMs: kernel.now, tasks: accepted.size }
+}

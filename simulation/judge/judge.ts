@@ -1,0 +1,223 @@
+// The judge: knows the rows, the logs, what readers saw and the ledger of the processes, and nothing of how the system works. Its numbers are
+// those of the invariants in docs/faults.md.
+
+import { isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
+import { clusterId } from '../control/control-plane.ts'
+import type { History } from '../history.ts'
+import type { ProcessFacts } from '../world/ledger.ts'
+import { judgeLog, shortName } from './judge-log.ts'
+
+interface Ended {
+  readonly row: string
+  readonly at: number
+}
+
+export class Judge {
+  readonly violations: string[] = []
+  readonly #history: History
+  readonly #accepted = new Set<string>()
+  readonly #ended = new Map<string, Ended>()
+  /** Attempts whose row was seen running: their start was confirmed. */
+  readonly #confirmed = new Set<string>()
+  /** What was known about each attempt's process when its row went on from it. */
+  readonly #attempts = new Map<string, number>()
+
+  constructor(history: History) {
+    this.#history = history
+    history.database.onStatement = (method, _args, result) => {
+      for (const task of rowsIn(result)) this.#row(task)
+      if (method === 'claim' || method === 'markStarted') void this.#live()
+    }
+  }
+
+  accepted(task: Task): void {
+    this.#accepted.add(task.id)
+  }
+
+  violated(invariant: number, what: string): void {
+    if (this.violations.length >= 20) return
+    const text = `(${invariant}) ${what}`
+    this.#history.kernel.say('JUDGE', () => text)
+    this.violations.push(text)
+  }
+
+  async rows(): Promise<readonly Task[]> {
+    const { data } = await this.#history.database.stores.tasks.list({ projects: null }, { limit: 1_000 })
+    return data
+  }
+
+  async allEnded(): Promise<boolean> {
+    const rows = await this.rows()
+    return rows.every(({ status }) => isTerminal(status)) && this.#history.ledger.processes.every(({ emptyAt }) => emptyAt !== null)
+  }
+
+  /** A row as a statement left it. */
+  #row(task: Task): void {
+    const { kernel, ledger } = this.#history
+    if (task.status === 'running') this.#confirmed.add(`${task.id}.${task.attempt}`)
+    const before = this.#attempts.get(task.id) ?? 0
+    if (task.attempt > before) {
+      this.#attempts.set(task.id, task.attempt)
+      kernel.count('leased')
+      if (task.attempt > 1) kernel.count('leased again')
+    }
+    const over = task.status === 'queued' || isTerminal(task.status)
+    if (over && task.attempt > 0) {
+      for (const process of ledger.alive(task.id)) {
+        this.violated(
+          task.status === 'cancelled' ? 4 : 2,
+          `${name(process)} still runs in ${process.pod}/${process.uid} when its row becomes ${task.status} (${task.error ?? ''})`,
+        )
+      }
+    }
+    if (!isTerminal(task.status)) return
+    const row = JSON.stringify(task)
+    const ended = this.#ended.get(task.id)
+    if (ended === undefined) {
+      this.#ended.set(task.id, { row, at: kernel.now })
+      kernel.count(`ended: ${task.status}${task.error_code === null ? '' : ` ${task.error_code}`}`)
+      kernel.say('database', () => `${task.id} has ended: ${task.status} ${task.error_code ?? ''} ${task.error ?? ''}`)
+    } else if (ended.row !== row) this.violated(1, `${shortName(task.id)} was terminal and changed: ${ended.row} → ${row}`)
+  }
+
+  /** What holds at every instant: limits of projects, workspaces and sessions. */
+  async #live(): Promise<void> {
+    const { stores } = this.#history.database
+    const live = (await stores.tasks.live(clusterId)).map(({ task }) => task)
+    const projects = new Map<string, number>()
+    const held = new Set<string>()
+    for (const task of live) {
+      if (task.status === 'running') this.#confirmed.add(`${task.id}.${task.attempt}`)
+      const { project_id, workspace, session_id } = task.spec
+      projects.set(project_id, (projects.get(project_id) ?? 0) + 1)
+      for (const key of [
+        workspace === null ? null : `workspace ${project_id}/${workspace}`,
+        session_id === null ? null : `session ${session_id}`,
+      ]) {
+        if (key === null) continue
+        if (held.has(key)) this.violated(2, `two live tasks hold ${key}`)
+        held.add(key)
+      }
+    }
+    for (const [id, count] of projects) {
+      const limit = this.#history.workload.limits.get(id)?.max_running ?? Infinity
+      if (count > limit) this.violated(2, `project ${id} has ${count} live tasks, ${limit} are allowed`)
+    }
+  }
+
+  async verdict(statements: number, turns: number): Promise<void> {
+    const { ledger, database } = this.#history
+    for (const id of this.#accepted) {
+      const task = await database.stores.tasks.get(id, null)
+      if (task === undefined) this.violated(1, `${shortName(id)} was accepted and is gone`)
+    }
+    for (const task of await this.rows()) this.#task(task)
+    for (const process of ledger.processes) {
+      if (process.emptyAt === null) this.violated(2, `${name(process)} runs for ever in ${process.pod}/${process.uid}`)
+    }
+    this.#idle(statements, turns)
+  }
+
+  #task(task: Task): void {
+    const { ledger, plane } = this.#history
+    const short = shortName(task.id)
+    if (!isTerminal(task.status)) return this.violated(1, `${short} never ended: it is ${task.status}, attempt ${task.attempt}`)
+    const log = plane.storedLog(task.id)?.events ?? []
+    const processes = ledger.of(task.id)
+    this.#starts(task, processes)
+    judgeLog(this, task, log, processes)
+    for (const reader of this.#history.readers) {
+      if (reader.taskId !== task.id) continue
+      for (const problem of reader.problems) this.violated(3, `${short}: ${problem}`)
+      if (!reader.finished) this.violated(3, `${short}: a reader never saw its end; it has ${reader.seen.length} of ${log.length} events`)
+      const differs = reader.seen.findIndex((event, index) => JSON.stringify(event) !== JSON.stringify(log[index]))
+      if (differs >= 0) this.violated(3, `${short}: a reader saw another event ${differs + 1} than the log has`)
+    }
+    this.#result(task, processes)
+    const endedAt = this.#ended.get(task.id)?.at ?? 0
+    for (const process of processes) {
+      if (process.startedAt > endedAt) this.violated(2, `${name(process)} started after its task had ended`)
+    }
+  }
+
+  #starts(task: Task, processes: readonly ProcessFacts[]): void {
+    const seen = new Map<number, ProcessFacts>()
+    const inOrder = [...processes].sort((a, b) => a.startedAt - b.startedAt)
+    inOrder.forEach((process, index) => {
+      const same = seen.get(process.attempt)
+      if (same !== undefined)
+        this.violated(2, `${name(process)} was started twice: in ${same.pod}/${same.uid} and ${process.pod}/${process.uid}`)
+      seen.set(process.attempt, process)
+      const before = inOrder[index - 1]
+      if (before === undefined) return
+      if (before.attempt > process.attempt) this.violated(2, `${name(process)} started after attempt ${before.attempt}`)
+      if (before.emptyAt === null || before.emptyAt > process.startedAt)
+        this.violated(2, `${name(process)} started while attempt ${before.attempt} ran`)
+    })
+    // After a confirmed start only the policy gives another attempt.
+    const log = this.#history.plane.storedLog(task.id)?.events ?? []
+    for (let attempt = 1; attempt < task.attempt; attempt++) {
+      if (!this.#confirmed.has(`${task.id}.${attempt}`)) continue
+      const requeued = log.find((event) => event.type === 'task.requeued' && event.attempt === attempt)
+      const reason = String(requeued?.data['reason'])
+      const kind = retryClassOf({ status: reason === 'LOST' ? 'lost' : 'failed', error_code: reason as never })
+      const { max_attempts, on } = task.spec.retry
+      if (kind === null || !on.includes(kind) || attempt >= max_attempts) {
+        this.violated(
+          2,
+          `${shortName(task.id)}.${attempt} was confirmed as started and followed by another, for ${reason}, which its policy does not ask for`,
+        )
+      }
+    }
+  }
+
+  /** What the row says must be what the exit record of its last attempt says, or that attempt's pod must be gone. */
+  #result(task: Task, processes: readonly ProcessFacts[]): void {
+    const process = processes.findLast((each) => each.attempt === task.attempt)
+    const short = shortName(`${task.id}.${task.attempt}`)
+    if (process === undefined) {
+      if (task.status === 'succeeded') this.violated(5, `${short} succeeded without a process`)
+      return
+    }
+    const { record } = process
+    const is = `${task.status} ${task.error_code ?? ''} (${task.error ?? ''})`
+    if (task.status === 'lost') {
+      if (!this.#history.ledger.gone.has(process.uid))
+        this.violated(5, `${short} is lost, and its pod ${process.pod}/${process.uid} was never gone: ${task.error}`)
+      return
+    }
+    if (record === undefined) return this.violated(5, `${short} is ${is}, and has no exit record`)
+    const allowed = {
+      exited: record.exit_code === 0 ? ['succeeded'] : ['failed'],
+      cancelled: ['cancelled'],
+      timeout: ['timed_out'],
+      orphaned: ['failed'],
+      stopped: ['failed', 'succeeded'],
+      supervisor_died: ['failed'],
+    }[record.reason]
+    if (!allowed.includes(task.status))
+      this.violated(5, `${short} is ${is}, and its exit record says ${record.reason}, ${record.exit_code}`)
+    if (record.reason === 'exited' && task.exit_code !== record.exit_code) {
+      this.violated(5, `${short} says exit code ${task.exit_code}, its record ${record.exit_code}`)
+    }
+  }
+
+  #idle(statements: number, turns: number): void {
+    const { platform } = this.#history
+    if (statements > 0) this.violated(8, `${statements} statements in an idle stretch`)
+    if (turns > 0) this.violated(8, `${turns} turns of objects in an idle stretch`)
+    for (const cell of platform.cells.values()) {
+      if (cell.alarmAt !== null) this.violated(8, `${cell.name} has an alarm although nothing is left to do`)
+    }
+  }
+}
+
+const name = ({ task_id, attempt }: { readonly task_id: string; readonly attempt: number }): string => shortName(`${task_id}.${attempt}`)
+
+/** The rows in whatever a statement answered. */
+function rowsIn(result: unknown): readonly Task[] {
+  if (Array.isArray(result)) return result.flatMap(rowsIn)
+  if (typeof result !== 'object' || result === null) return []
+  if ('spec' in result && 'status' in result) return [result as Task]
+  return ['task', 'after', 'data'].flatMap((key) => (key in result ? rowsIn((result as Record<string, unknown>)[key]) : []))
+}

@@ -1,0 +1,165 @@
+// One attempt directory and its supervisor, after RELIABILITY 3 and cluster-agent/src/pods/supervisor.sh: who writes `supervisor` first may
+// start, who writes `begun` first decides whether it ever runs, the first `reason` wins, and the record is written once, when the tree is empty.
+
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import { Life } from '../world/kernel.ts'
+import type { ProcessPlan } from '../world/plan.ts'
+import type { SimPod } from './pod.ts'
+import { ProcessTree, type ProcessOwner } from './process.ts'
+
+export type Reason = ExitRecord['reason']
+
+const guardEveryMs = 3_000
+
+export class AttemptDirectory implements ProcessOwner {
+  readonly name: string
+  readonly taskId: string
+  readonly attempt: number
+  #pod: SimPod
+  /** Files: they live as long as the disk. */
+  owner: string | undefined
+  begun: 'by the process' | 'by a burial' | undefined
+  reason: { readonly why: Reason; readonly killAt: number } | undefined
+  exit: ExitRecord | undefined
+  stdout = ''
+  stderr = ''
+  /** The supervisor and its guard. */
+  supervisor: Life | undefined
+  tree: ProcessTree | undefined
+  #exitCode = -1
+  #startedAt = 0
+  readonly #watchers = new Set<() => void>()
+
+  constructor(pod: SimPod, name: string, taskId: string, attempt: number) {
+    this.#pod = pod
+    this.name = name
+    this.taskId = taskId
+    this.attempt = attempt
+  }
+
+  /** The disk was given to the pod's successor. */
+  movedTo(pod: SimPod): void {
+    this.#pod = pod
+  }
+
+  get alive(): boolean {
+    return this.supervisor !== undefined && !this.supervisor.dead
+  }
+
+  /** Told when output, record or supervisor change. Answers how to stop that. */
+  watch(changed: () => void): () => void {
+    this.#watchers.add(changed)
+    return () => this.#watchers.delete(changed)
+  }
+  changed(): void {
+    for (const watcher of [...this.#watchers]) watcher()
+  }
+
+  /** The orders are on their way to the main process that waits warm. */
+  ordered(plan: ProcessPlan, timeoutMs: number): void {
+    const { kernel, life } = this.#pod
+    const supervisor = new Life('supervisor', life)
+    this.supervisor = supervisor
+    const { random } = kernel
+    kernel.after(random.maybe(this.#pod.faults.slow) ? random.skewed(1, 4_000) : random.int(1, 4), supervisor, () => {
+      if (this.begun !== undefined) {
+        // Somebody took the right to begin.
+        supervisor.die()
+        return this.changed()
+      }
+      this.begun = 'by the process'
+      this.#startedAt = kernel.now
+      const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid }
+      kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `PROCESS of ${this.name} starts`)
+      this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
+      kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
+      this.#guard(supervisor)
+    })
+  }
+
+  #guard(supervisor: Life): void {
+    this.#pod.kernel.after(guardEveryMs, supervisor, () => {
+      if (this.exit !== undefined) return
+      if (this.#pod.kernel.now - this.#pod.disk.contactAt > this.#pod.orphanTtlMs) this.end('orphaned', 5_000)
+      this.#guard(supervisor)
+    })
+  }
+
+  /** INT at once, TERM after half of the grace, KILL at its end. The first reason wins. */
+  end(why: Reason, graceMs: number): void {
+    const { kernel, life } = this.#pod
+    this.reason ??= { why, killAt: kernel.now + graceMs }
+    const { tree } = this
+    if (tree === undefined || tree.empty) return
+    tree.signal('INT')
+    kernel.after(graceMs / 2, life, () => tree.signal('TERM'))
+    kernel.after(graceMs, life, () => tree.signal('KILL'))
+  }
+
+  wrote(stream: 'stdout' | 'stderr', text: string): void {
+    this[stream] += text
+    this.changed()
+  }
+
+  mainEnded(exitCode: number): void {
+    this.#exitCode = exitCode
+    if (!this.alive) return
+    const { kernel } = this.#pod
+    this.reason ??= { why: 'exited', killAt: kernel.now + 1_000 }
+    const { killAt } = this.reason
+    this.tree?.signal('TERM')
+    kernel.after(killAt - kernel.now, this.#pod.life, () => this.tree?.signal('KILL'))
+  }
+
+  emptied(): void {
+    if (!this.alive) return
+    const { kernel } = this.#pod
+    const { supervisor } = this
+    // Looking at the tree and writing the record take their time.
+    kernel.after(kernel.random.int(1, 20), supervisor!, () => {
+      this.#record(this.#exitCode, this.reason?.why ?? 'exited')
+      supervisor!.die()
+      this.changed()
+    })
+  }
+
+  /** The supervisor is gone and left no record: what is left is killed, and one is written. Safe to do twice. */
+  bury(done: () => void): void {
+    const { kernel, life } = this.#pod
+    kernel.count('burial')
+    this.tree?.signal('KILL')
+    kernel.after(kernel.random.int(5, 60), life, () => {
+      if (this.exit === undefined) this.#record(-1, 'supervisor_died')
+      this.changed()
+      done()
+    })
+  }
+
+  /** The supervisor alone is killed; its guard notices, unless it was killed too. */
+  killSupervisor(guardToo: boolean): void {
+    if (!this.alive || this.exit !== undefined) return
+    const { kernel, life } = this.#pod
+    kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `supervisor of ${this.name} is killed${guardToo ? ', and its guard' : ''}`)
+    kernel.count('supervisor killed')
+    this.supervisor?.die()
+    this.changed()
+    if (!guardToo && this.begun !== undefined) {
+      kernel.after(kernel.random.int(50, guardEveryMs), life, () => this.exit === undefined && this.bury(() => {}))
+    }
+  }
+
+  #record(exitCode: number, reason: Reason): void {
+    const wall = this.#pod.wall()
+    const ranMs = this.#startedAt === 0 ? 0 : this.#pod.kernel.now - this.#startedAt
+    this.exit = {
+      exit_code: exitCode,
+      stdout_bytes: this.stdout.length,
+      stderr_bytes: this.stderr.length,
+      started_at: wall - ranMs,
+      ended_at: wall,
+      reason,
+    }
+    if (this.tree) this.tree.facts.record = this.exit
+    this.#pod.kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `${this.name} has ended: ${reason}, exit code ${exitCode}`)
+  }
+}

@@ -1,0 +1,228 @@
+// A pod: a disk with attempt directories and floors, and the commands of cluster-agent/src/pods (start, wait, stop, list, remove, read), each in
+// the steps that can interleave with another's.
+
+import { parseAttemptName } from '@rdev/shared/domain/ids'
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { Life, type Kernel } from '../world/kernel.ts'
+import type { Ledger } from '../world/ledger.ts'
+import { planOf } from '../world/plan.ts'
+import { AttemptDirectory, type Reason } from './attempt-directory.ts'
+
+export interface PodFaults {
+  slow: number
+  /** A start finds the disk full. */
+  diskFull: number
+}
+
+export interface Disk {
+  readonly directories: Map<string, AttemptDirectory>
+  readonly floors: Map<string, number>
+  contactAt: number
+}
+export const newDisk = (now: number): Disk => ({ directories: new Map(), floors: new Map(), contactAt: now })
+
+export interface StartOrder {
+  readonly name: string
+  readonly owner: string
+  readonly command: string
+  readonly timeoutMs: number
+}
+export type StartAnswer = 'started' | 'exists' | 'floor' | 'failed'
+
+export class SimPod {
+  readonly kernel: Kernel
+  readonly ledger: Ledger
+  readonly name: string
+  readonly uid: string
+  readonly role: Pod['role']
+  readonly projectId: string | null
+  readonly slots: number
+  readonly orphanTtlMs: number
+  readonly faults: PodFaults
+  disk: Disk
+  /** Of the container: what dies with it. */
+  life: Life
+  /** The network to its node. */
+  reachable = true
+  /** Its clock against the true one. */
+  skewMs = 0
+  readonly #streams = new Set<() => void>()
+
+  constructor(
+    kernel: Kernel,
+    ledger: Ledger,
+    facts: Omit<Pod, 'ready' | 'providers' | 'allow_bypass_permissions'>,
+    faults: PodFaults,
+    disk: Disk,
+  ) {
+    this.kernel = kernel
+    this.ledger = ledger
+    this.name = facts.name
+    this.uid = facts.uid
+    this.role = facts.role
+    this.projectId = facts.project_id
+    this.slots = facts.slots
+    this.orphanTtlMs = 30 * 60_000
+    this.faults = faults
+    this.disk = disk
+    this.life = new Life(`pod ${facts.name}/${facts.uid}`, kernel.world)
+  }
+
+  get inventory(): Pod {
+    const { name, uid, role, slots } = this
+    const facts = {
+      name,
+      uid,
+      role,
+      project_id: this.projectId,
+      slots,
+      providers: ['claude-code' as const],
+      allow_bypass_permissions: false,
+    }
+    return { ...facts, ready: this.reachable && !this.life.dead }
+  }
+
+  wall(): number {
+    return Date.UTC(2026, 0, 1) + this.kernel.now + this.skewMs
+  }
+
+  /** Told when the streams into it are cut. Answers how to stop that. */
+  onCut(cut: () => void): () => void {
+    this.#streams.add(cut)
+    return () => this.#streams.delete(cut)
+  }
+  cutStreams(): void {
+    for (const cut of [...this.#streams]) cut()
+    this.#streams.clear()
+  }
+
+  contact(): void {
+    this.disk.contactAt = this.kernel.now
+  }
+
+  /** Every process in it ends at once: its container restarts, its node reboots, or it is deleted. */
+  endContainer(): void {
+    this.life.die()
+    this.cutStreams()
+    for (const directory of this.disk.directories.values()) directory.tree?.vanish()
+  }
+  restart(): void {
+    this.life = new Life(`pod ${this.name}/${this.uid}`, this.kernel.world)
+  }
+
+  #pause(): number {
+    const { random } = this.kernel
+    return random.maybe(this.faults.slow) ? random.skewed(0, 4_000) : random.int(0, 2)
+  }
+
+  start({ name, owner, command, timeoutMs }: StartOrder, answer: (outcome: StartAnswer) => void): void {
+    const ref = parseAttemptName(name)!
+    const { disk, kernel } = this
+    const floor = () => disk.floors.get(ref.task_id) ?? 0
+    if (ref.attempt < floor()) return answer('floor')
+    let directory = disk.directories.get(name)
+    if (directory === undefined) disk.directories.set(name, (directory = new AttemptDirectory(this, name, ref.task_id, ref.attempt)))
+    kernel.after(this.#pause(), this.life, () => {
+      // Looked at again: a remove may have raised it since, and had no directory to see.
+      if (ref.attempt < floor()) {
+        if (disk.directories.get(name)?.owner === undefined) disk.directories.delete(name)
+        return answer('floor')
+      }
+      const here = disk.directories.get(name)
+      if (here === undefined) return answer('failed')
+      if (here.owner !== undefined) return answer(here.owner === owner ? 'started' : 'exists')
+      if (kernel.random.maybe(this.faults.diskFull)) {
+        kernel.count('disk full')
+        disk.directories.delete(name)
+        return answer('failed')
+      }
+      here.owner = owner
+      disk.floors.set(ref.task_id, Math.max(floor(), ref.attempt))
+      this.contact()
+      here.ordered(planOf(command, ref.attempt), timeoutMs)
+      answer('started')
+    })
+  }
+
+  /** Answers when there is a record, or no such directory. */
+  wait(name: string, session: { readonly dead: boolean }, answer: (record: ExitRecord | 'gone') => void): void {
+    const directory = this.disk.directories.get(name)
+    if (directory === undefined) return answer('gone')
+    let idleRounds = 0
+    let burying = false
+    let answered = false
+    const { life } = this
+    const look = (): void => {
+      if (answered || session.dead || life.dead) return void unwatch()
+      if (directory.exit !== undefined) {
+        answered = true
+        unwatch()
+        return answer(directory.exit)
+      }
+      if (this.disk.directories.get(name) !== directory) {
+        answered = true
+        unwatch()
+        return answer('gone')
+      }
+      if (directory.alive || burying) return
+      const bury = () => {
+        burying = true
+        directory.bury(look)
+      }
+      if (directory.begun !== undefined && directory.owner !== undefined) return bury()
+      // Never begun, for five seconds: the right to begin is taken.
+      idleRounds++
+      burying = true
+      this.kernel.after(5_000, life, () => {
+        burying = false
+        if (directory.exit !== undefined || directory.alive) return look()
+        if (directory.begun === undefined) {
+          directory.begun = 'by a burial'
+          return bury()
+        }
+        if (idleRounds >= 2) return bury()
+        look()
+      })
+    }
+    const unwatch = directory.watch(look)
+    look()
+  }
+
+  stop(name: string, graceMs: number, reason: Reason, answer: () => void): void {
+    const directory = this.disk.directories.get(name)
+    const life = new Life('stop', this.life)
+    const again = () => {
+      const now = this.disk.directories.get(name)
+      if (directory === undefined || now !== directory || directory.exit !== undefined) return answer()
+      if (!directory.alive) {
+        this.wait(name, life, () => answer())
+        return
+      }
+      if (directory.begun !== undefined && directory.reason === undefined) directory.end(reason, graceMs)
+      this.kernel.after(directory.begun === undefined ? 20 : 250, this.life, again)
+    }
+    again()
+  }
+
+  list(answer: (found: readonly { readonly name: string; readonly state: 'running' | 'exited' | 'broken' }[]) => void, tries = 0): void {
+    const all = [...this.disk.directories.values()]
+    // A supervisor that is just taking its orders has not signed yet.
+    if (tries < 40 && all.some((each) => each.exit === undefined && !each.alive && each.begun === undefined)) {
+      this.kernel.after(50, this.life, () => this.list(answer, tries + 1))
+      return
+    }
+    answer(all.map((each) => ({ name: each.name, state: each.exit !== undefined ? 'exited' : each.alive ? 'running' : 'broken' })))
+  }
+
+  remove(name: string, answer: (done: boolean) => void): void {
+    const ref = parseAttemptName(name)!
+    const { directories, floors } = this.disk
+    const directory = directories.get(name)
+    if (directory !== undefined && directory.exit === undefined) return answer(false)
+    floors.set(ref.task_id, Math.max(floors.get(ref.task_id) ?? 0, ref.attempt + 1))
+    directories.delete(name)
+    directory?.changed()
+    answer(true)
+  }
+}

@@ -1,0 +1,146 @@
+// Virtual time. Everything that happens is an event of a life (a program, an object in memory, a pod): what a dead life had planned never
+// happens, what a stopped one had planned waits until it goes on. Promises of the product's use cases run between events.
+
+import { Random } from './random.ts'
+
+export class Life {
+  readonly name: string
+  readonly #parent: Life | undefined
+  #dead = false
+  #stopped = false
+  held: (() => void)[] = []
+
+  constructor(name: string, parent?: Life) {
+    this.name = name
+    this.#parent = parent
+  }
+  get dead(): boolean {
+    return this.#dead || (this.#parent?.dead ?? false)
+  }
+  get stopped(): boolean {
+    return this.#stopped || (this.#parent?.stopped ?? false)
+  }
+  /** Where events of a stopped life wait. */
+  get holder(): Life {
+    return this.#stopped || this.#parent === undefined ? this : this.#parent.holder
+  }
+  die(): void {
+    this.#dead = true
+    this.held = []
+  }
+  stop(): void {
+    this.#stopped = true
+  }
+  /** Answers what waited, in order. */
+  cont(): (() => void)[] {
+    this.#stopped = false
+    const held = this.held
+    this.held = []
+    return held
+  }
+}
+
+export interface Timer {
+  cancelled: boolean
+}
+
+interface Event extends Timer {
+  readonly at: number
+  readonly order: number
+  readonly life: Life
+  readonly run: () => void
+}
+
+/** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
+const promiseTurns = 24
+
+export class Kernel {
+  readonly random: Random
+  readonly world = new Life('world')
+  readonly counts: Record<string, number> = {}
+  /** Set where somebody listens: what happened, in words. */
+  trace: ((line: string) => void) | undefined
+  now = 0
+  #order = 0
+  #touched = false
+  readonly #heap: Event[] = []
+
+  constructor(seed: number) {
+    this.random = new Random(seed)
+  }
+
+  after(delayMs: number, life: Life, run: () => void): Timer {
+    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    this.#push(event)
+    return event
+  }
+
+  count(what: string): void {
+    this.counts[what] = (this.counts[what] ?? 0) + 1
+  }
+
+  say(who: string, what: () => string): void {
+    if (this.trace !== undefined) this.trace(`${stamp(this.now)} ${who.padEnd(22)} ${what()}`)
+  }
+
+  /** A promise was made or kept: whoever waits for it goes on before the next event. */
+  touched(): void {
+    this.#touched = true
+  }
+
+  /** Lets a stopped life go on: what came meanwhile happens now, in order. */
+  cont(life: Life): void {
+    for (const run of life.cont()) this.after(0, life, run)
+  }
+
+  /** Runs what is planned up to then. */
+  async runUntil(until: number): Promise<void> {
+    for (let next = this.#heap[0]; next !== undefined && next.at <= until; next = this.#heap[0]) {
+      this.#pop()
+      if (next.cancelled || next.life.dead) continue
+      this.now = next.at
+      if (next.life.stopped) next.life.holder.held.push(next.run)
+      else next.run()
+      if (this.#touched) {
+        this.#touched = false
+        for (let i = 0; i < promiseTurns; i++) await undefined
+      }
+    }
+    this.now = until
+  }
+
+  #push(event: Event): void {
+    const heap = this.#heap
+    let i = heap.push(event) - 1
+    while (i > 0) {
+      const up = (i - 1) >> 1
+      if (before(heap[up]!, event)) break
+      heap[i] = heap[up]!
+      i = up
+    }
+    heap[i] = event
+  }
+
+  #pop(): void {
+    const heap = this.#heap
+    const last = heap.pop()!
+    if (heap.length === 0) return
+    let i = 0
+    for (;;) {
+      let down = 2 * i + 1
+      if (down >= heap.length) break
+      if (down + 1 < heap.length && before(heap[down + 1]!, heap[down]!)) down++
+      if (before(last, heap[down]!)) break
+      heap[i] = heap[down]!
+      i = down
+    }
+    heap[i] = last
+  }
+}
+
+const before = (a: Event, b: Event): boolean => a.at < b.at || (a.at === b.at && a.order < b.order)
+
+function stamp(ms: number): string {
+  const pad = (value: number, width: number) => String(value).padStart(width, '0')
+  return `${pad(Math.floor(ms / 3_600_000), 1)}:${pad(Math.floor(ms / 60_000) % 60, 2)}:${pad(Math.floor(ms / 1000) % 60, 2)}.${pad(ms % 1000, 3)}`
+}

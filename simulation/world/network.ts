@@ -1,0 +1,206 @@
+// Sockets between the cluster and the control plane. In each direction frames arrive in order, each after a delay; a cut loses what is on
+// its way (a suffix, so also the rest of a frame), and may be noticed by both ends, one, or neither. While a direction is blocked nothing
+// passes, pings included; what was sent meanwhile comes when it is free again, if the connection still lives then.
+
+import type { Kernel, Life } from './kernel.ts'
+
+export interface ClientEnd {
+  readonly life: Life
+  opened(): void
+  frame(frame: object): void
+  heard(): void
+  closed(code: number): void
+}
+
+/** What a socket is at the server: it knows the connection by its id only. */
+export interface ServerEnd {
+  /** Answers false: nobody is there, the dial fails. */
+  accept(connection: SimConnection): boolean
+  frame(connection: SimConnection, frame: object): void
+  closed(connection: SimConnection): void
+}
+
+export interface NetworkFaults {
+  /** Extra delay of a frame. */
+  slowMs: number
+  upBlocked: boolean
+  downBlocked: boolean
+}
+
+export class SimConnection {
+  readonly id: string
+  readonly client: ClientEnd
+  readonly target: string
+  clientOpen = true
+  serverOpen = false
+  lastPingAt = 0
+  /** What the server's object keeps with the socket; it outlives a sleep. */
+  attachment: unknown
+  upAt = 0
+  downAt = 0
+  /** What waits for a blocked direction. */
+  readonly upHeld: (() => void)[] = []
+  readonly downHeld: (() => void)[] = []
+  /** Raised by a cut: what was sent before it never arrives. */
+  cutUp = 0
+  cutDown = 0
+
+  constructor(id: string, target: string, client: ClientEnd) {
+    this.id = id
+    this.target = target
+    this.client = client
+  }
+}
+
+export class Network {
+  readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false }
+  readonly connections = new Set<SimConnection>()
+  readonly #kernel: Kernel
+  readonly #server: ServerEnd
+  #ids = 0
+
+  constructor(kernel: Kernel, server: ServerEnd) {
+    this.#kernel = kernel
+    this.#server = server
+  }
+
+  dial(target: string, client: ClientEnd): SimConnection {
+    const connection = new SimConnection(`c${++this.#ids}`, target, client)
+    this.connections.add(connection)
+    this.#up(connection, () => {
+      if (!connection.clientOpen) return this.connections.delete(connection)
+      connection.serverOpen = true
+      if (!this.#server.accept(connection)) {
+        connection.serverOpen = false
+        return this.#down(connection, () => this.#clientClosed(connection, 1006))
+      }
+    })
+    // Nobody answers for ten seconds: the handshake has a time limit of its own.
+    const asked = connection
+    this.#kernel.after(10_000, client.life, () => {
+      if (asked.clientOpen && !asked.serverOpen) this.#clientClosed(asked, 1006)
+    })
+    return connection
+  }
+
+  /** The server has taken it. */
+  accepted(connection: SimConnection): void {
+    this.#down(connection, () => {
+      if (connection.clientOpen) connection.client.opened()
+    })
+  }
+
+  sendUp(connection: SimConnection, frame: object): void {
+    if (!connection.clientOpen) return
+    this.#up(connection, () => {
+      if (connection.serverOpen) this.#server.frame(connection, frame)
+    })
+  }
+
+  sendDown(connection: SimConnection, frame: object): void {
+    if (!connection.serverOpen) return
+    this.#down(connection, () => {
+      if (!connection.clientOpen) return
+      connection.client.heard()
+      if (connection.clientOpen) connection.client.frame(frame)
+    })
+  }
+
+  /** Answered by the platform, without waking the object. */
+  ping(connection: SimConnection): void {
+    this.#up(connection, () => {
+      if (!connection.serverOpen) return
+      connection.lastPingAt = this.#kernel.now
+      this.#down(connection, () => {
+        if (connection.clientOpen) connection.client.heard()
+      })
+    })
+  }
+
+  /** The client lets go: by a closing handshake, or at once. The server learns of it if anything gets through. */
+  clientGone(connection: SimConnection, abrupt: boolean): void {
+    if (!connection.clientOpen) return
+    connection.clientOpen = false
+    // Of what was on its way some may still arrive: late frames of an old connection beside a new one.
+    if (abrupt && this.#kernel.random.maybe(0.5)) connection.cutUp++
+    if (abrupt && (this.faults.upBlocked || this.#kernel.random.maybe(0.1))) return
+    this.#up(connection, () => this.#serverClosed(connection))
+  }
+
+  serverClose(connection: SimConnection, code: number): void {
+    if (!connection.serverOpen) return
+    connection.serverOpen = false
+    this.#down(connection, () => this.#clientClosed(connection, code))
+    this.#forget(connection)
+  }
+
+  /** Somebody in the middle cuts it, or one end dies. */
+  cut(connection: SimConnection, hears: 'both' | 'client' | 'server' | 'none'): void {
+    this.#kernel.count(`cut:${hears}`)
+    connection.cutUp++
+    connection.cutDown++
+    const { random } = this.#kernel
+    if (hears === 'both' || hears === 'client') {
+      this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#clientClosed(connection, 1006))
+    }
+    if (hears === 'both' || hears === 'server') {
+      this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#serverClosed(connection))
+    }
+    if (hears === 'none' || hears === 'client') connection.cutUp = Infinity
+    if (hears === 'none' || hears === 'server') connection.cutDown = Infinity
+  }
+
+  /** A direction is free again. */
+  unblocked(): void {
+    for (const connection of this.connections) {
+      if (!this.faults.upBlocked) for (const send of connection.upHeld.splice(0)) send()
+      if (!this.faults.downBlocked) for (const send of connection.downHeld.splice(0)) send()
+    }
+  }
+
+  #delay(): number {
+    const { random } = this.#kernel
+    return 1 + random.int(0, 4) + (this.faults.slowMs > 0 && random.maybe(0.2) ? random.skewed(0, this.faults.slowMs) : 0)
+  }
+
+  #up(connection: SimConnection, arrive: () => void): void {
+    const { cutUp } = connection
+    if (cutUp === Infinity) return
+    if (this.faults.upBlocked) return void connection.upHeld.push(() => this.#up(connection, arrive))
+    connection.upAt = Math.max(connection.upAt, this.#kernel.now + this.#delay())
+    this.#kernel.after(connection.upAt - this.#kernel.now, this.#kernel.world, () => {
+      if (connection.cutUp === cutUp) arrive()
+    })
+  }
+
+  #down(connection: SimConnection, arrive: () => void): void {
+    const { cutDown } = connection
+    if (cutDown === Infinity) return
+    if (this.faults.downBlocked) return void connection.downHeld.push(() => this.#down(connection, arrive))
+    connection.downAt = Math.max(connection.downAt, this.#kernel.now + this.#delay())
+    this.#kernel.after(connection.downAt - this.#kernel.now, connection.client.life, () => {
+      if (connection.cutDown === cutDown) arrive()
+    })
+  }
+
+  #clientClosed(connection: SimConnection, code: number): void {
+    if (!connection.clientOpen) return
+    connection.clientOpen = false
+    this.#forget(connection)
+    if (!connection.client.life.dead) {
+      if (connection.client.life.stopped) connection.client.life.holder.held.push(() => connection.client.closed(code))
+      else connection.client.closed(code)
+    }
+  }
+
+  #serverClosed(connection: SimConnection): void {
+    if (!connection.serverOpen) return
+    connection.serverOpen = false
+    this.#forget(connection)
+    this.#server.closed(connection)
+  }
+
+  #forget(connection: SimConnection): void {
+    if (!connection.clientOpen && !connection.serverOpen) this.connections.delete(connection)
+  }
+}

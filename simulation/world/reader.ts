@@ -1,0 +1,75 @@
+// Somebody who follows a task's log: is cut at any moment, comes back with the number of the last event it has, and must see each once.
+
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { ControlPlane } from '../control/control-plane.ts'
+import type { ReaderSocket } from '../control/task-log-shell.ts'
+import { Life, type Kernel } from './kernel.ts'
+
+export class LogReader {
+  readonly taskId: string
+  readonly seen: TaskEvent[] = []
+  readonly problems: string[] = []
+  readonly #kernel: Kernel
+  readonly #plane: ControlPlane
+  /** Mean time between cuts; 0: none. */
+  readonly #cutEveryMs: () => number
+  #connection: Life
+  #done = false
+
+  constructor(kernel: Kernel, plane: ControlPlane, taskId: string, cutEveryMs: () => number) {
+    this.taskId = taskId
+    this.#kernel = kernel
+    this.#plane = plane
+    this.#cutEveryMs = cutEveryMs
+    this.#connection = new Life('reader', kernel.world)
+  }
+
+  get finished(): boolean {
+    return this.#done
+  }
+
+  open(): void {
+    if (this.#done) return
+    const { random, world } = this.#kernel
+    const connection = new Life('reader', world)
+    this.#connection = connection
+    let downAt = 0
+    /** In order, each a little later; what is on its way at a cut is lost. */
+    const deliver = (take: () => void) => {
+      downAt = Math.max(downAt, this.#kernel.now + random.int(1, 5))
+      this.#kernel.after(downAt - this.#kernel.now, connection, take)
+    }
+    const socket: ReaderSocket = {
+      lines: (events) => deliver(() => this.#take(events)),
+      complete: () =>
+        deliver(() => {
+          this.#done = true
+          connection.die()
+        }),
+      cut: () => this.#again(),
+    }
+    if (!this.#plane.read(this.taskId, this.seen.length, socket)) return this.#again()
+    if (this.seen.length === 0) void this.#plane.bringUp(this.taskId).catch(() => {})
+    const cutEveryMs = this.#cutEveryMs()
+    if (cutEveryMs > 0) {
+      this.#kernel.after(random.wait(cutEveryMs), connection, () => {
+        this.#kernel.count('reader cut')
+        this.#plane.readersOf(this.taskId).delete(socket)
+        this.#again()
+      })
+    }
+  }
+
+  #again(): void {
+    this.#connection.die()
+    this.#kernel.after(this.#kernel.random.int(50, 2_000), this.#kernel.world, () => this.open())
+  }
+
+  #take(events: readonly TaskEvent[]): void {
+    for (const event of events) {
+      const expected = this.seen.length + 1
+      if (event.seq !== expected) this.problems.push(`a reader expected event ${expected} and got ${event.seq}`)
+      this.seen.push(event)
+    }
+  }
+}
