@@ -27,7 +27,7 @@ import {
   type RunnerState,
 } from '../../cluster-agent/src/runner/runner-machine.ts'
 import type { Cluster } from '../pods/cluster.ts'
-import { Life, type Kernel, type Timer } from '../world/kernel.ts'
+import { epochMs, Life, type Kernel, type Timer } from '../world/kernel.ts'
 import type { Network } from '../world/network.ts'
 import { SimAttempt } from './attempt.ts'
 import { Directories } from './directories.ts'
@@ -89,7 +89,7 @@ export class AgentProcess {
     this.kernel.say(this.name, what)
   }
   wall(): number {
-    return Date.UTC(2026, 0, 1) + this.kernel.now + this.skewMs
+    return epochMs + this.kernel.now + this.skewMs
   }
 
   start(): void {

@@ -10,7 +10,7 @@ import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
 import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
 import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
-import { Life, type Kernel } from '../world/kernel.ts'
+import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
 import { HubShell } from './hub-shell.ts'
@@ -18,9 +18,6 @@ import { ObjectCell, Platform, type Instance } from './objects.ts'
 import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shell.ts'
 
 export const clusterId = 'cluster'
-/** When virtual time began, on the wall. */
-const epochMs = Date.UTC(2026, 0, 1)
-
 const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
 
 const caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null } as unknown as Caller

@@ -2,7 +2,7 @@
 // least once and late. What an object does in one turn leaves it only when its write is on disk; a crash between write and sending
 // loses what would have been sent, one before the write loses both. The whole program can be killed, or one object reset or put to sleep.
 
-import { Life, type Kernel, type Timer } from '../world/kernel.ts'
+import { epochMs, Life, type Kernel, type Timer } from '../world/kernel.ts'
 import type { Network, ServerEnd, SimConnection } from '../world/network.ts'
 
 /** Thrown through a turn that a crash ended. */
@@ -119,9 +119,9 @@ export class ObjectCell<Stored> {
     this.kernel.count('reset')
     this.life.die()
     this.instance = undefined
-    if (this.#handling) this.setAlarm(this.kernel.now)
+    if (this.#handling) this.setAlarm(this.platform.wall())
     this.#handling = false
-    for (const socket of [...this.sockets.values()]) {
+    for (const socket of this.sockets.values()) {
       this.sockets.delete(socket.id)
       this.platform.network.cut(socket, this.kernel.random.maybe(0.9) ? 'client' : 'none')
       socket.serverOpen = false
@@ -135,14 +135,14 @@ export class ObjectCell<Stored> {
     if (this.#timer !== undefined) this.#timer.cancelled = true
     this.#timer = undefined
     if (at === null) return
-    const { random, now } = this.kernel
+    const { random } = this.kernel
     const late = random.maybe(this.platform.faults.alarmLate) ? random.skewed(0, 120_000) : 0
-    this.#timer = this.kernel.after(at - now + late, this.kernel.world, () => this.#ring())
+    this.#timer = this.kernel.after(at - this.platform.wall() + late, this.kernel.world, () => this.#ring())
   }
 
   #ring(): void {
     // Kept by the platform: a program that is down finds it when it is back.
-    if (this.platform.down) return this.platform.whenUp(() => this.alarmAt !== null && this.alarmAt <= this.kernel.now && this.#ring())
+    if (this.platform.down) return this.platform.whenUp(() => this.alarmAt !== null && this.alarmAt <= this.platform.wall() && this.#ring())
     const { random } = this.kernel
     if (this.#failures < 5 && random.maybe(this.platform.faults.alarmFails)) {
       this.#failures++
@@ -191,6 +191,11 @@ export class Platform implements ServerEnd {
   constructor(kernel: Kernel) {
     this.kernel = kernel
     this.life = new Life('control plane', kernel.world)
+  }
+
+  /** Wall time, in which alarms are set. */
+  wall(): number {
+    return epochMs + this.kernel.now
   }
 
   whenUp(run: () => void): void {

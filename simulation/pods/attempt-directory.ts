@@ -52,7 +52,9 @@ export class AttemptDirectory implements ProcessOwner {
     return () => this.#watchers.delete(changed)
   }
   changed(): void {
-    for (const watcher of [...this.#watchers]) watcher()
+    // Who is told may stop listening, or begin to.
+    const watchers = [...this.#watchers]
+    for (const watcher of watchers) watcher()
   }
 
   /** The orders are on their way to the main process that waits warm. */

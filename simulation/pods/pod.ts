@@ -4,7 +4,7 @@
 import { parseAttemptName } from '@rdev/shared/domain/ids'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
-import { Life, type Kernel } from '../world/kernel.ts'
+import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import type { Ledger } from '../world/ledger.ts'
 import { planOf } from '../world/plan.ts'
 import { AttemptDirectory, type Reason } from './attempt-directory.ts'
@@ -84,7 +84,7 @@ export class SimPod {
   }
 
   wall(): number {
-    return Date.UTC(2026, 0, 1) + this.kernel.now + this.skewMs
+    return epochMs + this.kernel.now + this.skewMs
   }
 
   /** Told when the streams into it are cut. Answers how to stop that. */
@@ -93,8 +93,9 @@ export class SimPod {
     return () => this.#streams.delete(cut)
   }
   cutStreams(): void {
-    for (const cut of [...this.#streams]) cut()
+    const streams = [...this.#streams]
     this.#streams.clear()
+    for (const cut of streams) cut()
   }
 
   contact(): void {

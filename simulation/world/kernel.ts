@@ -3,6 +3,9 @@
 
 import { Random } from './random.ts'
 
+/** When virtual time began, on the wall. */
+export const epochMs = Date.UTC(2026, 0, 1)
+
 export class Life {
   readonly name: string
   readonly #parent: Life | undefined
