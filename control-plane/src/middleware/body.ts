@@ -61,7 +61,7 @@ export function unstorable(value: unknown, path: readonly PropertyKey[] = []): D
       : undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  if (path.length >= maxDepth) return refusal(`is nested more than ${maxDepth} deep`, path)
+  if (path.length >= maxDepth) return refusal(`must not be nested more than ${maxDepth} deep`, path)
   for (const [name, item] of Object.entries(value)) {
     const wrong = unstorable(name, path) ?? unstorable(item, [...path, name])
     if (wrong) return wrong
