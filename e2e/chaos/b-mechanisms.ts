@@ -48,6 +48,18 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     put: 'idleTicks * limits.heartbeatMs < 0',
     proof: { file: 'e2e/chaos/b-readers', test: '44 a client' },
   },
+  'idempotency key': {
+    file: 'control-plane/src/middleware/idempotency.ts',
+    find: 'if (key === undefined) {',
+    put: 'if (key === undefined || key !== undefined) {',
+    proof: { file: 'e2e/chaos/b-queue', test: '49 ' },
+  },
+  'fair lanes': {
+    file: 'control-plane/src/stores/postgres-claim.ts',
+    find: 'row_number() over (partition by class order by tag, run_after, id) as rank_in_class',
+    put: 'row_number() over (partition by class order by run_after, id) as rank_in_class',
+    proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
+  },
   /** Tools of scenarios: minutes become seconds. */
   'hasty streams': {
     file: 'control-plane/src/routes/event-stream.ts',
