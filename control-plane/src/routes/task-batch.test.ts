@@ -104,6 +104,6 @@ test.each([
 test('a batch may be larger than a task, and has its own limit', async () => {
   const { batch, call, agentTask } = await setup()
   const large = { ...agentTask, prompt: 'x'.repeat(1_000_000) }
-  expect((await batch(Array.from({ length: 5 }, () => large))).map(({ status }) => status)).toEqual(Array(5).fill(202))
+  expect((await batch(Array.from({ length: 3 }, () => large))).map(({ status }) => status)).toEqual(Array(3).fill(202))
   expect((await call('POST', '/v1/tasks/batch', { body: 'x'.repeat(maxBatchBytes + 1) })).status).toBe(413)
 })

@@ -82,7 +82,7 @@ test('a session stays in the workspace in which it began', async () => {
 })
 
 test('a task may be asked for later, at most 30 days ahead, and only if it may wait that long', async () => {
-  const { call, createTask, shellTask, clock, logs } = await setup()
+  const { call, createTask, shellTask, clock, logs, stores } = await setup()
   const inMs = (ms: number) => new Date(clock.now() + ms).toISOString()
   const later = await createTask({ ...shellTask, run_after: inMs(60_000) })
   expect(later.run_after).toBe(inMs(60_000))
@@ -94,6 +94,8 @@ test('a task may be asked for later, at most 30 days ahead, and only if it may w
   })
   expect((await createTask({ ...shellTask, run_after: inMs(-60_000) })).run_after).toBe(inMs(0))
   expect((await createTask({ ...shellTask, run_after: '2026-11-23T10:00:00+02:00' })).run_after).toBe(inMs(0))
+  const ancient = await createTask({ ...shellTask, run_after: '0000-01-01T00:00:00Z' })
+  expect((await stores.tasks.get(ancient.id, null))?.spec.run_after).toBeNull()
   expect((await createTask({ ...shellTask, run_after: inMs(30 * 86_400_000) })).status).toBe('queued')
   for (const [more, pointer] of [
     [{ run_after: inMs(30 * 86_400_000 + 1) }, '/run_after'],

@@ -43,7 +43,9 @@ export async function createTasks(
     if (workspace instanceof DomainError) return workspace
     const { retry_of = null, ...rest } = spec
     const newSession = spec.kind === 'agent' && spec.session_id === null
-    const whole = { ...rest, workspace, ...(newSession && { session_id: sessionIds[i]! }) }
+    // One that has passed means at once, and may lie further back than Postgres can say.
+    const run_after = spec.run_after !== null && spec.run_after > now ? spec.run_after : null
+    const whole = { ...rest, workspace, run_after, ...(newSession && { session_id: sessionIds[i]! }) }
     return { id: ids[i]!, spec: whole, created_by: caller.key_id, created_at: now, new_session: newSession, retry_of }
   })
 
