@@ -43,12 +43,16 @@ export interface ProcessSpec {
   readonly timeout_s: number
   /** A folder of the home that the script is going to make if it is not there. The pod may make it on the way, which is faster. */
   readonly folder?: string | undefined
+  /** At most one attempt of the pod holds a lock of that name: from its start until its process tree is empty and its record written. */
+  readonly lock?: string | undefined
 }
 
 export type StartOutcome =
   | { readonly outcome: 'started' }
   | { readonly outcome: 'exists' }
   | { readonly outcome: 'floor' }
+  /** Another attempt holds the lock; nothing of this one is left. */
+  | { readonly outcome: 'busy'; readonly holder: string }
   | { readonly outcome: 'failed'; readonly detail: string }
 
 export interface Chunk {

@@ -93,6 +93,8 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
   async function start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome> {
     checkName(name)
     const owner = newToken()
+    const lock = process.lock ?? '-'
+    if (!/^(-|[a-z0-9][a-z0-9._-]{0,199})$/.test(lock)) throw new RangeError('not the name of a lock')
     return persist<StartOutcome>(reachMs, closing.signal, async () => {
       // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
       const file = `${name}.${newToken()}`
@@ -100,8 +102,8 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       const stdin = process.stdin === '' ? noPayload : await upload(shells, pod, `${file}.stdin`, process.stdin)
       const session = await shells.spare(pod)
       // A word of a shell line: a folder with an odd name is left to the script.
-      const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : ''
-      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder]
+      const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : '-'
+      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock]
       const lines = [...script.lines, ...stdin.lines, `rdev_start ${words.join(' ')}`]
       session.send(lines.join(' && '), script.payload + stdin.payload)
       const answer = await session.line()
@@ -111,6 +113,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       }
       session.destroy()
       if (answer === 'floor') return { outcome: 'floor' }
+      if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       if (answer === `exists ${owner}`) return { outcome: 'started' }
       if (answer.startsWith('exists')) return { outcome: 'exists' }
       return { outcome: 'failed', detail: answer.replace(/^failed /, '') }

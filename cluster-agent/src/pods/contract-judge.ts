@@ -42,8 +42,13 @@ export function attemptOf(bundle: ContractSetup, host: PodHost) {
   }
   const directories = open()
   const { pod } = bundle
-  const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number } = {}) =>
-    directories.start(pod, `${task}.${more.attempt ?? 1}`, { script, stdin: more.stdin ?? '', timeout_s: more.timeout_s ?? 60 })
+  const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number; lock?: string } = {}) =>
+    directories.start(pod, `${task}.${more.attempt ?? 1}`, {
+      script,
+      stdin: more.stdin ?? '',
+      timeout_s: more.timeout_s ?? 60,
+      lock: more.lock,
+    })
   return {
     pod,
     task,

@@ -18,6 +18,7 @@ import {
   sha256,
   until,
 } from './contract-judge.ts'
+import { lockContract } from './contract-locks.ts'
 
 const megabyte = 1_000_000
 
@@ -37,6 +38,8 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     })
 
     const setup = (host = bundle.host) => attemptOf(bundle, host)
+
+    lockContract(setup)
 
     test('the inventory has the pod, ready', async () => {
       const pods = await new Promise<readonly string[]>((resolve) =>

@@ -113,8 +113,40 @@ r_signed() { # whether a supervisor has r_dir → r_pid, r_slot, r_sid of the ma
 
 r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, so a process id that came again does not deceive
   r_signed && [ -d "/proc/$r_pid" ] || return 1
+  # By builtins first: hundreds of attempts are looked at when an agent comes back.
+  r_argv=
+  IFS= read -r r_argv 2>/dev/null <"/proc/$r_pid/cmdline"
+  case $r_argv in *"$r_slot"*) return 0 ;; esac
   grep -qzxF "$r_slot" "/proc/$r_pid/cmdline" 2>/dev/null
   [ $? -ne 1 ]
+}
+
+# ---- what one attempt at a time may hold ----
+
+# A lock's files are LOCK@SLOT, one for each attempt that wants it, with its name inside. Whoever wants it writes its own and then looks: it holds
+# the lock if no other that lives wants it. So of two at once at most one holds it, perhaps none; who does not withdraws. Nothing is ever
+# released: an attempt without directory or with an exit record wants nothing. Builtins only.
+r_rivals() { # LOCK SLOT → 0: another, r_holder, holds it or wants it too; r_dead: files of those that are over
+  r_holder=
+  r_dead=
+  for r_x in "$r_home/locks/$1"@*; do
+    r_x=${r_x##*@}
+    r_y= r_z=
+    [ "$r_x" != "$2" ] && read -r r_y 2>/dev/null <"$r_home/locks/$1@$r_x" || continue
+    # The name of an attempt may come again, the slot of its supervisor does not.
+    read -r r_t r_z r_t 2>/dev/null <"$r_home/attempts/$r_y/supervisor"
+    if [ "$r_z" = "$r_x" ] && [ ! -f "$r_home/attempts/$r_y/exit" ]; then r_holder=$r_y; else r_dead="$r_dead $1@$r_x"; fi
+  done
+  [ -n "$r_holder" ]
+}
+
+r_hold() { # LOCK NAME, of an attempt that is signed → 0: it holds the lock; 1: another does; 2: not writable
+  [ -d "$r_home/locks" ] || r_home_again
+  r_holder=
+  { printf '%s\n' "$2"; } 2>/dev/null >"$r_home/locks/$1@$r_warm" && ! r_rivals "$1" "$r_warm" && return 0
+  rm -f "$r_home/locks/$1@$r_warm"
+  [ -z "$r_holder" ] || return 1
+  return 2
 }
 
 # ---- the end ----
@@ -185,9 +217,10 @@ r_supervise() { # SLOT UMASK
   # What it told is there twice: the guard may have taken one, or a part of one.
   printf '.\n' >&7
   r_name=
-  while read -r r_x r_y r_z && [ "$r_x" != . ]; do
+  while read -r r_x r_y r_z r_z r_t && [ "$r_x" != . ]; do
     r_name=$r_x
     r_file=$r_y
+    r_dead=$r_t
   done <&7
   exec 7>&-
   r_name "${r_name:-.}"
@@ -215,15 +248,16 @@ r_supervise() { # SLOT UMASK
 
 r_sweep() { # SLOT: what nobody needs once the process runs
   rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders" "$r_home/spare/$1.ready" "$r_home/spare/$1.told"
+  [ -z "$r_dead" ] || (cd "$r_home/locks" && rm -f $r_dead)
 }
 
 # The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the script.
-r_begin() { # NAME FILE TIMEOUT_MS STDIN
+r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
   r_told=1
   r_dir=$r_home/attempts/$1
   r_uptime
-  r_x="$1 $2 $3 $r_now"
+  r_x="$1 $2 $3 $r_now $5"
   printf '%s\n%s\n' "$r_x" "$r_x" >&7
   # Whoever claims this decides whether the process ever runs; see r_await.
   r_claim "$r_dir/begun" "$r_now $r_slot" || exit 0
@@ -237,7 +271,7 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN
 # The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
 # since the process is just starting and every program run here would take the processor from it.
 r_guard() { # SLOT
-  read -r r_name r_file r_timeout r_begin <&7 && [ -n "$r_name" ] || exit 0
+  read -r r_name r_file r_timeout r_begin r_dead <&7 && [ -n "$r_name" ] || exit 0
   exec 7>&-
   r_name "$r_name"
   trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
@@ -255,6 +289,8 @@ r_guard() { # SLOT
       [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_task.$r_number"; }
       exit 0
     fi
+    # The main process has ended, and the supervisor waits for us: its TERM was lost (see below).
+    ! r_signed || [ -d "/proc/$r_sid" ] || exit 0
     r_left=$((r_begin + r_timeout - r_now))
     if [ "$r_left" -le 0 ]; then
       r_signed
@@ -279,7 +315,14 @@ r_guard() { # SLOT
     if [ "$r_next" = 50 ]; then
       r_next=3000
       r_sweep "$r_mine"
-      r_clock
+      # Not by r_clock: bash 5.2 may forget a TERM that comes while it substitutes a command.
+      date +%s%3N >"$r_dir/clock.now"
+      r_ms=
+      read -r r_ms <"$r_dir/clock.now"
+      case $r_ms in
+        '' | *[!0-9]*) ;; # this date knows no milliseconds: what the supervisor found must do
+        *) r_uptime && r_offset=$((r_ms - r_now)) ;;
+      esac
       printf '%s\n' "$r_offset" >"$r_dir/clock"
     fi
   done
@@ -288,7 +331,7 @@ r_guard() { # SLOT
 # ---- called by the agent in a spare or fresh shell ----
 
 r_home_again() { # the folders of the rdev home, also if somebody removed them
-  mkdir -p "$r_home/lib" "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare"
+  mkdir -p "$r_home/lib" "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare" "$r_home/locks"
 }
 
 rdev_install() { # HASH
@@ -348,7 +391,7 @@ rdev_warm() { # SLOT
 
 # Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
 # to the process is done first: one program runs, and a handful of files are written.
-rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN [FOLDER]
+rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK (-: none)
   kill -0 "$r_sid" || exit 1
   r_signature="$r_pid $r_warm $r_sid $2"
   r_name "$1"
@@ -357,9 +400,15 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN [FOLDER]
     r_refuse "$3" floor
     return
   fi
+  r_dead=
+  # Looked at after the lock: whoever signed meanwhile is told of below.
+  if [ "$7" != - ] && r_rivals "$7" - && [ ! -f "$r_dir/supervisor" ]; then
+    r_refuse "$3" "busy $r_holder"
+    return
+  fi
   # Whether they were there does not matter: the signature decides. Nobody else gets into the folder above r_dir.
   umask "$r_umask"
-  mkdir "$r_dir" ${6:+"$HOME/$6"} 2>/dev/null
+  if [ "$6" = - ]; then mkdir "$r_dir"; else mkdir "$r_dir" "$HOME/$6"; fi 2>/dev/null
   umask 077
   # Looked at again: a remove may have raised it since, and had no directory to see.
   r_floor
@@ -369,12 +418,17 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN [FOLDER]
     return
   fi
   r_claim "$r_dir/supervisor" "$r_signature"
-  r_x=$?
-  if [ "$r_x" = 1 ]; then
+  r_made=$?
+  r_taken=0
+  [ "$r_made" != 0 ] || [ "$7" = - ] || { r_hold "$7" "$1" || r_taken=$?; }
+  if [ "$r_made" = 1 ]; then
     r_signed || [ ! -f "$r_dir/supervisor" ] || { r_nap 50 && r_signed; } # claimed by another, but not yet written
     if [ -f "$r_dir/supervisor" ]; then r_refuse "$3" "exists $r_owner"; else r_refuse "$3" "failed $(mkdir "$r_dir" 2>&1)"; fi
-  elif [ "$r_x" = 0 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%s\n%s' "r_begin $1 $3 $4 $5; set --" "$r_script" >&8; then
+  elif [ "$r_taken" = 1 ]; then
+    rm -rf "$r_dir"
+    r_refuse "$3" "busy $r_holder"
+  elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
+    printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
     exec 8>&-
     : >>"$r_dir/stdout"
     : >>"$r_dir/stderr"

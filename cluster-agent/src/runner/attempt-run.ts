@@ -1,7 +1,7 @@
 // The shell of attempt-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
 
 import { performance } from 'node:perf_hooks'
-import type { Assignment, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Assignment, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
@@ -21,10 +21,11 @@ import type {
   OpenLine,
   PodHost,
   ProcessSpec,
+  StartOutcome,
   StopReason,
   TaskLine,
 } from '../ports.ts'
-import { prelude, workspaceOf } from '../workspaces/workspace.ts'
+import { prelude, workspaceNeeds, workspaceOf } from '../workspaces/workspace.ts'
 import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-machine.ts'
 import { newAttempt, settleMs, stepAttempt, stopGraceS } from './attempt-machine.ts'
 import type { ViewOwner } from './attempt-view.ts'
@@ -245,7 +246,8 @@ export class AttemptRun {
     const directory = workspaceOf(this.pod, this.#assignment)
     const facts = { kind, ...(provider ? { provider } : {}), pod: this.pod.name, working_dir: working_dir ?? '.' }
     const events: NewEvent[] = [{ type: 'task.started', data: facts }]
-    if (this.pod.role === 'worker') events.push({ type: 'workspace.prepared', data: { pod: this.pod.name, directory } })
+    if (workspaceNeeds(this.pod, this.#assignment).folder)
+      events.push({ type: 'workspace.prepared', data: { pod: this.pod.name, directory } })
     const time = new Date(this.#deps.clock.now()).toISOString()
     void this.#line?.emit(
       events.map((event) => encodeEvent(event, time)),
@@ -275,13 +277,12 @@ export class AttemptRun {
 
   /** A failure to ask proves nothing, so it is asked again: the pod makes that safe, giving the task to somebody else would not be. */
   async #startProcess(spec: ProcessSpec): Promise<void> {
-    const folder = this.pod.role === 'worker' ? workspaceOf(this.pod, this.#assignment) : undefined
-    const whole = { ...spec, folder, script: prelude(this.pod, this.#assignment) + spec.script }
+    const { folder, lock } = workspaceNeeds(this.pod, this.#assignment)
+    const whole = { ...spec, folder, lock, script: prelude(this.pod, this.#assignment) + spec.script }
     const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
-    const detail = started.outcome === 'failed' ? started.detail : undefined
-    this.#step({ type: 'rejected', reason: started.outcome === 'floor' ? 'floor' : 'start_failed', detail })
+    this.#step({ type: 'rejected', ...refusalOf(started) })
     throw new RejectedStart()
   }
 
@@ -377,6 +378,12 @@ export class AttemptRun {
     clearTimeout(this.#timers.get('idle'))
     this.#timers.set('idle', setTimeout(look, limitMs))
   }
+}
+
+function refusalOf(start: Exclude<StartOutcome, { outcome: 'started' | 'exists' }>): { reason: RejectReason; detail: string | undefined } {
+  if (start.outcome === 'floor') return { reason: 'floor', detail: undefined }
+  if (start.outcome === 'busy') return { reason: 'workspace_busy', detail: `held by ${start.holder}` }
+  return { reason: 'start_failed', detail: start.detail }
 }
 
 function requestOf(assignment: Assignment, provider: AgentRequest['provider']): AgentRequest {

@@ -69,6 +69,24 @@ test('a worker makes a directory for each conversation, and says so', async () =
   expect(output(second)).toBe('left\n')
 })
 
+test('a working copy is held by one task at a time: another is rejected, and gets it afterwards', async () => {
+  await connected()
+  const first = it.shell('echo ready; pwd; mkfifo gate; read x < gate', { workspace: 'side' })
+  await it.plane.until(() => output(first).startsWith('ready\n'))
+  const second = it.shell('pwd', { workspace: 'side' })
+  await it.plane.until(() => second.rejected !== undefined)
+  expect(second.rejected).toMatchObject({ reason: 'workspace_busy', detail: `held by ${first.assignment.task_id}.1` })
+  const beside = [it.shell('pwd', { workspace: 'main' }), it.shell('pwd')]
+  await Promise.all(beside.map((task) => it.ended(task)))
+  for (const task of beside) expect(output(task)).toBe(`${it.directory}/demo/workspace\n`)
+  await writeFile(`${it.directory}/demo/workspaces/side/gate`, 'go\n')
+  await it.ended(first)
+  const again = it.shell('pwd; ls', { workspace: 'side' })
+  await it.ended(again)
+  expect(output(again)).toBe(`${it.directory}/demo/workspaces/side\ngate\n`)
+  expect(types(again).slice(0, 2)).toEqual(['task.started', 'workspace.prepared'])
+})
+
 test('a working directory that is missing, or a link out of the workspace, is a WORKSPACE_ERROR', async () => {
   await connected()
   await symlink('/tmp', `${it.directory}/demo/workspace/out`)
@@ -128,7 +146,7 @@ test('cancel ends the whole tree, and what was written before is told', async ()
   await connected()
   const task = it.shell(`trap '' INT TERM; setsid sleep 600 & echo ready; while :; do sleep 1; done`)
   await it.plane.until(() => output(task) === 'ready\n')
-  expect((await processesOf(task)).length).toBeGreaterThanOrEqual(2)
+  await expect.poll(async () => (await processesOf(task)).length).toBeGreaterThanOrEqual(2)
   it.plane.cancel(task, 1)
   await it.ended(task)
   expect(task.outcome).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })

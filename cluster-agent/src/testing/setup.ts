@@ -37,6 +37,7 @@ export function assignment(more: Partial<Assignment> = {}): Omit<Assignment, 'to
     allowed_tools: null,
     permission_mode: null,
     working_dir: null,
+    workspace: null,
     env: {},
     timeout_s: 60,
     idle_timeout_s: null,

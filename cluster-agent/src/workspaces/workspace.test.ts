@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import { quote } from '../agents/sh.ts'
 import { assignment } from '../testing/setup.ts'
-import { invalidWorkspace, prelude, workspaceFailure } from './workspace.ts'
+import { invalidWorkspace, prelude, workspaceFailure, workspaceNeeds } from './workspace.ts'
 
 let home: string
 beforeAll(async () => {
@@ -50,11 +50,30 @@ test('a worker makes its own', async () => {
   expect(stdout).toBe(`${home}/workspaces/ses_x\n`)
 })
 
+test('a named working copy is made where it is asked for first; main is the directory that is there', async () => {
+  expect(await run('project', { workspace: 'main' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace\n` })
+  expect(await run('project', { workspace: 'fix-1.x' }, 'pwd')).toMatchObject({ stdout: `${home}/workspaces/fix-1.x\n` })
+  expect(await run('project', { workspace: 'fix-1.x', working_dir: 'sub' }, 'pwd')).toMatchObject({ code: 78 })
+  // A worker serves all projects: what they call alike is not the same.
+  expect(await run('worker', { workspace: 'main', project_id: 'shop' }, 'pwd')).toMatchObject({ stdout: `${home}/workspaces/shop.main\n` })
+})
+
+test('who names a working copy holds its lock, and nobody else', () => {
+  const lock = (role: 'project' | 'worker', workspace: string | null) =>
+    workspaceNeeds({ role }, { project_id: 'shop', session_id: 'ses_x', task_id: 'task_x', workspace }).lock
+  expect([lock('project', 'main'), lock('project', 'other'), lock('project', null)]).toEqual(['main', 'other', undefined])
+  expect([lock('worker', 'main'), lock('worker', 'other'), lock('worker', null)]).toEqual(['shop.main', 'shop.other', undefined])
+})
+
 test('what cannot be run is told before', () => {
-  expect(invalidWorkspace({ env: { A_1: 'x' }, working_dir: 'a/b' })).toBeUndefined()
-  for (const working_dir of ['/etc', '..', 'a/../../b', 'a\0b']) expect(invalidWorkspace({ env: {}, working_dir })).toMatch('working_dir')
+  const fine = { env: {}, working_dir: null, workspace: null }
+  expect(invalidWorkspace({ env: { A_1: 'x' }, working_dir: 'a/b', workspace: 'main' })).toBeUndefined()
+  for (const working_dir of ['/etc', '..', 'a/../../b', 'a\0b']) expect(invalidWorkspace({ ...fine, working_dir })).toMatch('working_dir')
+  for (const workspace of ['', '.', '..', 'a/b', '-x', 'A', 'a b', "a'b", 'a\n', 'x'.repeat(64)]) {
+    expect(invalidWorkspace({ ...fine, workspace })).toMatch('workspace')
+  }
   const wrong: Record<string, string>[] = [{ 'A B': 'x' }, { '1A': 'x' }, { RDEV_ATTEMPT: 'x' }, { A: 'a\0b' }]
   for (const env of wrong) {
-    expect(invalidWorkspace({ env, working_dir: null })).toMatch('env')
+    expect(invalidWorkspace({ ...fine, env })).toMatch('env')
   }
 })

@@ -1,8 +1,10 @@
-// Where an attempt works. A project pod has the repository at ~/workspace; a worker has nothing, so each conversation (or task without one)
-// gets a directory of its own there, made by the attempt's own script: no round trip, and a session finds its files again.
+// Where an attempt works. A project pod has the repository at ~/workspace, and a directory for every other working copy that a task names;
+// a worker has nothing, so each conversation (or task without one) gets a directory of its own there. They are made by the attempt's own
+// script: no round trip, and a session finds its files again.
 
 import type { Assignment, ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import { mainWorkspace, workspacePattern } from '@rdev/shared/domain/task'
 import { exportAll, quote } from '../agents/sh.ts'
 
 /** Said on stderr, as the only output: with the exit code it tells this failure from any other, also after a restart of the agent. */
@@ -15,12 +17,28 @@ export const isWorkspaceFailure = (record: ExitRecord): boolean =>
   record.stdout_bytes === 0 &&
   record.stderr_bytes === Buffer.byteLength(workspaceFailure)
 
+type Where = Pick<Assignment, 'project_id' | 'session_id' | 'task_id' | 'workspace'>
+
 /** Relative to the pod's home. */
-export const workspaceOf = (pod: Pick<Pod, 'role'>, assignment: Pick<Assignment, 'session_id' | 'task_id'>): string =>
-  pod.role === 'project' ? 'workspace' : `workspaces/${assignment.session_id ?? assignment.task_id}`
+export function workspaceOf(pod: Pick<Pod, 'role'>, { project_id, session_id, task_id, workspace }: Where): string {
+  if (pod.role === 'project') return workspace === null || workspace === mainWorkspace ? 'workspace' : `workspaces/${workspace}`
+  // A worker serves all projects. Ids of projects have no dot, those of conversations and tasks neither.
+  return `workspaces/${workspace === null ? (session_id ?? task_id) : `${project_id}.${workspace}`}`
+}
+
+/** The folder that is made if it is not there, and the lock under which its holder is alone with it. */
+export function workspaceNeeds(pod: Pick<Pod, 'role'>, where: Where): { folder: string | undefined; lock: string | undefined } {
+  const directory = workspaceOf(pod, where)
+  const name = directory.slice(directory.lastIndexOf('/') + 1)
+  return {
+    folder: directory === 'workspace' ? undefined : directory,
+    lock: where.workspace === null ? undefined : directory === 'workspace' ? mainWorkspace : name,
+  }
+}
 
 /** Undefined if the assignment can be run; else what is wrong with it. */
-export function invalidWorkspace(assignment: Pick<Assignment, 'env' | 'working_dir'>): string | undefined {
+export function invalidWorkspace(assignment: Pick<Assignment, 'env' | 'working_dir' | 'workspace'>): string | undefined {
+  if (assignment.workspace !== null && !workspacePattern.test(assignment.workspace)) return 'workspace is not the name of one'
   const dir = assignment.working_dir
   if (dir !== null && (dir.startsWith('/') || dir.split('/').includes('..') || dir.includes('\0'))) {
     return 'working_dir must be relative and stay inside of the workspace'
@@ -36,7 +54,7 @@ export function invalidWorkspace(assignment: Pick<Assignment, 'env' | 'working_d
 /** sh text that goes before the script of the attempt's process: its directory, then its environment. */
 export function prelude(pod: Pick<Pod, 'role'>, assignment: Assignment): string {
   const workspace = quote(workspaceOf(pod, assignment))
-  const make = pod.role === 'worker' ? `{ [ -d "$HOME"/${workspace} ] || mkdir -p -- "$HOME"/${workspace}; } && ` : ''
+  const make = workspaceNeeds(pod, assignment).folder ? `{ [ -d "$HOME"/${workspace} ] || mkdir -p -- "$HOME"/${workspace}; } && ` : ''
   const dir = assignment.working_dir ?? '.'
   // A link that leads out of the workspace is found by its real path. CDPATH would make cd go elsewhere, and print.
   return `unset CDPATH

@@ -61,6 +61,15 @@ describe('attempts', () => {
     expect(hub.writes()).toMatchObject([{ kind: 'end', outcome: { status: 'failed', error_code: 'BINARY_MISSING' } }])
   })
 
+  test('a working copy that is still held is waited for, longer than for a place', () => {
+    const hub = dispatched()
+    hub.forget()
+    hub.frame(rejected(1, 'workspace_busy'))
+    const [requeue] = hub.writes()
+    expect(requeue).toMatchObject({ kind: 'requeue', ref: { attempt: 1 } })
+    expect(requeue?.kind === 'requeue' && requeue.run_after - start).toBeGreaterThanOrEqual(5_000)
+  })
+
   test('a floor says of an attempt that was sent before that it was there: lost, not run again', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })

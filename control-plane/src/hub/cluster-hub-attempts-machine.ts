@@ -154,6 +154,9 @@ export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now
   }
 }
 
+/** Whoever holds it in the pod has no live row any more, or none of this project's could have it: it is being stopped, which takes its time. */
+const busyWaitMs = 5_000
+
 const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
   no_such_pod: 'POD_UNAVAILABLE',
   pod_not_ready: 'POD_UNAVAILABLE',
@@ -162,6 +165,7 @@ const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
   start_failed: 'POD_UNAVAILABLE',
   already_ended: 'STALE_WORKER',
   floor: 'STALE_WORKER',
+  workspace_busy: 'WORKSPACE_ERROR',
   binary_missing: 'BINARY_MISSING',
   invalid: 'INVALID_SPEC',
 }
@@ -180,7 +184,8 @@ function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | 
     return
   }
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
-  const delay = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
+  const usual = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
+  const delay = reason === 'workspace_busy' ? usual + busyWaitMs : usual
   write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay })
 }
 

@@ -75,6 +75,7 @@ export function assignmentOf({ task, provider_session_id, token }: Dispatch): As
     allowed_tools: spec.allowed_tools,
     permission_mode: spec.permission_mode,
     working_dir: spec.working_dir,
+    workspace: spec.workspace,
     env: spec.env,
     timeout_s: spec.timeout_s,
     idle_timeout_s: spec.idle_timeout_s,

@@ -92,7 +92,7 @@ export const accepted = (n: number, attempt = 1): HubUp => ({ type: 'accepted', 
 export const finished = (n: number): HubUp => ({ type: 'finished', attempts: [ref(n)] })
 export const rejected = (
   n: number,
-  reason: 'no_free_slot' | 'floor' | 'draining' | 'binary_missing' | 'start_failed' | 'pod_not_ready',
+  reason: 'no_free_slot' | 'floor' | 'workspace_busy' | 'draining' | 'binary_missing' | 'start_failed' | 'pod_not_ready',
   attempt = 1,
 ): HubUp => ({
   type: 'rejected',

@@ -17,6 +17,8 @@ export interface Assignment {
   readonly allowed_tools: readonly string[] | null
   readonly permission_mode: PermissionMode | null
   readonly working_dir: string | null
+  /** The working copy that it holds while it lives; null: it holds none. */
+  readonly workspace: string | null
   readonly env: Readonly<Record<string, string>>
   readonly timeout_s: number
   readonly idle_timeout_s: number | null
@@ -42,6 +44,7 @@ export const rejectReasons = [
   'draining',
   'already_ended',
   'floor',
+  'workspace_busy',
   'start_failed',
   'binary_missing',
   'invalid',

@@ -46,6 +46,7 @@ export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
   allowed_tools: z.array(z.string()).nullable(),
   permission_mode: z.enum(permissionModes).nullable(),
   working_dir: z.string().nullable(),
+  workspace: z.string().nullable().default(null),
   env: z.record(z.string(), z.string()),
   timeout_s: z.number().positive(),
   idle_timeout_s: z.number().positive().nullable(),
@@ -101,4 +102,5 @@ export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
   resets_at: z.int().min(0).nullable().default(null),
 })
 
-export const rejectReasonSchema = z.enum(rejectReasons)
+/** A reason of a newer agent is one all the same. */
+export const rejectReasonSchema = z.enum(rejectReasons).catch('start_failed')

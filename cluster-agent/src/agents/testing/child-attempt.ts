@@ -179,6 +179,7 @@ export class ChildAttempt implements Attempt {
       allowed_tools: asked.allowed_tools ?? null,
       permission_mode: asked.permission_mode ?? null,
       working_dir: null,
+      workspace: null,
       env: {},
       timeout_s: asked.timeout_s,
       idle_timeout_s: asked.idle_timeout_s ?? null,
