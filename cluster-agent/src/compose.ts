@@ -18,9 +18,6 @@ import type { AttemptDirectories, Clock, CodeAgent, HubReports, Log, PodHost } f
 import { createRunner } from './runner/runner.ts'
 import { agentVersion } from './version.ts'
 
-/** The first word to the hub waits this long for the first inventory: a hello without pods would only be repeated. */
-const firstInventoryMs = 5_000
-
 export interface Agent {
   start(): void
   /** Tells the hub, takes nothing more, and lets what runs go on (or ends it, if so configured). */
@@ -82,11 +79,10 @@ export function compose(config: Config, { log, clock, agents = realAgents }: Com
 
   return {
     start: () => {
-      const begin = setTimeout(() => hubLink.start(), firstInventoryMs)
+      // Nothing is said before the first inventory: a hello without pods says that they are gone, and what runs in them lost.
       host.watch((pods) => {
-        const { pods: spokenFor, unlisted } = runner.pods(pods)
-        hubLink.pods(spokenFor, unlisted)
-        clearTimeout(begin)
+        const { pods: told, unlisted } = runner.pods(pods)
+        hubLink.pods(told, unlisted)
         hubLink.start()
       })
     },

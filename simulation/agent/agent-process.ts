@@ -19,7 +19,7 @@ import {
   hasUnlisted,
   newRunner,
   podsInUse,
-  spokenFor,
+  inventoryFor,
   stepRunner,
   type PodList,
   type RunnerEffect,
@@ -39,7 +39,6 @@ const listUnreadyTimeoutMs = 1_000
 const listAgainMs = 5_000
 const touchEveryMs = 60_000
 const flushMs = 5_000
-const firstInventoryMs = 5_000
 
 export class AgentProcess {
   readonly kernel: Kernel
@@ -94,10 +93,9 @@ export class AgentProcess {
 
   start(): void {
     this.say(() => 'starts')
-    this.kernel.after(firstInventoryMs, this.life, () => this.#begin())
     this.cluster.watch(this.life, (pods) => {
       this.#stepRunner({ type: 'pods', pods })
-      this.#stepLink({ type: 'pods', pods: spokenFor(this.#runner), unlisted: hasUnlisted(this.#runner) })
+      this.#stepLink({ type: 'pods', pods: inventoryFor(this.#runner), unlisted: hasUnlisted(this.#runner) })
       this.#begin()
     })
   }
@@ -276,21 +274,22 @@ export class AgentProcess {
   #gather(gathering: number): void {
     if (this.#listAgain !== undefined) this.#listAgain.cancelled = true
     const { pods } = this.#runner
+    const started = [...this.runs.values()].filter((run) => run.live).map((run) => run.name)
     const lists: PodList[] = []
     const told = (pod: Pod, attempts: readonly AttemptPresence[] | undefined) => {
       lists.push({ pod, attempts })
-      if (lists.length === pods.length) this.#gathered(gathering, lists)
+      if (lists.length === pods.length) this.#gathered(gathering, lists, started)
     }
-    if (pods.length === 0) return void this.kernel.after(0, this.life, () => this.#gathered(gathering, []))
+    if (pods.length === 0) return void this.kernel.after(0, this.life, () => this.#gathered(gathering, [], started))
     for (const pod of pods) this.directories.list(pod.name, pod.ready ? listTimeoutMs : listUnreadyTimeoutMs, (found) => told(pod, found))
   }
 
-  #gathered(gathering: number, lists: readonly PodList[]): void {
-    this.#stepRunner({ type: 'gathered', lists })
+  #gathered(gathering: number, lists: readonly PodList[], started: readonly string[]): void {
+    this.#stepRunner({ type: 'gathered', lists, started })
     this.#stepLink({
       type: 'gathered',
       gathering,
-      pods: spokenFor(this.#runner),
+      pods: inventoryFor(this.#runner),
       attempts: lists.flatMap((list) => list.attempts ?? []),
       about: { version: 'simulated', instance: `${this.name}-instance`, wallMs: this.wall() },
     })

@@ -17,7 +17,7 @@ import { HubShell } from './hub-shell.ts'
 import { ObjectCell, Platform, type Instance } from './objects.ts'
 import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shell.ts'
 
-export const clusterId = 'cluster'
+export const clusterId = 'hub'
 const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
 
 const caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null } as unknown as Caller

@@ -173,6 +173,8 @@ export class Judge {
 
   /** What the row says must be what the exit record of its last attempt says, or that attempt's pod must be gone. */
   #result(task: Task, processes: readonly ProcessFacts[]): void {
+    // It ended in the queue, after an earlier attempt.
+    if (task.error === 'cancelled while queued') return
     const process = processes.findLast((each) => each.attempt === task.attempt)
     const short = shortName(`${task.id}.${task.attempt}`)
     if (process === undefined) {

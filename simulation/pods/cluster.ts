@@ -113,8 +113,9 @@ export class Cluster {
       return true
     }
     const fail = (delayMs: number) => kernel.after(delayMs, asker, () => close() && failed())
+    // The name is looked up when the command is sent; from there on it is on its way to that very pod.
+    const pod = this.pods.get(name)
     const arrive = (tell: boolean) => {
-      const pod = this.pods.get(name)
       if (pod === undefined || !pod.reachable || pod.life.dead || faults.away) return void fail(random.int(1, 500))
       pod.contact()
       const { life } = pod

@@ -190,12 +190,12 @@ export const faults: readonly Fault[] = [
         () => {
           cluster.faults.away = true
           kernel.count('API server away')
-          kernel.say('cluster', () => 'the API server is away')
+          kernel.say('kubernetes', () => 'the API server is away')
           for (const pod of cluster.pods.values()) pod.cutStreams()
         },
         () => {
           cluster.faults.away = false
-          kernel.say('cluster', () => 'the API server is back')
+          kernel.say('kubernetes', () => 'the API server is back')
         },
       )
     },
@@ -205,11 +205,7 @@ export const faults: readonly Fault[] = [
     begin: (history, until) => {
       const { cluster, kernel } = history
       often(history, until, history.scaled(60_000), () =>
-        cluster.replace(
-          kernel.random.pick(history.podNames),
-          kernel.random.maybe(0.2),
-          kernel.random.maybe(0.5) ? 0 : kernel.random.skewed(1, 60_000),
-        ),
+        cluster.replace(kernel.random.pick(history.podNames), kernel.random.maybe(0.2), kernel.random.skewed(1_000, 60_000)),
       )
     },
   },

@@ -32,7 +32,8 @@ export interface PodList {
 export type RunnerInput =
   /** The whole inventory. */
   | { readonly type: 'pods'; readonly pods: readonly Pod[] }
-  | { readonly type: 'gathered'; readonly lists: readonly PodList[] }
+  /** `started`: names of runs whose process was known to be started before any pod was asked. */
+  | { readonly type: 'gathered'; readonly lists: readonly PodList[]; readonly started: readonly string[] }
   | { readonly type: 'provider_found'; readonly pod: Pod; readonly provider: AgentProvider }
   /** `invalid`: why it cannot be run anywhere; undefined if it can. */
   | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
@@ -77,11 +78,14 @@ const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.attempt
 const podNamed = (state: RunnerState, name: string): Pod | undefined => state.pods.find((pod) => pod.name === name)
 const nothing = (state: RunnerState): RunnerStep => ({ state, effects: [] })
 
-/** Of a pod whose attempts are not known the hub must not hear: it would take them for lost. */
-export const spokenFor = (state: RunnerState): readonly Pod[] =>
-  state.pods.flatMap((pod) => {
+/**
+ * The inventory as the hub may hear it. A pod whose attempts are not known is told as not ready: left out it would be taken for gone, and told
+ * as it is, for empty.
+ */
+export const inventoryFor = (state: RunnerState): readonly Pod[] =>
+  state.pods.map((pod) => {
     const providers = state.listed.get(podKey(pod))
-    return providers ? [{ ...pod, providers: [...providers] }] : []
+    return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }
   })
 
 /** Whether there is a pod that no gathering has spoken for. */
@@ -99,7 +103,7 @@ export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
     case 'pods':
       return pods(state, input.pods)
     case 'gathered':
-      return gathered(state, input.lists)
+      return gathered(state, input.lists, input.started)
     case 'provider_found':
       return nothing(withProvider(state, input.pod, input.provider))
     case 'assign':
@@ -143,14 +147,15 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
   const names = new Set(all.map((pod) => pod.name))
   const listed = new Map([...state.listed].filter(([key]) => keys.has(key)))
   const present = new Map([...state.present].filter(([, found]) => names.has(found.pod)))
-  const gone = [...state.runs].filter(([, run]) => !keys.has(podKey(run.pod)))
+  // A successor of the same name is asked: what was on its way to the name may have reached it, and its disk may be the old one's.
+  const gone = [...state.runs].filter(([, run]) => !names.has(run.pod.name))
   return {
     state: { ...state, pods: all, listed, present },
     effects: gone.map(([name]): RunnerEffect => ({ type: 'pod_gone', name })),
   }
 }
 
-function gathered(state: RunnerState, lists: readonly PodList[]): RunnerStep {
+function gathered(state: RunnerState, lists: readonly PodList[], started: readonly string[]): RunnerStep {
   const listed = new Map(state.listed)
   const silent: Pod[] = []
   for (const { pod, attempts } of lists) {
@@ -166,6 +171,12 @@ function gathered(state: RunnerState, lists: readonly PodList[]): RunnerStep {
   const effects: RunnerEffect[] = []
   if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
+  // Its directory was there when it started: another agent has seen its end and removed it.
+  const answered = new Set(lists.flatMap(({ pod, attempts: found }) => (found === undefined ? [] : [pod.name])))
+  for (const name of started) {
+    const run = state.runs.get(name)
+    if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'discard', name })
+  }
   return { state: { ...state, listed, present }, effects }
 }
 

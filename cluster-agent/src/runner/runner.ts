@@ -11,7 +11,7 @@ import { shutdownGraceS, stopGraceS } from './attempt-machine.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
 import type { RunnerEffect, RunnerInput, RunnerState } from './runner-machine.ts'
-import { hasUnlisted, newRunner, podKey, podsInUse, spokenFor, stepRunner } from './runner-machine.ts'
+import { hasUnlisted, newRunner, podKey, podsInUse, inventoryFor, stepRunner } from './runner-machine.ts'
 
 /** A pod that does not answer must not hold up the hello of all others; one that is not ready is hardly expected to. */
 export const listTimeoutMs = 10_000
@@ -132,6 +132,7 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   async function gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }> {
     clearTimeout(listAgain)
+    const started = [...runs.values()].filter((run) => run.live).map((run) => run.name)
     const lists = await Promise.all(
       state.pods.map(async (pod) => {
         const boundMs = pod.ready ? listTimeoutMs : listUnreadyTimeoutMs
@@ -142,9 +143,9 @@ export function createRunner(deps: RunnerDeps): Runner {
         return { pod, attempts, providers: known.filter((_, index) => found[index]) }
       }),
     )
-    step({ type: 'gathered', lists })
+    step({ type: 'gathered', lists, started })
     for (const { pod, providers } of lists) for (const provider of providers) step({ type: 'provider_found', pod, provider })
-    return { pods: spokenFor(state), attempts: lists.flatMap((list) => list.attempts ?? []) }
+    return { pods: inventoryFor(state), attempts: lists.flatMap((list) => list.attempts ?? []) }
   }
 
   function cease(): void {
@@ -155,7 +156,7 @@ export function createRunner(deps: RunnerDeps): Runner {
   return {
     pods: (all) => {
       step({ type: 'pods', pods: all })
-      return { pods: spokenFor(state), unlisted: hasUnlisted(state) }
+      return { pods: inventoryFor(state), unlisted: hasUnlisted(state) }
     },
     gather,
     assign: (tasks) => {

@@ -1,0 +1,127 @@
+import { expect, test } from 'vitest'
+import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { Pod } from '@rdev/shared/domain/pod'
+import { assignment } from '../testing/setup.ts'
+import { inventoryFor, newRunner, stepRunner, type RunnerInput, type RunnerState } from './runner-machine.ts'
+
+const home: Pod = {
+  name: 'demo',
+  uid: 'u1',
+  role: 'project',
+  project_id: 'demo',
+  ready: true,
+  slots: 4,
+  providers: [],
+  allow_bypass_permissions: false,
+}
+const shell = (attempt = 1, pod = 'demo', task_id = 'task_01kdvdna0m7b1wdzn9zk6czza6'): Assignment => ({
+  ...assignment({ command: 'true', task_id, attempt, pod }),
+  token: 'token',
+})
+const nameOf = ({ task_id, attempt }: Assignment) => `${task_id}.${attempt}`
+const presenceOf = ({ task_id, attempt, pod }: Assignment, state: AttemptPresence['state'] = 'running'): AttemptPresence => ({
+  task_id,
+  attempt,
+  pod,
+  state,
+})
+
+function setup(...pods: Pod[]) {
+  let state: RunnerState = newRunner
+  const step = (input: RunnerInput) => {
+    const next = stepRunner(state, input)
+    state = next.state
+    return next.effects
+  }
+  const gathered = (attempts: readonly AttemptPresence[] | undefined, started: readonly string[] = []) =>
+    step({ type: 'gathered', lists: state.pods.map((pod) => ({ pod, attempts })), started })
+  step({ type: 'pods', pods: pods.length > 0 ? pods : [home] })
+  return {
+    step,
+    gathered,
+    assign: (one: Assignment) => step({ type: 'assign', assignment: one, invalid: undefined }),
+    types: (input: RunnerInput) => step(input).map(({ type }) => type),
+    get state() {
+      return state
+    },
+  }
+}
+
+test('an assignment begins one run; its repetition brings it a token', () => {
+  const it = setup()
+  it.gathered([])
+  expect(it.assign(shell()).map(({ type }) => type)).toEqual(['begin', 'touch'])
+  expect(it.assign(shell())).toEqual([{ type: 'again', name: nameOf(shell()), token: 'token' }])
+})
+
+test('what cannot run here is refused, and what is here already is not', () => {
+  const it = setup(home, { ...home, name: 'away', ready: false })
+  it.gathered([])
+  expect(it.assign(shell(1, 'elsewhere'))).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
+  expect(it.assign(shell(1, 'away'))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  expect(it.step({ type: 'assign', assignment: shell(), invalid: 'odd' })).toMatchObject([
+    { type: 'reject', reason: 'invalid', detail: 'odd' },
+  ])
+  it.step({ type: 'drain' })
+  expect(it.assign(shell())).toMatchObject([{ type: 'reject', reason: 'draining' }])
+  it.gathered([presenceOf(shell())])
+  expect(it.assign(shell()).map(({ type }) => type)).toEqual(['begin', 'touch'])
+})
+
+test('a later attempt discards what still calls itself an earlier one', () => {
+  const it = setup()
+  it.gathered([])
+  it.assign(shell(1))
+  expect(it.assign(shell(2))).toMatchObject([{ type: 'discard', name: nameOf(shell(1)) }, { type: 'begin' }, { type: 'touch' }])
+})
+
+test('a provider is asked for once, and what it lacks is refused', () => {
+  const it = setup()
+  it.gathered([])
+  const agent: Assignment = { ...shell(), kind: 'agent', provider: 'opencode' }
+  expect(it.assign(agent)).toMatchObject([{ type: 'ask_provider', provider: 'opencode' }])
+  expect(it.step({ type: 'provider_asked', assignment: agent, pod: home, has: false })).toMatchObject([
+    { type: 'reject', reason: 'binary_missing' },
+  ])
+  it.step({ type: 'provider_found', pod: home, provider: 'opencode' })
+  expect(it.assign(agent)).toMatchObject([{ type: 'begin' }, { type: 'touch' }])
+})
+
+test('what nobody wants is cleared where it was found, once', () => {
+  const it = setup()
+  it.gathered([presenceOf(shell())])
+  const ref = { task_id: shell().task_id, attempt: 1 }
+  expect(it.step({ type: 'stop', ref })).toEqual([{ type: 'clear', ref, pod: 'demo' }])
+  expect(it.step({ type: 'stop', ref })).toEqual([])
+  expect(it.step({ type: 'cleared', ref })).toEqual([{ type: 'finished', ref }])
+})
+
+// Found by the simulator: the hub took what a silent pod ran for lost, while it ran.
+test('a pod that does not answer is told as one that is not ready, so that nothing is concluded about what is in it', () => {
+  const it = setup()
+  expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
+  it.gathered([])
+  expect(inventoryFor(it.state)).toEqual([home])
+  expect(it.gathered(undefined)).toEqual([{ type: 'gather_again', pods: ['demo'] }])
+  expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
+})
+
+// Found by the simulator: another agent had finished it and removed it; it stayed here for ever.
+test('a started run whose directory is not in its pod any more is let go of', () => {
+  const it = setup()
+  it.gathered([])
+  it.assign(shell())
+  expect(it.gathered([], [])).toEqual([])
+  expect(it.gathered(undefined, [nameOf(shell())])).toEqual([{ type: 'gather_again', pods: ['demo'] }])
+  expect(it.gathered([presenceOf(shell())], [nameOf(shell())])).toEqual([{ type: 'touch' }])
+  expect(it.gathered([], [nameOf(shell())])).toEqual([{ type: 'discard', name: nameOf(shell()) }])
+})
+
+// Found by the simulator: the command that started it had reached the pod's successor of the same name.
+test('a run whose pod has a successor of its name asks there; only without one is it gone', () => {
+  const it = setup()
+  it.gathered([])
+  it.assign(shell())
+  expect(it.step({ type: 'pods', pods: [{ ...home, uid: 'u2' }] })).toEqual([])
+  expect(it.step({ type: 'pods', pods: [] })).toEqual([{ type: 'pod_gone', name: nameOf(shell()) }])
+})
