@@ -1,7 +1,6 @@
 // The agent dies, freezes, or is there twice.
 import { stat } from 'node:fs/promises'
-import { afterAll, beforeAll, expect } from 'vitest'
-import { hubPath } from './proxy.ts'
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import { eventually, setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
@@ -17,6 +16,8 @@ afterAll(async () => {
   await teardown(chaos)
   await wrapped.remove()
 })
+// Whatever a scenario left behind, the next one has an agent.
+beforeEach(() => chaos.restartAgent().then(() => chaos.connected()))
 
 scenario(
   1,
@@ -177,23 +178,47 @@ scenario(
 )
 
 scenario(
-  8,
-  'two agents of one identity for 40 s: they do not throw each other out in a loop, and nothing runs twice',
-  'who is superseded waits 30 s; the start guard',
+  51,
+  'an agent of a protocol that the hub does not speak takes the place of one in the middle of a run: it is refused, nothing is touched or handed to it',
+  'both ends name their protocol; a hub refuses what it does not speak',
   async () => {
-    const hellos = chaos.agentProxy.on(({ type, path }) => type === 'hello' && hubPath.test(path), 'pass', 1_000)
-    const second = await chaos.secondAgent()
-    for (const until = Date.now() + 40_000; Date.now() < until;) {
-      const one = await chaos.script(chaos.ledger.scripts.counting(15, 0.1))
-      const other = await chaos.script(chaos.ledger.scripts.quick())
-      await Promise.all([chaos.follow(one.id).done, chaos.follow(other.id).done])
-    }
-    // The second one's, and the first one's again after 30 s; each may be asked once more.
-    expect(hellos.count).toBeLessThanOrEqual(6)
+    const running = await chaos.script(chaos.ledger.scripts.counting(60, 0.1))
+    const reader = chaos.follow(running.id)
+    await reader.until((event) => event.type === 'output')
+    await chaos.agent.kill('SIGKILL')
+    const hellos = chaos.agentProxy.on(({ type }) => type === 'hello', 'pass', 1_000)
+    const printed = chaos.printed.length
+    const newer = await chaos.secondAgent({ without: 'newer protocol' })
+    await eventually(() => chaos.printed.slice(printed).join('').includes('"code":4406'), 'the agent is refused')
+    const waiting = await chaos.script(chaos.ledger.scripts.quick())
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    expect(await chaos.ledger.starts(waiting.id)).toEqual([])
+    // It does not hammer at a door that will not open.
+    expect(hellos.count).toBeLessThanOrEqual(3)
     hellos.release()
-    await chaos.verdict()
-    await second.kill('SIGKILL')
-    await chaos.restartAgent()
+    await newer.kill('SIGKILL')
+    await chaos.startAgent()
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    for (const task of tasks) expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+scenario(
+  51,
+  'frames of types that the other end does not know come between all others: they are ignored',
+  'unknown types are told apart from malformed frames',
+  async () => {
     await chaos.connected()
+    const first = JSON.stringify({ type: 'weather', rain: true })
+    const kinds = ['assign', 'accepted', 'resume', 'events', 'ack', 'result', 'finished']
+    const rules = kinds.map((kind) => chaos.agentProxy.on(({ type }) => type === kind, { first }))
+    const { connections } = chaos.agentProxy.counters
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(5, 0.05))
+    await chaos.follow(id).done
+    await Promise.all(rules.map((rule) => rule.caught))
+    // The attempt's own line, and no other: nobody hung up.
+    expect(chaos.agentProxy.counters.connections).toBe(connections + 1)
+    await chaos.verdict()
   },
 )

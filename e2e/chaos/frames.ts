@@ -75,3 +75,10 @@ function takeFrame(bytes: Buffer): Piece | undefined {
   if (mask) for (let i = 0; i < payload.length; i++) payload[i]! ^= mask[i & 3]!
   return { bytes: whole, text: payload.toString('utf8') }
 }
+
+/** A short text frame; what a client sends is masked (with zeros, which changes nothing). */
+export function textFrame(text: string, masked: boolean): Buffer {
+  const payload = Buffer.from(text)
+  if (payload.length > 125) throw new RangeError('a longer frame needs a longer head')
+  return Buffer.concat([Buffer.from([0x81, payload.length | (masked ? 0x80 : 0)]), Buffer.alloc(masked ? 4 : 0), payload])
+}

@@ -34,13 +34,12 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
   const violations: string[] = []
   const tasks: TaskView[] = []
   const logs = new Map<string, readonly TaskEvent[]>()
-  for (const id of new Set(accepted)) {
+  const judgeOne = async (id: string, index: number) => {
     const task = await ended(client, id, options.waitMs ?? 60_000)
-    tasks.push(task)
-    const wrong = (what: string) => violations.push(`${id} (${task.status}): ${what}`)
+    tasks[index] = task
+    const wrong = (what: string) => void violations.push(`${id} (${task.status}): ${what}`)
     if (task.finished_at === null) {
-      wrong('was accepted and has no end')
-      continue
+      return wrong('was accepted and has no end')
     }
     const events = await pages(client, id)
     logs.set(id, events)
@@ -51,6 +50,12 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
         wrong(`reader ${index} and the pages differ at ${difference} (${sequence.length} and ${events.length} events)`)
     }
   }
+  const ids = [...new Set(accepted)].entries()
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (const [index, id] of ids) await judgeOne(id, index)
+    }),
+  )
   const marks = await ledger.marks()
   for (const task of tasks) {
     if (options.unsigned?.has(task.id)) continue
@@ -58,7 +63,8 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
     if (log)
       for (const what of await wrongInLedger(ledger, marks, task, log, options)) violations.push(`${task.id} (${task.status}): ${what}`)
   }
-  violations.push(...(await processesLeft(tasks.filter(({ finished_at }) => finished_at !== null))))
+  const over = tasks.filter(({ finished_at }) => finished_at !== null)
+  violations.push(...(await processesLeft(over, marks)))
   return { tasks, logs, violations }
 }
 
@@ -136,14 +142,14 @@ async function wrongInLedger(
   return wrong
 }
 
-/** No process of an ended task: whatever carries the tag of one of its attempts. */
-async function processesLeft(tasks: readonly TaskView[]): Promise<string[]> {
-  const ids = new Map(tasks.map((task) => [task.id, task.status]))
+/** No process of an ended task: neither the one that signed the ledger, nor whatever carries the tag of an attempt. */
+async function processesLeft(tasks: readonly TaskView[], marks: readonly Mark[]): Promise<string[]> {
+  const status = new Map(tasks.map((task) => [task.id, task.status]))
   const look = async () => {
     const left: string[] = []
-    for (const { pid, attempt } of await taggedProcesses()) {
-      const status = ids.get(attempt.slice(0, attempt.lastIndexOf('.')))
-      if (status !== undefined) left.push(`${attempt} (${status}): process ${pid} is left`)
+    for (const { pid, attempt } of await processesOf(marks)) {
+      const ended = status.get(attempt.slice(0, attempt.lastIndexOf('.')))
+      if (ended !== undefined) left.push(`${attempt} (${ended}): process ${pid} is left`)
     }
     return left
   }
@@ -154,13 +160,21 @@ async function processesLeft(tasks: readonly TaskView[]): Promise<string[]> {
   return look()
 }
 
-/** The processes of this machine that carry the tag of an attempt. */
-export async function taggedProcesses(): Promise<{ pid: number; attempt: string }[]> {
+/**
+ * The processes of attempts that run on this machine. The main process waited before it had its attempt, so its environment does not
+ * tell; the ledger does, and the time it began tells it from another one that got its number.
+ */
+export async function processesOf(marks: readonly Mark[]): Promise<{ pid: number; attempt: string }[]> {
   const found: { pid: number; attempt: string }[] = []
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const environment = await readFile(`/proc/${pid}/environ`, 'latin1').catch(() => '')
     const attempt = /(?:^|\0)RDEV_ATTEMPT=([^\0]+)/.exec(environment)?.[1]
     if (attempt) found.push({ pid: Number(pid), attempt })
+  }
+  for (const { what, attempt, value, uptime } of marks) {
+    if (what !== 'start' || value === 0 || found.some(({ pid }) => pid === value)) continue
+    const stat = (await readFile(`/proc/${value}/stat`, 'latin1').catch(() => '')).replace(/^.*\) /s, '').split(' ')
+    if (stat.length > 19 && stat[0] !== 'Z' && Number(stat[19]) <= uptime) found.push({ pid: value, attempt })
   }
   return found
 }

@@ -3,7 +3,7 @@
 // Toxiproxy has most of the first and none of the second (it knows no frames), and is a binary that npm does not bring.
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { PieceReader } from './frames.ts'
+import { PieceReader, textFrame } from './frames.ts'
 import type { Piece } from './frames.ts'
 
 /** `up`: from whoever dialled. */
@@ -27,9 +27,9 @@ export interface Which {
 
 /**
  * `pass`: only look · `hold`: keep it and what follows on that way until `release` · `drop`: lose it · `twice`: pass it two times ·
- * a number: pass that many bytes of it, then reset.
+ * a number: pass that many bytes of it, then reset · a text: pass a frame of this text first.
  */
-export type Fate = 'pass' | 'hold' | 'drop' | 'twice' | number
+export type Fate = 'pass' | 'hold' | 'drop' | 'twice' | number | { readonly first: string }
 
 export interface Catch {
   /** The first frame that was caught. */
@@ -194,6 +194,7 @@ export async function startProxy(target: () => { readonly port: number; readonly
     if (fate === 'drop') return true
     let { bytes } = piece
     if (fate === 'twice') bytes = Buffer.concat([bytes, bytes])
+    if (typeof fate === 'object') bytes = Buffer.concat([textFrame(fate.first, way === 'up'), bytes])
     let last = typeof fate === 'number'
     if (typeof fate === 'number') bytes = bytes.subarray(0, fate)
     if (budget && fits(budget.which, link, way)) {

@@ -1,20 +1,20 @@
 // A scenario of RELIABILITY.md 10 as a test that says what it shows. Results are lines of JSON in the folder RDEV_CHAOS_RESULTS, from
 // which run.ts prints the table.
 import { appendFileSync } from 'node:fs'
-import { onTestFinished, test } from 'vitest'
+import { test } from 'vitest'
 import { resultsVariable } from './row.ts'
 import type { Row } from './row.ts'
 
-/** `what` is the test's name, with the numbers before it. */
+/** `what` is the test's name, with the numbers before it. `concurrent` ones of a file run beside each other, each on a stack of its own. */
 export function scenario(
   numbers: number | readonly number[],
   what: string,
   mechanism: string,
   body: () => Promise<void>,
-  options: { readonly timeoutMs?: number } = {},
+  { timeoutMs = 120_000, concurrent = false }: { readonly timeoutMs?: number; readonly concurrent?: boolean } = {},
 ): void {
   const scenarios = [numbers].flat()
-  test(`${scenarios.join(' · ')} ${what}`, { timeout: options.timeoutMs ?? 120_000 }, async () => {
+  test(`${scenarios.join(' · ')} ${what}`, { timeout: timeoutMs, concurrent }, async ({ onTestFinished }) => {
     const began = Date.now()
     onTestFinished(({ task }) => {
       const directory = process.env[resultsVariable]

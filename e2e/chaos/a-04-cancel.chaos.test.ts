@@ -1,0 +1,110 @@
+// Somebody wants it to stop, at the worst moment.
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
+import type { TaskView } from '@rdev/shared/api/tasks'
+import { cancel } from '../scenarios.ts'
+import { processesOf } from './judge.ts'
+import { setup, teardown } from './setup.ts'
+import type { Chaos } from './setup.ts'
+import { scenario } from './table.ts'
+
+let chaos: Chaos
+beforeAll(async () => {
+  chaos = await setup({ slots: 8 })
+})
+afterAll(() => teardown(chaos))
+// Whatever a scenario left behind, the next one has an agent.
+beforeEach(() => chaos.restartAgent().then(() => chaos.connected()))
+
+const races = 1_000
+const beside = 16
+
+const left = async (id: string) => (await processesOf(await chaos.ledger.starts(id))).filter(({ attempt }) => attempt.startsWith(`${id}.`))
+const wish = (id: string) => chaos.client.json<TaskView>('POST', `/v1/tasks/${id}/cancel`)
+
+scenario(
+  36,
+  `cancel races the end of ${races.toLocaleString('en')} tasks: each is truly one or the other`,
+  'the first reason that is written in the attempt directory wins; the row is written once',
+  async () => {
+    let more = races
+    const outcomes = { succeeded: 0, cancelled: 0 }
+    // Moves to where both happen equally often.
+    let delayMs = 100
+    const race = async () => {
+      while (more-- > 0) {
+        const { id } = await chaos.script(chaos.ledger.scripts.body('say racing; sleep 0.1'))
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 2 * delayMs))
+        await wish(id)
+        const { status } = await chaos.client.finished(id)
+        if (status === 'cancelled' && (await left(id)).length > 0) throw new Error(`${id} is cancelled and has processes`)
+        expect(['succeeded', 'cancelled']).toContain(status)
+        outcomes[status as keyof typeof outcomes]++
+        delayMs = Math.max(1, delayMs + (status === 'cancelled' ? 3 : -3))
+      }
+    }
+    await Promise.all(Array.from({ length: beside }, race))
+    console.log('cancel races', outcomes, `cancelled after ${delayMs} ms on average`)
+    expect(Math.min(outcomes.succeeded, outcomes.cancelled)).toBeGreaterThan(races / 10)
+    await chaos.verdict()
+  },
+  { timeoutMs: 300_000 },
+)
+
+scenario(
+  37,
+  'a cancel comes while the agent is dead and the process runs on: the next agent ends it, and only then it is cancelled',
+  'the wish is in the row and in the log, and told at every connection',
+  async () => {
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(600, 0.1))
+    const reader = chaos.follow(id)
+    await reader.until((event) => event.type === 'output')
+    await chaos.agent.kill('SIGKILL')
+    expect(await wish(id)).toMatchObject({ status: 'running' })
+    expect((await left(id)).length).toBeGreaterThan(0)
+    await chaos.startAgent()
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED', attempt: 1 })
+  },
+)
+
+scenario(
+  37,
+  'a cancel comes for an attempt whose assignment died with the agent: it is cancelled, with nothing left',
+  'the wish is in the row and in the log, and told at every connection',
+  async () => {
+    await chaos.connected()
+    const held = chaos.agentProxy.on(({ type }) => type === 'assign', 'hold')
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(600, 0.1))
+    await held.caught
+    await chaos.agent.kill('SIGKILL')
+    held.release('drop')
+    await wish(id)
+    await chaos.startAgent()
+    await chaos.follow(id).done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
+  },
+)
+
+scenario(38, 'a process ignores INT and TERM: the cancel ends it all the same', 'INT, TERM, KILL, until nothing is left', async () => {
+  const { id } = await chaos.script(chaos.ledger.scripts.deaf())
+  await chaos.follow(id).until((event) => event.type === 'output')
+  await cancel(chaos, id)
+  await chaos.verdict()
+})
+
+scenario(
+  35,
+  'a task leaves a child in a session of its own: it is gone when the task has ended, whether by itself or cancelled',
+  'the tree is everything that carries the tag of the attempt',
+  async () => {
+    const { id } = await chaos.script(chaos.ledger.scripts.daemoniser(5, 0.1))
+    const other = await chaos.script(chaos.ledger.scripts.daemoniser(600, 0.1))
+    await chaos.follow(other.id).until((event) => event.type === 'output')
+    await cancel(chaos, other.id)
+    const { tasks } = await chaos.verdict()
+    expect(tasks.map(({ status }) => status)).toEqual(['succeeded', 'cancelled'])
+    expect([...(await left(id)), ...(await left(other.id))]).toEqual([])
+  },
+)
