@@ -116,6 +116,13 @@ scenario(
     const most = mostAtOnce(await chaos.ledger.marks())
     if (most > slots) violations.push(`${most} processes at once, ${slots} are allowed`)
 
+    const last = verdict.tasks
+      .map(({ id, finished_at }) => ({
+        kind: made.find((one) => one.id === id)!.mixed.kind,
+        s: (Date.parse(finished_at!) - healedAt) / 1_000,
+      }))
+      .sort((a, b) => b.s - a.s)
+      .slice(0, 8)
     const byStatus = countBy(verdict.tasks.map(({ status }) => status))
     const events = [...verdict.logs.values()].reduce((sum, log) => sum + log.length, 0)
     const bytes = [...verdict.logs.values()].reduce((sum, log) => sum + Buffer.byteLength(outputOf(log)), 0)
@@ -123,7 +130,7 @@ scenario(
       [
         `53: ${made.length} tasks (${list(countBy(made.map(({ mixed }) => mixed.kind)))})`,
         `    faults in ${seconds} s: ${list(nemesis.counts)}`,
-        `    ends: ${list(byStatus)}; all ended ${tookS.toFixed(1)} s after the last fault`,
+        `    ends: ${list(byStatus)}; all ended ${tookS.toFixed(1)} s after the last fault (${last.map(({ kind, s: after }) => `${kind} ${after.toFixed(0)}`).join(', ')})`,
         `    starts signed: ${(await chaos.ledger.marks()).filter(({ what }) => what === 'start').length} by scripts, ${signed.length} by agents' tools; ${most} processes at once`,
         `    compared: ${events} events with what a reader got live, ${bytes} bytes of output with what the processes wrote`,
         `    violations: ${violations.length}`,

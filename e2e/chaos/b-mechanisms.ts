@@ -66,4 +66,16 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     find: '{ heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }',
     put: '{ heartbeatMs: 500, rotateMs: 8_000, drainMs: 2_000, recheckMs: 45_000 }',
   },
+  'counted objects': [
+    {
+      file: 'control-plane/src/main.ts',
+      find: 'export class TaskLog extends TaskLogObject {',
+      put: "import { counted } from '../../e2e/chaos/counted.ts'\nexport class TaskLog extends counted(TaskLogObject, 'TaskLog') {",
+    },
+    {
+      file: 'control-plane/src/main.ts',
+      find: 'export class ClusterHub extends ClusterHubObject {',
+      put: "export class ClusterHub extends counted(ClusterHubObject, 'ClusterHub') {",
+    },
+  ],
 }

@@ -16,10 +16,10 @@ export async function readRows(...files: readonly string[]): Promise<Row[]> {
       rows.set(nameOf(row), row)
     }
   }
-  return [...rows.values()].sort((a, b) => a.scenarios[0]! - b.scenarios[0]! || a.what.localeCompare(b.what))
+  return [...rows.values()].sort((a, b) => (a.scenarios[0] ?? 99) - (b.scenarios[0] ?? 99) || a.what.localeCompare(b.what))
 }
 
-const nameOf = ({ scenarios, what }: Row): string => `${scenarios.join(' · ')} ${what}`
+const nameOf = ({ scenarios, what }: Row): string => `${scenarios.join(' · ')} ${what}`.trim()
 
 export function printTable(rows: readonly Row[]): string {
   const lines = rows.map((row) => {

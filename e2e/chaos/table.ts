@@ -14,7 +14,7 @@ export function scenario(
   { timeoutMs = 120_000, concurrent = false }: { readonly timeoutMs?: number; readonly concurrent?: boolean } = {},
 ): void {
   const scenarios = [numbers].flat()
-  test(`${scenarios.join(' · ')} ${what}`, { timeout: timeoutMs, concurrent }, async ({ onTestFinished }) => {
+  test(`${scenarios.join(' · ')} ${what}`.trim(), { timeout: timeoutMs, concurrent }, async ({ onTestFinished }) => {
     const began = Date.now()
     onTestFinished(({ task }) => {
       const directory = process.env[resultsVariable]

@@ -1,0 +1,29 @@
+// Part of a control plane's bundle: says each time that a Durable Object is entered, so that silence can be shown.
+type Entered = (...args: unknown[]) => unknown
+// A mixin's constructor takes whatever its base takes; TypeScript wants exactly this shape.
+// oxlint-disable-next-line typescript/no-explicit-any
+type Class = new (...args: any[]) => object
+
+export const enteredPhrase = 'object entered'
+
+export function counted<Base extends Class>(base: Base, object: string): Base {
+  const say = (entry: string) => console.log(JSON.stringify({ level: 'info', msg: enteredPhrase, object, entry }))
+  const Counted = class extends base {
+    // oxlint-disable-next-line typescript/no-explicit-any
+    constructor(...args: any[]) {
+      super(...args)
+      say('constructor')
+    }
+  }
+  // Calls of other objects find their methods on the prototype only.
+  for (const name of Object.getOwnPropertyNames(base.prototype)) {
+    const method = (base.prototype as Record<string, unknown>)[name]
+    if (name === 'constructor' || typeof method !== 'function') continue
+    const entry = function (this: unknown, ...args: unknown[]): unknown {
+      say(name)
+      return (method as Entered).apply(this, args)
+    }
+    Object.defineProperty(Counted.prototype, name, { value: entry, writable: true, configurable: true })
+  }
+  return Counted
+}
