@@ -3,24 +3,27 @@
 // `max_running` would not hold. (An own counter per lane would do it in one; it must then be right after every kind of end.)
 //
 // What it costs does not depend on how much is queued. The lanes, turns and priorities that have anything queued are found by stepping
-// through the index from one to the next (`lane_name`, `line`), and of each only the first few that are due are looked at.
+// through the index from one to the next (`lane_head`, `line`), and of each only the first few that are due are looked at.
 // memory-claim.ts says in plain words who is chosen.
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { Slot } from '../ports.ts'
 import { after, columnsOf, storeNow } from './postgres-connection.ts'
-import { linesOf, queueIndex } from './postgres-lines.ts'
+import { headColumns, laneHeads, lineHeads, queueIndex } from './postgres-lines.ts'
 import { tasks } from './schema.ts'
 import { openTurns } from './turn.ts'
 
 // The planner's settings for this transaction. Its statistics may be those of a minute in which nothing was queued, and by those a sort of
 // "one" row is as good as the index; and it takes the steps of a recursion for so many rows that it would compile the statement.
-export const claimLock = (clusterId: string): SQL => sql`
-select set_config('jit', 'off', true), set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-  pg_advisory_xact_lock(hashtextextended('claim ' || ${clusterId}::text, 0))`
+const settings = sql.raw(['jit', 'enable_seqscan', 'enable_bitmapscan'].map((name) => `set_config('${name}', 'off', true)`).join(', '))
+export const plainPlans: SQL = sql`select ${settings}`
+export const claimLock = (clusterId: string): SQL =>
+  sql`select ${settings}, pg_advisory_xact_lock(hashtextextended('claim ' || ${clusterId}::text, 0))`
 
 const live = sql.raw(`('leased', 'running')`)
-const isOpen = (turn: string) => sql.raw(`${turn} in (${openTurns.map((open) => `'${open}'`).join(', ')})`)
+const open = (turn: string) => sql.raw(`${turn} in (${openTurns.map((one) => `'${one}'`).join(', ')})`)
+/** Not past its deadline. */
+const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or ${sql.raw(row)}.queue_deadline_at > ${storeNow})`
 
 /**
  * Tasks past their deadline at the head of a turn that are stepped over. Behind more of them the turn waits until they are failed, which
@@ -31,7 +34,6 @@ const steppedOver = sql.raw('16')
 export function claimStatement(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): SQL {
   const { clusterId, claimId, leaseMs } = claim
   const slots = JSON.stringify(claim.slots.map(({ pod, project_id }) => ({ pod, class: project_id ?? '' })))
-  const notYet = sql`not exists (select from attempts a where a.claim_id = ${claimId})`
   return sql`
 with recursive slot as materialized (
   select pod, class, ord, row_number() over (partition by pod order by ord) as seat
@@ -39,40 +41,59 @@ with recursive slot as materialized (
 ),
 pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
-lane_name as (
-  (select t.lane from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and ${notYet} order by ${queueIndex} limit 1)
-  union all
-  select step.lane from lane_name l cross join lateral (
-    select t.lane from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane > l.lane order by ${queueIndex} limit 1
-  ) step
+${laneHeads(sql`t.cluster_id = ${clusterId} and not exists (select from attempts a where a.claim_id = ${claimId})`, sql`t.cluster_id = ${clusterId}`)},
+running as materialized (
+  select t.project_id, count(*) from tasks t where t.cluster_id = ${clusterId} and t.status in ${live} group by t.project_id
 ),
 lane as materialized (
-  select p.id, p.cluster_id, p.weight, p.max_running - running.count as room, greatest(l.vtime, pool.vtime, 0) as base
-  from lane_name join projects p on p.id = lane_name.lane
-  cross join lateral (select count(*) from tasks t where t.project_id = p.id and t.status in ${live}) running
+  select p.id, p.cluster_id, p.weight, p.max_running - coalesce(running.count, 0) as room, greatest(l.vtime, pool.vtime, 0) as base
+  from lane_head join projects p on p.id = lane_head.lane
+  left join running on running.project_id = p.id
   left join lanes l on l.project_id = p.id
   left join pools pool on pool.cluster_id = p.cluster_id
-  where not p.paused and running.count < p.max_running
+  where not p.paused and coalesce(running.count, 0) < p.max_running
 ),
-${linesOf('lane')},
+${lineHeads(sql`select h.* from lane_head h join lane on lane.id = h.lane`)},
+ready as materialized (
+  select line.*, ${open('line.turn')} as open, lane.base, lane.weight, lane.room, classes.seats
+  from line join lane on lane.id = line.lane
+  left join classes on ${open('line.turn')} and classes.class = case line.turn when 'pool' then '' else line.lane end
+  where line.run_after <= ${storeNow} and (classes.class is not null or not ${open('line.turn')})
+),
+-- As many lanes as the pool has places are ready for it: nothing whose turn comes after the heads of them all gets one.
+horizon as materialized (
+  select base from (
+    select base, row_number() over (order by base) as n, min(seats) over () as seats
+    from (select distinct lane, base, seats from ready where turn = 'pool' and ${waits('ready')}) lanes
+  ) ranked
+  where n = seats
+),
 -- Of an open turn as many as there may be places for, of the others the first.
+wanted as materialized (
+  select ready.*, case
+    when not open then 1
+    when turn = 'pool' and horizon.base is not null
+      then least(room, seats, greatest(0, floor((horizon.base - ready.base) * weight + 0.001)::int8 + 1))
+    else least(room, seats)
+  end as most
+  from ready left join horizon on true
+),
 due as materialized (
-  select t.*, ${isOpen('line.turn')} as open, lane.base, lane.weight, lane.room
-  from line
-  join lane on lane.id = line.lane
-  left join classes on ${isOpen('line.turn')} and classes.class = case line.turn when 'pool' then '' else line.lane end
-  cross join lateral (
+  select ${headColumns('w')}, w.open, w.base, w.weight, w.room from wanted w where w.most = 1 and ${waits('w')}
+  union all
+  select ${headColumns('t')}, w.open, w.base, w.weight, w.room
+  from wanted w cross join lateral (
     select * from (
-      select t.id, t.lane, t.turn, t.priority, t.run_after, t.queue_deadline_at, t.session_id, t.workspace, t.target from tasks t
-      where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane = line.lane and t.turn = line.turn and t.priority = line.priority
+      select ${headColumns('t')} from tasks t
+      where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane = w.lane and t.turn = w.turn and t.priority = w.priority
         and t.run_after <= ${storeNow}
       order by ${queueIndex}
-      limit coalesce(least(lane.room, classes.seats), 1) + ${steppedOver}
+      limit w.most + ${steppedOver}
     ) t
-    where t.queue_deadline_at is null or t.queue_deadline_at > ${storeNow}
-    limit coalesce(least(lane.room, classes.seats), 1)
+    where ${waits('t')}
+    limit w.most
   ) t
-  where classes.class is not null or not ${isOpen('line.turn')}
+  where w.most > 1 or (w.most = 1 and not ${waits('w')})
 ),
 head as (
   select * from due where open
@@ -96,8 +117,7 @@ fit as materialized (
     and (h.session_id is null or not exists (
       select from tasks e
       where e.session_id = h.session_id and e.status = 'queued' and e.run_after <= ${storeNow}
-        and (e.queue_deadline_at is null or e.queue_deadline_at > ${storeNow})
-        and (e.priority, e.run_after, e.id) < (h.priority, h.run_after, h.id)
+        and ${waits('e')} and (e.priority, e.run_after, e.id) < (h.priority, h.run_after, h.id)
     ))
 ),
 -- The tag is the virtual time at which a task's turn among the lanes comes.

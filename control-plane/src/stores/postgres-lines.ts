@@ -1,24 +1,32 @@
-// The claim index, and the way through it. `lane` is its second column, not `project_id`, so that no other index can look as good to the
-// planner for any of these steps.
+// The claim index, and the way through it: one look for each lane, turn and priority that has something queued, however much that is.
+// `lane` is its second column, not `project_id`, so that no other index can look as good to the planner for any of these steps.
+
 import { type SQL, sql } from 'drizzle-orm'
 
 /** The whole of the index as an order: only that index has it. */
 export const queueIndex: SQL = sql.raw('t.cluster_id, t.lane, t.turn, t.priority, t.run_after, t.id')
 
-/**
- * The recursive CTE `line`: every (lane, turn, priority) of these lanes that has something queued, found by one look into the index each,
- * however much is queued. `lanes`: the name of a CTE with `id` and `cluster_id`.
- */
-export const linesOf = (lanes: string): SQL => {
-  const step = (from: SQL) =>
-    sql`select t.turn, t.priority from tasks t where ${from} and t.status = 'queued' order by ${queueIndex} limit 1`
-  return sql`line as (
-  select l.cluster_id, l.id as lane, step.turn, step.priority
-  from ${sql.raw(lanes)} l cross join lateral (${step(sql`t.cluster_id = l.cluster_id and t.lane = l.id`)}) step
+const columns = ['id', 'cluster_id', 'lane', 'turn', 'priority', 'run_after', 'queue_deadline_at', 'session_id', 'workspace', 'target']
+export const headColumns = (alias: string): SQL => sql.raw(columns.map((column) => `${alias}.${column}`).join(', '))
+
+const first = (where: SQL) =>
+  sql`select ${headColumns('t')} from tasks t where ${where} and t.status = 'queued' order by ${queueIndex} limit 1`
+
+/** The recursive CTE `lane_head`: of every lane that has something queued the first row in the index, which is the head of its first line. */
+export const laneHeads = (start: SQL, next: SQL): SQL => sql`lane_head as (
+  (${first(start)})
   union all
-  select l.cluster_id, l.lane, step.turn, step.priority
-  from line l cross join lateral (
-    ${step(sql`t.cluster_id = l.cluster_id and t.lane = l.lane and (t.turn, t.priority) > (l.turn, l.priority)`)}
+  select step.* from lane_head l cross join lateral (${first(sql`${next} and t.lane > l.lane`)}) step
+)`
+
+/** The recursive CTE `line`: from these rows on, the head of every (turn, priority) of their lanes. */
+export const lineHeads = (start: SQL): SQL => sql`line as (
+  ${start}
+  union all
+  select step.* from line l cross join lateral (
+    ${first(sql`t.cluster_id = l.cluster_id and t.lane = l.lane and (t.turn, t.priority) > (l.turn, l.priority)`)}
   ) step
 )`
-}
+
+/** The head of the first line of a lane. */
+export const firstOfLane = (lane: string): SQL => first(sql.raw(`t.cluster_id = ${lane}.cluster_id and t.lane = ${lane}.id`))

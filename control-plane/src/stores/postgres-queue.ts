@@ -4,7 +4,7 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter, QueueLane, WaitReason } from '../ports.ts'
 import { storeNow } from './postgres-connection.ts'
-import { linesOf, queueIndex } from './postgres-lines.ts'
+import { firstOfLane, lineHeads } from './postgres-lines.ts'
 import { isStorable } from './storable.ts'
 
 const live = sql.raw(`('leased', 'running')`)
@@ -28,16 +28,12 @@ with recursive lane as materialized (
   order by q.depth desc, p.id
   limit ${limit}::int8
 ),
-${linesOf('lane')},
+${lineHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
 -- What is due comes first; where nothing is, what is due next.
 head as materialized (
-  select distinct on (line.lane) t.id, t.lane, t.run_after, t.target, t.workspace, t.session_id, t.run_after > ${storeNow} as later
-  from line cross join lateral (
-    select t.id, t.lane, t.priority, t.run_after, t.target, t.workspace, t.session_id from tasks t
-    where t.cluster_id = line.cluster_id and t.status = 'queued' and t.lane = line.lane and t.turn = line.turn and t.priority = line.priority
-    order by ${queueIndex} limit 1
-  ) t
-  order by line.lane, t.run_after > ${storeNow}, case when t.run_after <= ${storeNow} then t.priority end, t.run_after, t.priority, t.id
+  select distinct on (t.lane) t.id, t.lane, t.run_after, t.target, t.workspace, t.session_id, t.run_after > ${storeNow} as later
+  from line t
+  order by t.lane, t.run_after > ${storeNow}, case when t.run_after <= ${storeNow} then t.priority end, t.run_after, t.priority, t.id
 )
 select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,
   running.count::int as live, ${ms('oldest.created_at')} as oldest_at, lane.priorities, head.id as task_id, head.target, head.later,

@@ -3,7 +3,7 @@ import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { Clock, ProjectFilter, TaskStore } from '../ports.ts'
 import { afterOf } from './paging.ts'
-import { claimLock, claimStatement } from './postgres-claim.ts'
+import { claimLock, claimStatement, plainPlans } from './postgres-claim.ts'
 import type { Database } from './postgres-connection.ts'
 import { postgresInsert } from './postgres-insert.ts'
 import { rawLiveTask, rawTask, taskOf, type TaskRow } from './postgres-rows.ts'
@@ -132,7 +132,7 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
     expireQueued: (clusterId) => many(expireStatement(clusterId)),
 
-    queue: async (filter, limit) => (await database.rows(queueStatement(filter, limit))).map(queueLaneOf),
+    queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
 
     async nextDue(clusterId) {
       const [row] = await database.rows(nextDueStatement(clusterId))
