@@ -206,6 +206,24 @@ scenario(
 
 scenario(
   51,
+  'an agent of an older protocol that is still spoken is replaced by one of today in the middle of a run: it is adopted',
+  'a hub speaks every version since the oldest',
+  async () => {
+    await chaos.agent.kill('SIGKILL')
+    const older = await chaos.secondAgent({ without: 'older protocol' })
+    const { id } = await chaos.script(chaos.ledger.scripts.counting(40, 0.1))
+    const reader = chaos.follow(id)
+    await reader.until((event) => event.type === 'output')
+    await older.kill('SIGKILL')
+    await chaos.startAgent()
+    await reader.done
+    const { tasks } = await chaos.verdict()
+    expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+  },
+)
+
+scenario(
+  51,
   'frames of types that the other end does not know come between all others: they are ignored',
   'unknown types are told apart from malformed frames',
   async () => {

@@ -1,5 +1,7 @@
 // Frames are lost, repeated and cut in two; the control plane dies between any two of them.
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
+import { databaseProxy, statements } from './database-proxy.ts'
+import type { DatabaseProxy } from './database-proxy.ts'
 import { hubPath, linePath } from './proxy.ts'
 import type { Fate, Frame } from './proxy.ts'
 import { setup, teardown } from './setup.ts'
@@ -7,10 +9,15 @@ import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
 let chaos: Chaos
+let database: DatabaseProxy
 beforeAll(async () => {
-  chaos = await setup()
+  database = await databaseProxy()
+  chaos = await setup({ databaseVia: database.via })
 })
-afterAll(() => teardown(chaos))
+afterAll(async () => {
+  await teardown(chaos)
+  await database[Symbol.asyncDispose]()
+})
 // A new one dials at once; one that has seen many losses within a minute waits longer each time.
 beforeEach(() => chaos.restartAgent().then(() => chaos.connected()))
 
@@ -123,12 +130,13 @@ scenario(
 
 scenario(
   17,
-  'workerd is killed when the result is written and its acknowledgement is on the way: the task ends once',
+  'workerd is killed when the result is written, its acknowledgement on the way and the row not yet told: the task ends once',
   'a result is held durably and told to its row until the row has it',
   async () => {
     const held = chaos.agentProxy.on(is('ack', isLast), 'hold')
+    const untold = database.lose('request', statements.finish)
     const { id } = await chaos.script(chaos.ledger.scripts.counting(5, 0.05))
-    await held.caught
+    await Promise.all([held.caught, untold.happened])
     await chaos.restartControlPlane()
     held.release('drop')
     await chaos.follow(id).done

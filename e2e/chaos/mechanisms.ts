@@ -1,6 +1,7 @@
 // The mechanisms that a scenario proves, and how each is taken out: an exact text of one module, and what stands there without it. A text
 // that is not found any more fails loudly, so this list cannot go stale in silence. `proof` names what must then fail.
 
+import { mechanismsOfA } from './a-mechanisms.ts'
 import { mechanismsOfB } from './b-mechanisms.ts'
 
 export interface Mechanism {
@@ -13,11 +14,17 @@ export interface Mechanism {
 }
 
 export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
-  /** Not a mechanism taken out, but another version: what scenario 51 is about. */
+  /** Not mechanisms taken out, but other versions: what scenario 51 is about. */
   'newer protocol': {
     file: 'shared/src/wire/version.ts',
-    find: 'export const protocolVersion = 1',
-    put: 'export const protocolVersion = 2',
+    find: 'export const protocolVersion = ',
+    put: 'export const protocolVersion = 1000 + ',
   },
+  'older protocol': {
+    file: 'shared/src/wire/version.ts',
+    find: 'export const protocolVersion = ',
+    put: 'export const protocolVersion = -1 + ',
+  },
+  ...mechanismsOfA,
   ...mechanismsOfB,
 }
