@@ -34,7 +34,8 @@ export interface RunOptions {
 
 /** After the faults: attempts whose agent was away live as long as their supervisor's orphan deadline, and a lease after that. */
 const mustEndMs = 4 * 60 * 60_000
-const settleMs = 15 * 60_000
+/** What was set for an agent that did not come back rings once, for nothing. */
+const settleMs = 40 * 60_000
 const idleMs = 10 * 60_000
 
 export class History {

@@ -3,6 +3,7 @@
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { Hono } from 'hono'
 import { createApp, type ConnectHandlers } from './app.ts'
+import { protocolHeader } from '@rdev/shared/wire/version'
 import { readConfig, type Config, type Env } from './config.ts'
 import type { ClusterHubDeps } from './hub/cluster-hub.ts'
 import { createHubs } from './hub/hubs.ts'
@@ -13,6 +14,7 @@ import type { Clock, Deps, Log, Randomness } from './ports.ts'
 import { postgresStores } from './stores/postgres.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
+import { insertTogether } from './usecases/insert-together.ts'
 
 const clock: Clock = { now: () => Date.now() }
 
@@ -49,9 +51,10 @@ export function productionParts({ databaseUrl, fetchEndpoint }: Config): Parts {
 
 export function compose(env: Env, { stores, ...parts }: Parts, config: Config): Composition {
   const tokens = createTokens(config.tokenSecret, parts.clock)
-  const hubs = createHubs(env.CLUSTER_HUB)
+  const hubs = createHubs(env.CLUSTER_HUB, parts.random)
   const logs = createTaskLogs(env.TASK_LOG, parts.random)
-  const deps: Deps = { ...parts, ...stores, hubs, logs, tokens, adminKey: config.adminKey, providers: agentProviders }
+  const tasks = { ...stores.tasks, insert: insertTogether(stores.tasks.insert) }
+  const deps: Deps = { ...parts, ...stores, tasks, hubs, logs, tokens, adminKey: config.adminKey, providers: agentProviders }
   return {
     app: createApp(deps, { connect: connectHandlers(env) }),
     taskLog: {
@@ -75,9 +78,12 @@ export const composeProduction = (env: Env): Composition => {
   return compose(env, productionParts(config), config)
 }
 
-/** Whoever gets here was let in by the route; the objects trust what these requests say, so nothing of the caller's is passed on. */
+/** Whoever gets here was let in by the route; the objects trust what these requests say, so nothing of the caller's but a number is passed on. */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
-  hub: (_request, clusterId) => CLUSTER_HUB.getByName(clusterId).fetch('http://hub/connect', upgrade),
+  hub: (request, clusterId) => {
+    const told = request.headers.get(protocolHeader)
+    return CLUSTER_HUB.getByName(clusterId).fetch(`http://hub/connect${told === null ? '' : `?protocol=${Number(told)}`}`, upgrade)
+  },
   attempt: (_request, { task_id, attempt, epoch }) =>
     TASK_LOG.getByName(task_id).fetch(`http://log/line?attempt=${attempt}&epoch=${epoch}`, upgrade),
 })

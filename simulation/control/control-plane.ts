@@ -7,6 +7,7 @@ import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
+import { repeatPoke } from '../../control-plane/src/hub/repeat-poke.ts'
 import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
 import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
@@ -35,6 +36,7 @@ export class ControlPlane {
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
   /** Every frame against the wire's own schemas: slow, so not in every history. */
   strict = false
+  readonly #failures = new Map<string, number>()
   readonly #readers = new Map<string, Set<ReaderSocket>>()
 
   constructor(kernel: Kernel, database: Database) {
@@ -94,6 +96,15 @@ export class ControlPlane {
     return `line ${taskId} ${attempt} ${epoch} ${expires}`
   }
 
+  /** The platform does not refuse one object for ever: after four failures a call gets through. */
+  #unlucky(name: string): boolean {
+    const failures = this.#failures.get(name) ?? 0
+    const fails = failures < 4 && this.kernel.random.maybe(this.rpcFaults.fails / 2)
+    this.#failures.set(name, fails ? failures + 1 : 0)
+    if (fails) this.kernel.count('call between objects failed')
+    return fails
+  }
+
   /** A call to another object: it may come late, not arrive, or its answer may be lost. */
   #rpc(from: Life, cell: ObjectCell<unknown>, work: (instance: Instance) => void): Promise<void> {
     const { kernel, platform } = this
@@ -106,7 +117,7 @@ export class ControlPlane {
           tell()
         })
       }
-      if (random.maybe(this.rpcFaults.fails / 2)) return answer(() => reject(new Error('the object is overloaded')))
+      if (this.#unlucky(cell.name)) return answer(() => reject(new Error('the object is overloaded')))
       const delayMs = this.rpcFaults.slowMs > 0 && random.maybe(0.2) ? random.skewed(0, this.rpcFaults.slowMs) : random.int(0, 2)
       const { life } = platform
       kernel.after(delayMs, life, () => {
@@ -115,7 +126,7 @@ export class ControlPlane {
           work(instance)
           done = true
         })
-        if (!done || random.maybe(this.rpcFaults.fails / 2)) return answer(() => reject(new Error('the object broke')))
+        if (!done || this.#unlucky(cell.name)) return answer(() => reject(new Error('the object broke')))
         answer(resolve)
       })
     })
@@ -131,6 +142,24 @@ export class ControlPlane {
     }
   }
 
+  #poke(life: Life): Promise<void> {
+    const poke = () => this.#rpc(life, this.hub, (instance) => (instance as HubShell).poke())
+    return repeatPoke(
+      poke,
+      (ms) => this.#pause(life, ms),
+      () => this.kernel.random.chance(),
+    )
+  }
+  #pause(life: Life, delayMs: number): Promise<void> {
+    this.kernel.touched()
+    return new Promise((resolve) => {
+      this.kernel.after(delayMs, life, () => {
+        this.kernel.touched()
+        resolve()
+      })
+    })
+  }
+
   rowEnded(life: Life, _clusterId: string, ref: AttemptRef): Promise<void> {
     return this.#rpc(life, this.hub, (instance) => (instance as HubShell).ended(ref))
   }
@@ -139,7 +168,7 @@ export class ControlPlane {
   depsOf(life: Life) {
     const { kernel, database } = this
     const hubs: Hubs = {
-      poke: () => this.#rpc(life, this.hub, (instance) => (instance as HubShell).poke()),
+      poke: () => this.#poke(life),
       status: () => Promise.reject(new Error('nobody asks for it here')),
     }
     const { tasks, sessions, projects } = database.stores

@@ -48,7 +48,15 @@ export class Judge {
 
   async allEnded(): Promise<boolean> {
     const rows = await this.rows()
-    return rows.every(({ status }) => isTerminal(status)) && this.#history.ledger.processes.every(({ emptyAt }) => emptyAt !== null)
+    return (
+      rows.every((task) => isTerminal(task.status) || this.#unheard(task)) &&
+      this.#history.ledger.processes.every(({ emptyAt }) => emptyAt !== null)
+    )
+  }
+
+  /** Nobody was told that it was taken: the answer of its insert was lost, and it waits for the next that looks into the queue. */
+  #unheard(task: Task): boolean {
+    return task.status === 'queued' && task.attempt === 0 && !this.#accepted.has(task.id)
   }
 
   /** A row as a statement left it. */
@@ -121,6 +129,7 @@ export class Judge {
   #task(task: Task): void {
     const { ledger, plane } = this.#history
     const short = shortName(task.id)
+    if (this.#unheard(task)) return this.#history.kernel.count('unheard insert')
     if (!isTerminal(task.status)) return this.violated(1, `${short} never ended: it is ${task.status}, attempt ${task.attempt}`)
     const log = plane.storedLog(task.id)?.events ?? []
     const processes = ledger.of(task.id)
@@ -197,6 +206,8 @@ export class Judge {
       stopped: ['failed', 'succeeded'],
       supervisor_died: ['failed'],
     }[record.reason]
+    // Its record was read, and then its pod was gone with the output.
+    if (task.error_code === 'INTERNAL' && this.#history.ledger.gone.has(process.uid)) return
     if (!allowed.includes(task.status))
       this.violated(5, `${short} is ${is}, and its exit record says ${record.reason}, ${record.exit_code}`)
     if (record.reason === 'exited' && task.exit_code !== record.exit_code) {

@@ -10,7 +10,7 @@ import { createTaskLogs } from './logs.ts'
 import { events, objects } from './object-fixtures.ts'
 
 const logs = createTaskLogs(env.TASK_LOG, { bytes: (count) => new Uint8Array(count), chance: () => 0 })
-const hubs = createHubs(env.CLUSTER_HUB)
+const hubs = createHubs(env.CLUSTER_HUB, { chance: () => 0.5 })
 const success = outcome('succeeded', { exit_code: 0, duration_ms: 5 })
 
 interface Agent {
