@@ -60,6 +60,18 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     put: 'row_number() over (partition by class order by run_after, id) as rank_in_class',
     proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
   },
+  'cursor of the log (everything at once)': {
+    file: 'cluster-agent/src/link/line-machine.ts',
+    find: "{ type: 'restart', received: frame.received, cursor: frame.cursor }",
+    put: "{ type: 'restart', received: frame.received, cursor: startCursor }",
+    proof: { file: 'e2e/chaos/b-everything', test: '53 ' },
+  },
+  'no alarm without work': {
+    file: 'control-plane/src/hub/cluster-hub-machine.ts',
+    find: 'd.connection !== null && (d.live.size > 0 || d.connection.hello === null)',
+    put: 'd.connection !== null',
+    proof: { file: 'e2e/chaos/b-idle', test: 'nothing is queued' },
+  },
   /** Tools of scenarios: minutes become seconds. */
   'hasty streams': {
     file: 'control-plane/src/routes/event-stream.ts',
