@@ -21,6 +21,7 @@ export interface ConnectionOptions extends ConnectionHandlers {
   readonly url: string
   /** Asked at every dial: tokens change. */
   readonly bearer: () => string
+  readonly headers?: Readonly<Record<string, string>>
   /** What it shares with the agent's other connections, and over how long its dials after their success are spread. */
   readonly news: News
   readonly spreadMs: number
@@ -120,7 +121,7 @@ export class Connection {
 
   #dial(number: number): void {
     const socket = new WebSocket(this.#options.url, {
-      headers: { authorization: `Bearer ${this.#options.bearer()}` },
+      headers: { ...this.#options.headers, authorization: `Bearer ${this.#options.bearer()}` },
       perMessageDeflate: false,
       maxPayload: maxFrameBytes,
       handshakeTimeout: handshakeTimeoutMs,

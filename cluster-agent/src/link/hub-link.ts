@@ -7,6 +7,7 @@ import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
+import { protocolHeader, protocolVersion } from '@rdev/shared/wire/version'
 import type { HubReports, Log } from '../ports.ts'
 import { Connection, socketUrl } from './connection.ts'
 import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
@@ -50,6 +51,8 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
   const connection = new Connection({
     url: socketUrl(options.url, `/v1/clusters/${encodeURIComponent(options.clusterId)}/connect`),
     bearer: () => options.key,
+    // Also in hello; here it is read before this connection takes the place of another agent's.
+    headers: { [protocolHeader]: String(protocolVersion) },
     news: options.news,
     spreadMs: 0,
     up: () => {
@@ -63,7 +66,13 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
       clearInterval(heartbeatTimer)
       clearTimeout(helloTimer)
       step({ type: 'lost' })
-      const refused = code === closeCodes.unauthorized || code === closeCodes.stale || code === closeCodes.unsupportedProtocol
+      // Another agent may be there by now, and coming back would throw it out.
+      if (state.draining) return connection.park()
+      if (code === closeCodes.unsupportedProtocol) {
+        const fields = { protocol: protocolVersion, agent_version: options.version, retry_in_ms: retryInMs }
+        return options.log('error', 'the control plane does not speak the protocol of this agent: install the agent of its release', fields)
+      }
+      const refused = code === closeCodes.unauthorized || code === closeCodes.stale
       options.log(refused ? 'error' : 'warn', 'agent disconnected', { code, retry_in_ms: retryInMs })
     },
     frame: (text) => {

@@ -64,15 +64,19 @@ describe('local pods', () => {
     await expect(host.connect('other', 1)).rejects.toThrow('no local pod')
   })
 
-  test('a process that ends at once has a whole record, however the end of its start and its own end fall together', async () => {
-    const { directories } = setup()
-    const one = async () => {
-      const name = `${newId('task', 1, crypto.getRandomValues(new Uint8Array(10)))}.1`
-      await directories.start('pod', name, { script: 'exec true', stdin: '', timeout_s: 60 })
-      expect(await directories.ended('pod', name, never)).toMatchObject({ exit_code: 0, reason: 'exited' })
-    }
-    for (let round = 0; round < 40; round++) await Promise.all(Array.from({ length: 6 }, one))
-  })
+  test(
+    'a process that ends at once has a whole record, however the end of its start and its own end fall together',
+    { timeout: 200_000 },
+    async () => {
+      const { directories } = setup()
+      const one = async () => {
+        const name = `${newId('task', 1, crypto.getRandomValues(new Uint8Array(10)))}.1`
+        await directories.start('pod', name, { script: 'exec true', stdin: '', timeout_s: 60 })
+        expect(await directories.ended('pod', name, never)).toMatchObject({ exit_code: 0, reason: 'exited' })
+      }
+      for (let round = 0; round < 40; round++) await Promise.all(Array.from({ length: 6 }, one))
+    },
+  )
 
   test('an attempt that nobody asks for ends itself', async () => {
     const { directories, attempt } = setup({ env: { RDEV_ORPHAN_TTL_S: '1' } })

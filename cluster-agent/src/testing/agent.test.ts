@@ -146,7 +146,7 @@ test('cancel ends the whole tree, and what was written before is told', async ()
   await connected()
   const task = it.shell(`trap '' INT TERM; setsid sleep 600 & echo ready; while :; do sleep 1; done`)
   await it.plane.until(() => output(task) === 'ready\n')
-  await expect.poll(async () => (await processesOf(task)).length).toBeGreaterThanOrEqual(2)
+  await expect.poll(async () => (await processesOf(task)).length, { timeout: 10_000 }).toBeGreaterThanOrEqual(2)
   it.plane.cancel(task, 1)
   await it.ended(task)
   expect(task.outcome).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
@@ -329,6 +329,34 @@ test('stopping everything ends every process before it returns', async () => {
   await agent.stop()
   expect(await processesOf(task)).toEqual([])
   expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
+})
+
+test('while it drains it does not come back: another agent may be there, and would be thrown out', async () => {
+  const agent = it.startAgent({ stopAttemptsOnExit: true })
+  await it.plane.until(() => it.plane.connected)
+  const running = it.shell(`trap '' INT TERM; echo ready; while :; do sleep 0.2; done`)
+  await it.plane.until(() => output(running) === 'ready\n')
+  const stopped = agent.stop()
+  await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'drain'))
+  it.plane.cutHub()
+  await it.plane.until(() => !it.plane.connected)
+  // Its lines go on: what it still has to say is heard.
+  await stopped
+  expect(it.plane.epoch).toBe(1)
+  expect(running.outcome).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
+})
+
+test('what a newer control plane says, and this agent does not know, changes nothing', async () => {
+  await connected()
+  const task = it.shell('echo ready; mkfifo gate; read x < gate; echo done')
+  await it.plane.until(() => output(task) === 'ready\n')
+  it.plane.sendHub({ type: 'weather', sunny: true } as never)
+  task.line?.send(JSON.stringify({ type: 'weather', sunny: true }))
+  it.plane.repeat(Object.assign(task, { assignment: { ...task.assignment, mood: 'fine' } }))
+  await writeFile(`${it.directory}/demo/workspace/gate`, 'go\n')
+  await it.ended(task)
+  expect(output(task)).toBe('ready\ndone\n')
+  expect([it.plane.epoch, task.lines]).toEqual([1, 1])
 })
 
 test('while it drains it starts nothing new', async () => {

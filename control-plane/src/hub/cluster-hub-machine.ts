@@ -5,7 +5,7 @@
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { oldestProtocolVersion, protocolVersion } from '@rdev/shared/wire/version'
+import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, greet, orphans, rejected } from './cluster-hub-attempts-machine.ts'
 import { askHello, assign, done, nameOf, open, refOf, retryLater, startLoad, write, type Draft } from './cluster-hub-draft.ts'
 import {
@@ -132,7 +132,7 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
 }
 
 function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
-  if (up.protocol > protocolVersion || up.protocol < oldestProtocolVersion) {
+  if (!speaksProtocol(up.protocol)) {
     return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
   }
   d.connection = { ...connection, version: up.agent_version, hello: up.attempts }

@@ -7,6 +7,7 @@ import { cancel } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
+import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
 import { stepHub } from './cluster-hub-machine.ts'
@@ -93,8 +94,16 @@ export class ClusterHubObject extends DurableObject<unknown> {
   }
 
   /** The agent's socket. The Worker has checked that it speaks for this cluster; nobody else can call this. */
-  override async fetch(): Promise<Response> {
+  override async fetch(request: Request): Promise<Response> {
     const { 0: client, 1: server } = new WebSocketPair()
+    // An agent that is not understood must not throw out one that is.
+    const protocol = new URL(request.url).searchParams.get('protocol') ?? ''
+    if (protocol !== '' && !speaksProtocol(Number(protocol))) {
+      this.#deps.log('warn', 'agent of another protocol refused', { cluster_id: this.#clusterId, protocol })
+      server.accept()
+      server.close(closeCodes.unsupportedProtocol, 'this protocol version is not spoken here')
+      return new Response(null, { status: 101, webSocket: client })
+    }
     const id = crypto.randomUUID()
     this.#sockets.set(id, server)
     this.#step({ type: 'connected', connection: id })

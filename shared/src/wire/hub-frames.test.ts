@@ -1,0 +1,86 @@
+import { expect, test } from 'vitest'
+import { decodeFrame } from './codec.ts'
+import { hubDownSchema, hubUpSchema } from './hub-frames.ts'
+import { oldestProtocolVersion, protocolVersion, speaksProtocol } from './version.ts'
+
+const task_id = 'task_01jzzzzzzzzzzzzzzzzzzzzzzz'
+const up = (frame: object) => decodeFrame(hubUpSchema, JSON.stringify(frame))
+const down = (frame: object) => decodeFrame(hubDownSchema, JSON.stringify(frame))
+const pod = {
+  name: 'demo',
+  uid: 'u',
+  role: 'project',
+  project_id: 'demo',
+  ready: true,
+  slots: 1,
+  providers: [],
+  allow_bypass_permissions: false,
+}
+const hello = {
+  type: 'hello',
+  protocol: 1,
+  agent_version: '1',
+  instance: 'instance-1',
+  agent_time: 0,
+  pods: [pod],
+  attempts: [{ task_id, attempt: 1, pod: 'demo', state: 'running' }],
+}
+/** As hubs of protocol 1 send it. */
+const assignment = {
+  task_id,
+  attempt: 1,
+  project_id: 'demo',
+  pod: 'demo',
+  kind: 'shell',
+  provider: null,
+  prompt: null,
+  command: 'true',
+  model: null,
+  allowed_tools: null,
+  permission_mode: null,
+  working_dir: null,
+  env: {},
+  timeout_s: 1,
+  idle_timeout_s: null,
+  deltas: false,
+  session_id: null,
+  provider_session_id: null,
+  token: 't',
+}
+
+test('what a newer end says besides is not heard', () => {
+  const said = { ...hello, mood: 'fine', pods: [{ ...pod, colour: 'red' }], attempts: [{ ...hello.attempts[0], since: 5 }] }
+  expect(up(said)).toEqual({ ok: true, frame: hello })
+  expect(down({ type: 'sync', why: 'restart' })).toEqual({ ok: true, frame: { type: 'sync' } })
+  expect(down({ type: 'assign', tasks: [{ ...assignment, workspace: null, hurry: true }] })).toEqual({
+    ok: true,
+    frame: { type: 'assign', tasks: [{ ...assignment, workspace: null }] },
+  })
+})
+
+test('frames of a type that is not known are told from malformed ones, both ways', () => {
+  for (const decode of [up, down]) {
+    expect(decode({ type: 'weather', sunny: true })).toEqual({ ok: false, reason: 'unknown_type' })
+    expect(decode({ sunny: true })).toEqual({ ok: false, reason: 'malformed' })
+  }
+})
+
+test('an assignment of an older hub names no working copy', () => {
+  expect(down({ type: 'assign', tasks: [assignment] })).toMatchObject({ ok: true, frame: { tasks: [{ workspace: null }] } })
+})
+
+test('a reason of a newer agent means that it was not started', () => {
+  const rejected = (reason: string) => up({ type: 'rejected', attempts: [{ task_id, attempt: 1, reason }] })
+  expect(rejected('floor')).toMatchObject({ ok: true, frame: { attempts: [{ reason: 'floor' }] } })
+  expect(rejected('moon_is_full')).toMatchObject({ ok: true, frame: { attempts: [{ reason: 'start_failed' }] } })
+})
+
+test('versions are spoken from the oldest to our own', () => {
+  expect([oldestProtocolVersion - 1, oldestProtocolVersion, protocolVersion, protocolVersion + 1, Number.NaN].map(speaksProtocol)).toEqual([
+    false,
+    true,
+    true,
+    false,
+    false,
+  ])
+})
