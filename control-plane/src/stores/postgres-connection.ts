@@ -23,6 +23,16 @@ const neonsOwn = neonConfig.fetchEndpoint
 neonConfig.fetchEndpoint = (host, port, options) =>
   endpoints.get(`${host}:${port}`) ?? (typeof neonsOwn === 'string' ? neonsOwn : neonsOwn(host, port, options))
 
+// The driver tells a request that failed from one that was refused, but only until the answer begins: what times out, is cut or is no JSON in
+// the middle of its body came out as an error of ours. So the body is read where the driver still looks.
+neonConfig.fetchFunction = async (url: string, init: RequestInit) => {
+  const response = await fetch(url, init)
+  const text = await response.text()
+  const { ok, status } = response
+  const body: unknown = ok || status === 400 ? JSON.parse(text) : undefined
+  return { ok, status, json: async () => body, text: async () => text }
+}
+
 export function neonClient({ databaseUrl, fetchEndpoint, requestDeadlineMs = defaultDeadlineMs }: Connection) {
   if (fetchEndpoint !== undefined) {
     const { hostname, port } = new URL(databaseUrl.replace(/^postgres(ql)?:/, 'http:'))

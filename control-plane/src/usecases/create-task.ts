@@ -50,7 +50,7 @@ export async function createTasks(
   })
 
   const accepted = settled.filter((one): one is NewTask => !(one instanceof DomainError))
-  const inserted = accepted.length === 0 ? [] : await deps.tasks.insert(accepted)
+  const inserted = accepted.length === 0 ? [] : await inserting(deps, accepted, later)
   const byId = new Map(accepted.map(({ id }, i) => [id, inserted[i]!]))
   const made = settled.map((one) => (one instanceof DomainError ? one : taskOf(one.spec, byId.get(one.id)!)))
 
@@ -59,6 +59,14 @@ export async function createTasks(
     tellLater(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId))
   }
   return made
+}
+
+/** Others may wait for the statement that this request runs: it goes on if this client hangs up. */
+function inserting({ tasks }: Needs, accepted: readonly NewTask[], later: Later): Promise<readonly Inserted[]> {
+  const inserted = tasks.insert(accepted)
+  const settled = () => {}
+  later(inserted.then(settled, settled))
+  return inserted
 }
 
 /** Only what a request leans on is read. */
