@@ -184,7 +184,7 @@ scenario(
   'partial indexes, fillfactor, autovacuum',
   async () => {
     // Ten minutes by hand: RDEV_CHAOS_PINNED_SECONDS=600.
-    const lastS = Number(process.env.RDEV_CHAOS_PINNED_SECONDS ?? 20)
+    const lastS = Number(process.env.RDEV_CHAOS_PINNED_SECONDS ?? 30)
     const claims: { at: number; ms: number }[] = []
     database.onAnswer((sql, ms) => statements.claim.test(sql) && claims.push({ at: Date.now(), ms }))
     const script = chaos.ledger.scripts.quick()
