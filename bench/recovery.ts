@@ -33,6 +33,8 @@ let welcomedAt = Number.POSITIVE_INFINITY
 const stack = await startQueueStack({ serverUrl, directory }, 'recovery', {
   slots: sizes.runs,
   logLevel: 'info',
+  // Should this program die, its runs do not stay for half an hour.
+  agentEnv: { RDEV_ORPHAN_TTL_S: '300' },
   onLog: (text) => {
     if (text.includes('"agent connected"')) welcomedAt = performance.now()
     for (const line of text.split('\n')) if (/"level":"error"/.test(line) || (process.env.RDEV_BENCH_PRINT && line)) console.error(line)

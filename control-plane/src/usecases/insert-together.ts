@@ -71,7 +71,8 @@ export function insertTogether(insert: Insert): Insert {
     }
     open = { members: [member], tasks: tasks.length, chars }
     void lead(open)
-    return promise
+    // It may wait for other requests' statements: a request that waits for nothing of its own is taken for hung, and ended.
+    return bounded(promise)
   }
 }
 
@@ -88,6 +89,7 @@ async function insertAll(insert: Insert, members: readonly Member[]): Promise<vo
   }
 }
 
+/** The timer is more than a limit: a request of a Worker that waits for another's doing, with nothing of its own under way, is taken for hung. */
 async function bounded<Result>(promise: Promise<Result>): Promise<Result> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new DomainError('SERVICE_UNAVAILABLE', 'The database did not answer in time')), maxWaitMs)
