@@ -15,6 +15,8 @@ export function endedFromOutside(exit: ExitRecord): AgentResult | undefined {
       return { status: 'failed', error_code: 'LOST', error: 'no agent followed the process for too long, so it was ended', exit_code }
     case 'supervisor_died':
       return { status: 'failed', error_code: 'LOST', error: 'the supervisor was killed; the output is incomplete', exit_code }
+    case 'container_gone':
+      return { status: 'failed', error_code: 'LOST', error: 'its container is gone; the output is incomplete', exit_code }
     default:
       return undefined
   }

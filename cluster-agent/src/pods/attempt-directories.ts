@@ -34,7 +34,7 @@ const exitRecord = z.object({
   stderr_bytes: z.int().min(0),
   started_at: z.int(),
   ended_at: z.int(),
-  reason: z.enum(['exited', 'cancelled', 'timeout', 'orphaned', 'stopped', 'supervisor_died']),
+  reason: z.enum(['exited', 'cancelled', 'timeout', 'orphaned', 'stopped', 'supervisor_died', 'container_gone']),
 })
 
 const newToken = (): string => randomBytes(8).toString('hex')

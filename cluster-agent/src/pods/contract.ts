@@ -10,7 +10,6 @@ import {
   hardTexts,
   nasty,
   collect,
-  killSupervisor,
   losingAnswers,
   never,
   newcomers,
@@ -19,6 +18,7 @@ import {
   until,
 } from './contract-judge.ts'
 import { lockContract } from './contract-locks.ts'
+import { supervisorContract } from './contract-supervisor.ts'
 
 const megabyte = 1_000_000
 
@@ -40,6 +40,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     const setup = (host = bundle.host) => attemptOf(bundle, host)
 
     lockContract(setup)
+    supervisorContract(setup)
 
     test('the inventory has the pod, ready', async () => {
       const pods = await new Promise<readonly string[]>((resolve) =>
@@ -301,45 +302,12 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await tree()).toEqual([])
     })
 
-    test('a killed supervisor is found at once: the tree is killed, the record says so, the output is whole', async () => {
-      const { start, follow, sh, attempt, ended, tree } = setup()
-      await start('echo up; setsid sleep 600 & exec sleep 600')
-      const waiting = ended()
-      const { stdout } = await collect(follow(), { stdout: 0, stderr: 0 }, async (length) => {
-        if (length === 3) await sh(killSupervisor(attempt))
-      })
-      expect(stdout.toString()).toBe('up\n')
-      expect(await waiting).toMatchObject({ exit_code: -1, stdout_bytes: 3, reason: 'supervisor_died' })
-      expect(await tree()).toEqual([])
-    })
-
-    test('a killed supervisor leaves nothing of a script that is its own main process', async () => {
-      const { start, follow, sh, attempt, ended, ledger } = setup()
-      await start(`echo up; f() { sleep 0.1; }; (while :; do f; done) & while :; do f; echo run >>${ledger}; done`)
-      for await (const _ of follow()) break
-      await sh(killSupervisor(attempt))
-      expect(await ended()).toMatchObject({ exit_code: -1, reason: 'supervisor_died' })
-      const count = `wc -l <${ledger}`
-      expect(await sh(`a=$(${count}); sleep 0.5; [ "$a" = "$(${count})" ] && echo silent`)).toBe('silent')
-    })
-
     test.each([0, 8_000, 100_000])('a script arrives as it is, with %i bytes before', async (bytes) => {
       const { start, follow, ended } = setup()
       const more = `: ${'x'.repeat(bytes)}\n`
       await start(`${more}cat <<'__'\n${nasty}\n__\necho "$#"`)
       expect((await collect(follow())).stdout.toString()).toBe(`${nasty}\n0\n`)
       expect(await ended()).toMatchObject({ exit_code: 0 })
-    })
-
-    test('a supervisor killed while no agent is there is buried by its own guard', async () => {
-      const { start, sh, attempt, directories, open, pod } = setup()
-      await start('exec sleep 600')
-      await until(async () => (await sh(`ls "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)).includes('heartbeat'))
-      await sh(killSupervisor(attempt))
-      await directories.close()
-      const later = open()
-      await until(async () => (await later.run(pod, `cat "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/exit"`, 5_000)).exit_code === 0)
-      expect(await later.ended(pod, attempt, never)).toMatchObject({ reason: 'supervisor_died' })
     })
 
     test('a start whose answer was lost is known as one, and repeated it does not start again', async () => {

@@ -22,6 +22,15 @@ r_contact() { # somebody still cares for the attempts of this pod
   printf '%s\n' "$r_now" 1<>"$r_home/contact" # its first line counts; ext4 takes a millisecond for what was truncated
 }
 
+r_life() { # → r_life, which life of its container this is: the boot, and when its PID 1 started. A volume outlives it, and so do directories.
+  r_boot=
+  r_x=
+  read -r r_boot 2>/dev/null </proc/sys/kernel/random/boot_id
+  read -r r_x 2>/dev/null </proc/1/stat
+  set -- ${r_x##*) }
+  r_life=$r_boot.${20-}
+}
+
 r_name() { # NAME → r_dir, r_task, r_number
   r_dir=$r_home/attempts/$1
   r_task=${1%.*}
@@ -181,11 +190,16 @@ r_record() { # CODE REASON FILE
   done
 }
 
-# The supervisor is gone and left no record: kill what is left, write one. Safe to do twice.
+# The supervisor is gone and left no record: kill what is left, write one. Safe to do twice. If its container is gone as a whole, nobody killed it.
 r_bury() { # NAME
+  r_life
+  r_was=
+  [ -r "$r_dir/begun" ] && read -r r_x r_y r_was <"$r_dir/begun"
+  r_why=supervisor_died
+  [ "${r_was:-$r_life}" = "$r_life" ] || r_why=container_gone
   r_uptime
   r_kill_tree "$1" '' - "$r_now" "$((r_now + 1000))"
-  [ -f "$r_dir/exit" ] || r_record -1 supervisor_died "exit.$r_now.$r_id"
+  [ -f "$r_dir/exit" ] || r_record -1 "$r_why" "exit.$r_now.$r_id"
 }
 
 # The first reason wins, `exited` of the supervisor included: that is how a cancel that races the end is decided.
@@ -204,13 +218,14 @@ r_end() { # NAME SID REASON GRACE_MS
 r_supervise() { # SLOT UMASK
   exec 9<>"$r_home/spare/$1.alive" 7<>"$r_home/spare/$1.told"
   r_clock
+  r_life
   # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
   {
     exec 9>&-
     r_guard "$1"
   } &
   r_guard=$!
-  RDEV_SLOT=$1 setsid sh "$r_lib" main "$1" "$2" "$r_lib" 9>&-
+  RDEV_SLOT=$1 setsid sh "$r_lib" main "$1" "$2" "$r_lib" "$r_life" 9>&-
   r_status=$?
   kill "$r_guard" 2>/dev/null
   wait "$r_guard" 2>/dev/null
@@ -225,7 +240,7 @@ r_supervise() { # SLOT UMASK
   exec 7>&-
   r_name "${r_name:-.}"
   r_begin=
-  [ -r "$r_dir/begun" ] && read -r r_begin r_slot <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
+  [ -r "$r_dir/begun" ] && read -r r_begin r_slot r_x <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
   if [ -z "$r_begin" ]; then
     # Never begun. Who still waits for the main process to be ready finds that it is not.
     exec 5<>"$r_home/spare/$1.ready" 6<>"$r_home/spare/$1.orders"
@@ -260,7 +275,7 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   r_x="$1 $2 $3 $r_now $5"
   printf '%s\n%s\n' "$r_x" "$r_x" >&7
   # Whoever claims this decides whether the process ever runs; see r_await.
-  r_claim "$r_dir/begun" "$r_now $r_slot" || exit 0
+  r_claim "$r_dir/begun" "$r_now $r_slot $r_life" || exit 0
   if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
   exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
   unset RDEV_SLOT
@@ -502,6 +517,7 @@ case ${1-} in
   main)
     r_slot=$2
     r_umask=$3
+    r_life=$5
     r_told=
     printf '%s\n' "$PPID $$" 1<>"$r_home/spare/$2.ready"
     r_orders=$r_home/spare/$2.orders

@@ -52,6 +52,7 @@ test.each([
   ['shut down after its answer', { record: record({ reason: 'stopped' }), cause: 'shutdown' }, 'succeeded', null],
   ['orphaned', { record: record({ reason: 'orphaned' }) }, 'failed', 'STALE_WORKER'],
   ['without its supervisor', { record: record({ reason: 'supervisor_died' }) }, 'failed', 'LOST'],
+  ['without its container', { record: record({ exit_code: -1, reason: 'container_gone' }) }, 'lost', 'LOST'],
   ['gone with its pod', { record: undefined, result: undefined }, 'lost', 'LOST'],
   ['without an answer', { result: undefined }, 'failed', 'INTERNAL'],
   ['empty', { result: { status: 'succeeded', result: ' \n' } }, 'failed', 'EMPTY_RESULT'],

@@ -41,6 +41,14 @@ export function outcomeOf(ending: Ending): TaskOutcome {
       })
     case 'supervisor_died':
       return outcome('failed', { ...facts, error_code: 'LOST', error: 'its supervisor was killed; the output may be incomplete' })
+    case 'container_gone':
+      // Its directory was found on a volume that outlived it. It is as lost as with its pod, and so is how it ended.
+      return outcome('lost', {
+        ...facts,
+        exit_code: null,
+        error_code: 'LOST',
+        error: 'its container is gone; the output may be incomplete',
+      })
     case 'stopped':
       // A code agent that was done with its process (a server, a CLI that does not exit) has an answer; a command has none then.
       if (ending.kind === 'agent' && result && (cause !== 'shutdown' || result.status !== 'failed')) break

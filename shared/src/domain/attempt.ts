@@ -67,5 +67,5 @@ export interface ExitRecord {
   /** Milliseconds since the epoch, by the pod's clock. */
   readonly started_at: number
   readonly ended_at: number
-  readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died'
+  readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died' | 'container_gone'
 }
