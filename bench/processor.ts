@@ -9,6 +9,8 @@ const tickMs = 10
 export interface Programs {
   /** Process groups by name. */
   readonly groups: Readonly<Record<string, number>>
+  /** A workerd that this program started by itself. */
+  readonly workerd?: string
   /** The server's processes that serve this database. */
   readonly databaseUrl?: string | undefined
   /** Of the agent and its pods together. */
@@ -27,10 +29,11 @@ export async function processorOf<Result>(programs: Programs, work: () => Promis
   return { result, usedMs }
 }
 
-async function look({ groups, databaseUrl, account }: Programs): Promise<Record<string, number>> {
+async function look({ groups, databaseUrl, account, workerd }: Programs): Promise<Record<string, number>> {
   const backends = databaseUrl === undefined ? new Set<number>() : await backendsOf(databaseUrl)
   const used: Record<string, number> = { 'this program': 0, ...Object.fromEntries(Object.keys(groups).map((name) => [name, 0])) }
   if (databaseUrl !== undefined) used.postgres = 0
+  if (workerd !== undefined) used[workerd] ??= 0
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     const stat = await readFile(`/proc/${entry}/stat`, 'latin1').catch(() => '')
@@ -41,6 +44,7 @@ async function look({ groups, databaseUrl, account }: Programs): Promise<Record<
     const name = Object.keys(groups).find((one) => groups[one] === group)
     if (backends.has(Number(entry))) used.postgres! += ms
     else if (name !== undefined) used[name]! += ms
+    else if (workerd !== undefined && Number(fields[1]) === process.pid && stat.includes('(workerd)')) used[workerd]! += ms
     else if (Number(entry) === process.pid) used['this program']! += ms
   }
   if (account !== undefined) used.pods = await account.usedMs()
