@@ -16,8 +16,8 @@ const attempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
 
 /** Both files made with O_EXCL: the one that is signed, and the one that the main process takes before it begins. */
 const startGuard: readonly Patch[] = [
-  patch(supervisor, `r_claim "$r_dir/supervisor" "$r_signature"`, `printf '%s\\n' "$r_signature" >"$r_dir/supervisor"`),
-  patch(supervisor, `r_claim "$r_dir/begun" "$r_now $r_slot" || exit 0`, `printf '%s\\n' "$r_now $r_slot" >"$r_dir/begun"`),
+  patch(supervisor, 'r_claim "$r_dir/supervisor"', 'rm -f "$r_dir/supervisor"; r_claim "$r_dir/supervisor"'),
+  patch(supervisor, 'r_claim "$r_dir/begun"', 'rm -f "$r_dir/begun"; r_claim "$r_dir/begun"'),
 ]
 const cursorInResume = patch(
   line,
