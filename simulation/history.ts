@@ -52,6 +52,7 @@ export class History {
   readonly accepted = new Map<number, Task>()
   agents: AgentProcess[] = []
   readerCutMs = 0
+  readonly #leaving = new Set<AgentProcess>()
   #agentCount = 0
 
   constructor(seed: number, { trace, strict = false }: RunOptions) {
@@ -136,7 +137,7 @@ export class History {
     }
     cluster.changed()
     const [first, ...others] = this.agents
-    for (const agent of others) this.#kill(agent)
+    for (const agent of [...others, ...this.#leaving]) this.#kill(agent)
     if (first === undefined) this.startAgent()
     else kernel.cont(first.life)
   }
@@ -221,9 +222,17 @@ export class History {
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    agent.leave(() => {
-      this.agents = this.agents.filter((each) => each !== agent)
+    this.#leave(agent, () => {
       if (this.agents.length === 0) this.startAgent()
+    })
+  }
+
+  #leave(agent: AgentProcess, done: () => void): void {
+    this.agents = this.agents.filter((each) => each !== agent)
+    this.#leaving.add(agent)
+    agent.leave(() => {
+      this.#leaving.delete(agent)
+      done()
     })
   }
 
@@ -231,7 +240,7 @@ export class History {
   retire(agent: AgentProcess): void {
     if (this.agents.length < 2 || !this.agents.includes(agent)) return
     if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)
-    agent.leave(() => (this.agents = this.agents.filter((each) => each !== agent)))
+    this.#leave(agent, () => {})
   }
 }
 

@@ -15,6 +15,7 @@ import {
   type AttemptState,
 } from '../../cluster-agent/src/runner/attempt-machine.ts'
 import { outcomeOf } from '../../cluster-agent/src/runner/outcome.ts'
+import { workspaceNeeds } from '../../cluster-agent/src/workspaces/workspace.ts'
 import { Life, type Timer } from '../world/kernel.ts'
 import type { AgentProcess } from './agent-process.ts'
 import { SimLine, type Position } from './line.ts'
@@ -142,6 +143,8 @@ export class SimAttempt {
         return this.#stopTree(effect.graceS, effect.reason)
       case 'timer':
         return this.#arm(effect.timer, effect.inMs)
+      case 'reach':
+        return this.#reach(0)
       case 'report': {
         const { record, result, cause } = this.#state
         const facts = { kind: this.#assignment.kind, record, result: result === 'none' ? undefined : result, cause }
@@ -203,6 +206,7 @@ export class SimAttempt {
       this.name,
       String(plan),
       timeout_s * 1_000,
+      workspaceNeeds(this.pod, this.#assignment).lock ?? null,
       this.#over,
       (outcome) => {
         if (outcome === 'started' || outcome === 'exists') {
@@ -210,7 +214,8 @@ export class SimAttempt {
           // What reads since before the start goes on, unless it was let go of by what the start has set off.
           return this.#reading?.begin()
         }
-        this.#step({ type: 'rejected', reason: outcome === 'floor' ? 'floor' : 'start_failed', detail: undefined })
+        const reasons = { floor: 'floor', busy: 'workspace_busy', failed: 'start_failed' } as const
+        this.#step({ type: 'rejected', reason: reasons[outcome], detail: undefined })
       },
       () => this.#later(tries, () => this.#start(tries + 1)),
     )
@@ -234,6 +239,15 @@ export class SimAttempt {
         () => this.#step({ type: 'emptied' }),
         () => this.#later(tries, () => this.#stopTree(graceS, reason, tries + 1)),
       ),
+    )
+  }
+
+  #reach(tries: number): void {
+    this.#agent.directories.touch(
+      this.#assignment.pod,
+      this.#over,
+      () => this.#step({ type: 'reached' }),
+      () => this.#later(tries, () => this.#reach(tries + 1)),
     )
   }
 

@@ -49,12 +49,21 @@ export class Directories {
     name: string,
     command: string,
     timeoutMs: number,
+    lock: string | null,
     life: Life,
     done: (outcome: StartAnswer) => void,
     failed: () => void,
   ): void {
     const owner = `o${Math.floor(this.#cluster.kernel.random.chance() * 1e12)}`
-    this.#persist<StartAnswer>(life, pod, reachMs, askMs, (at, reply) => at.start({ name, owner, command, timeoutMs }, reply), done, failed)
+    this.#persist<StartAnswer>(
+      life,
+      pod,
+      reachMs,
+      askMs,
+      (at, reply) => at.start({ name, owner, command, timeoutMs, lock }, reply),
+      done,
+      failed,
+    )
   }
 
   /** Waits for ever, until `life` is over. */
@@ -109,16 +118,8 @@ export class Directories {
     )
   }
 
-  touch(pod: string): void {
-    this.#persist<true>(
-      this.#life,
-      pod,
-      reachMs,
-      askMs,
-      (_, reply) => reply(true),
-      () => {},
-      () => {},
-    )
+  touch(pod: string, life = this.#life, done = () => {}, failed = () => {}): void {
+    this.#persist<true>(life, pod, reachMs, askMs, (_, reply) => reply(true), done, failed)
   }
 
   remove(pod: string, name: string, life: Life, done: () => void, failed: () => void): void {

@@ -123,7 +123,22 @@ export class Judge {
     for (const process of ledger.processes) {
       if (process.emptyAt === null) this.violated(2, `${name(process)} runs for ever in ${process.pod}/${process.uid}`)
     }
+    this.#locks(ledger.processes)
     this.#idle(statements, turns)
+  }
+
+  /** A working copy has one process tree at a time. */
+  #locks(processes: readonly ProcessFacts[]): void {
+    const last = new Map<string, ProcessFacts>()
+    for (const process of processes) {
+      if (process.lock === null) continue
+      const key = `${process.pod}/${process.uid} ${process.lock}`
+      const before = last.get(key)
+      if (before !== undefined && (before.emptyAt ?? Infinity) > process.startedAt) {
+        this.violated(2, `${name(process)} and ${name(before)} ran in one working copy: ${key}`)
+      }
+      last.set(key, process)
+    }
   }
 
   #task(task: Task): void {
@@ -192,7 +207,7 @@ export class Judge {
     }
     const { record } = process
     const is = `${task.status} ${task.error_code ?? ''} (${task.error ?? ''})`
-    if (task.status === 'lost') {
+    if (task.status === 'lost' && record?.reason !== 'container_gone') {
       if (!this.#history.ledger.gone.has(process.uid))
         this.violated(5, `${short} is lost, and its pod ${process.pod}/${process.uid} was never gone: ${task.error}`)
       return
@@ -205,6 +220,7 @@ export class Judge {
       orphaned: ['failed'],
       stopped: ['failed', 'succeeded'],
       supervisor_died: ['failed'],
+      container_gone: ['lost'],
     }[record.reason]
     // Its record was read, and then its pod was gone with the output.
     if (task.error_code === 'INTERNAL' && this.#history.ledger.gone.has(process.uid)) return

@@ -21,11 +21,15 @@ export class AttemptDirectory implements ProcessOwner {
   begun: 'by the process' | 'by a burial' | undefined
   reason: { readonly why: Reason; readonly killAt: number } | undefined
   exit: ExitRecord | undefined
+  /** The working copy that it holds until it has a record. */
+  lock: string | null = null
   stdout = ''
   stderr = ''
   /** The supervisor and its guard. */
   supervisor: Life | undefined
   tree: ProcessTree | undefined
+  /** The container that it ran in. */
+  #container: Life | undefined
   #exitCode = -1
   #startedAt = 0
   readonly #watchers = new Set<() => void>()
@@ -70,8 +74,9 @@ export class AttemptDirectory implements ProcessOwner {
         return this.changed()
       }
       this.begun = 'by the process'
+      this.#container = life
       this.#startedAt = kernel.now
-      const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid }
+      const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid, lock: this.lock }
       kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `PROCESS of ${this.name} starts`)
       this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
       kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
@@ -131,7 +136,7 @@ export class AttemptDirectory implements ProcessOwner {
     kernel.count('burial')
     this.tree?.signal('KILL')
     kernel.after(kernel.random.int(5, 60), life, () => {
-      if (this.exit === undefined) this.#record(-1, 'supervisor_died')
+      if (this.exit === undefined) this.#record(-1, this.#container?.dead === true ? 'container_gone' : 'supervisor_died')
       this.changed()
       done()
     })

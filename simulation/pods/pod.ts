@@ -27,8 +27,9 @@ export interface StartOrder {
   readonly owner: string
   readonly command: string
   readonly timeoutMs: number
+  readonly lock: string | null
 }
-export type StartAnswer = 'started' | 'exists' | 'floor' | 'failed'
+export type StartAnswer = 'started' | 'exists' | 'floor' | 'busy' | 'failed'
 
 export class SimPod {
   readonly kernel: Kernel
@@ -117,12 +118,19 @@ export class SimPod {
     return random.maybe(this.faults.slow) ? random.skewed(0, 4_000) : random.int(0, 2)
   }
 
-  start({ name, owner, command, timeoutMs }: StartOrder, answer: (outcome: StartAnswer) => void): void {
+  start({ name, owner, command, timeoutMs, lock }: StartOrder, answer: (outcome: StartAnswer) => void): void {
     const ref = parseAttemptName(name)!
     const { disk, kernel } = this
     const floor = () => disk.floors.get(ref.task_id) ?? 0
+    /** Another that is signed, and has no record yet, holds the working copy. */
+    const busy = () =>
+      lock !== null &&
+      [...disk.directories.values()].some(
+        (other) => other.lock === lock && other.name !== name && other.owner !== undefined && other.exit === undefined,
+      )
     if (ref.attempt < floor()) return answer('floor')
     let directory = disk.directories.get(name)
+    if (busy() && directory?.owner === undefined) return answer('busy')
     if (directory === undefined) disk.directories.set(name, (directory = new AttemptDirectory(this, name, ref.task_id, ref.attempt)))
     kernel.after(this.#pause(), this.life, () => {
       // Looked at again: a remove may have raised it since, and had no directory to see.
@@ -139,6 +147,11 @@ export class SimPod {
         return answer('failed')
       }
       here.owner = owner
+      here.lock = lock
+      if (busy()) {
+        disk.directories.delete(name)
+        return answer('busy')
+      }
       disk.floors.set(ref.task_id, Math.max(floor(), ref.attempt))
       this.contact()
       here.ordered(planOf(command, ref.attempt), timeoutMs)

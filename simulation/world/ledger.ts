@@ -7,6 +7,8 @@ export interface ProcessFacts {
   readonly attempt: number
   readonly pod: string
   readonly uid: string
+  /** The working copy that it works in alone; null: none. */
+  readonly lock: string | null
   readonly startedAt: number
   /** When the last process of its tree was gone. */
   emptyAt: number | null

@@ -125,6 +125,7 @@ test('a code agent that never answers is given up when its process has ended', (
   it.feed({ type: 'started' })
   expect(it.feed({ type: 'timer', timer: 'settle' })).toEqual([])
   it.feed(exited)
+  it.feed({ type: 'timer', timer: 'settle' }, { type: 'reached' })
   expect(it.types({ type: 'timer', timer: 'settle' })).toEqual(['let_go', 'report'])
   expect(it.state.result).toBe('none')
 })
@@ -209,4 +210,15 @@ test('a pod that is gone: lost if it had started, rejected if not, nothing to re
 test('a result that the log already holds ends an adopted attempt at once', () => {
   const it = setup(true)
   expect(it.types({ type: 'acked' })).toEqual(['let_go', 'finished', 'remove', 'forget'])
+})
+
+// Found by the simulator: a process that had ended well was reported as one without an answer, because its node was away for a minute.
+test('what waits for output of a pod that cannot be reached is not given up', () => {
+  const it = setup()
+  it.feed({ type: 'started' })
+  it.feed(exited)
+  expect(it.types({ type: 'timer', timer: 'settle' })).toEqual(['reach'])
+  expect(it.feed({ type: 'reached' })).toEqual([{ type: 'timer', timer: 'settle', inMs: settleMs }])
+  expect(it.feed({ type: 'reached' })).toEqual([])
+  expect(it.types({ type: 'timer', timer: 'settle' })).toEqual(['let_go', 'report'])
 })

@@ -28,6 +28,8 @@ export interface AttemptState {
   readonly cause: StopCause | undefined
   readonly record: ExitRecord | undefined
   readonly result: AgentResult | 'none' | undefined
+  /** Its pod has answered since its end: what its code agent still waits for would have come. */
+  readonly reached: boolean
   readonly podGone: boolean
   /** The log told where it stands before the start was certain. */
   readonly restartDue: boolean
@@ -49,6 +51,7 @@ export type AttemptInput =
   /** No process of it is left (also when there never was one). */
   | { readonly type: 'emptied' }
   | { readonly type: 'pod_gone' }
+  | { readonly type: 'reached' }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' }
   | { readonly type: 'acked' }
 
@@ -64,6 +67,8 @@ export type AttemptEffect =
   | { readonly type: 'interrupt' }
   | { readonly type: 'stop_tree'; readonly graceS: number; readonly reason: 'cancelled' | 'timeout' | 'stopped' }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle'; readonly inMs: number }
+  /** Asks the pod for any answer, for as long as it takes; then `reached`. */
+  | { readonly type: 'reach' }
   | { readonly type: 'report' }
   | { readonly type: 'finished' }
   | { readonly type: 'remove' }
@@ -82,6 +87,7 @@ export const newAttempt = (adopted: boolean): AttemptState => ({
   cause: undefined,
   record: undefined,
   result: undefined,
+  reached: false,
   podGone: false,
   restartDue: false,
 })
@@ -119,6 +125,9 @@ export function stepAttempt(state: AttemptState, input: AttemptInput): AttemptSt
       return nothing(state)
     case 'pod_gone':
       return podGone(state)
+    case 'reached':
+      if (!state.record || state.reached || (state.phase !== 'running' && state.phase !== 'ending')) return nothing(state)
+      return { state: { ...state, reached: true }, effects: [settleTimer(state)] }
     case 'timer':
       return timer(state, input.timer)
     case 'acked':
@@ -143,7 +152,7 @@ function restart(state: AttemptState): AttemptStep {
   const effects: AttemptEffect[] = [{ type: 'let_go' }, { type: 'read', reading }]
   // Its code agent shall not wait for a provider that is being stopped.
   if (phase === 'ending' && state.cause) effects.push({ type: 'interrupt' })
-  return { state: { ...state, phase, reading, result: undefined, restartDue: false }, effects }
+  return { state: { ...state, phase, reading, result: undefined, reached: false, restartDue: false }, effects }
 }
 
 function end(state: AttemptState, cause: StopCause, graceS: number): AttemptStep {
@@ -168,11 +177,14 @@ function exited(state: AttemptState, record: ExitRecord): AttemptStep {
   const known = { ...state, record }
   if (state.phase === 'starting' || state.phase === 'reporting') return nothing(known)
   if (known.result !== undefined) return report(known)
-  return {
-    state: known,
-    effects: [{ type: 'timer', timer: 'settle', inMs: state.phase === 'ending' ? settleAfterStopMs : settleMs }],
-  }
+  return { state: known, effects: [settleTimer(state)] }
 }
+
+const settleTimer = (state: AttemptState): AttemptEffect => ({
+  type: 'timer',
+  timer: 'settle',
+  inMs: state.phase === 'ending' ? settleAfterStopMs : settleMs,
+})
 
 function timer(state: AttemptState, name: 'grace' | 'settle'): AttemptStep {
   if (state.phase !== 'running' && state.phase !== 'ending') return nothing(state)
@@ -181,6 +193,8 @@ function timer(state: AttemptState, name: 'grace' | 'settle'): AttemptStep {
     return { state: { ...state, phase: 'ending' }, effects: [{ type: 'stop_tree', graceS: stopGraceS, reason: 'stopped' }] }
   }
   if (!state.record || state.result !== undefined) return nothing(state)
+  // A pod that cannot be reached keeps the output that its code agent waits for: that is nobody's fault, and it may come back.
+  if (!state.reached) return { state, effects: [{ type: 'reach' }] }
   return report({ ...state, result: 'none' })
 }
 

@@ -180,6 +180,8 @@ export class AttemptRun {
         return void this.#stopTree(effect.graceS, effect.reason)
       case 'timer':
         return this.#arm(effect.timer, effect.inMs)
+      case 'reach':
+        return void this.#reach()
       case 'report':
         return this.#report()
       case 'finished':
@@ -290,6 +292,11 @@ export class AttemptRun {
     await this.#polite
     const done = await this.#until('stop', () => this.#deps.directories.stop(this.pod.name, this.name, graceS, reason).then(() => true))
     if (done) this.#step({ type: 'emptied' })
+  }
+
+  async #reach(): Promise<void> {
+    const done = await this.#until('reach', () => this.#deps.directories.touch(this.pod.name).then(() => true))
+    if (done) this.#step({ type: 'reached' })
   }
 
   #watchEnd(): void {

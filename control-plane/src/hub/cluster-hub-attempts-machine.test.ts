@@ -125,14 +125,60 @@ describe('attempts', () => {
     expect(hub.writes()).toEqual([])
   })
 
-  test('a pod that is gone, or was replaced under its name, takes its running attempts with it', () => {
-    for (const pods of [[], [aPod({ uid: 'uid-2' })]]) {
-      const hub = dispatched()
-      hub.frame(accepted(1))
+  test('a pod that is gone takes its running attempts with it', () => {
+    const hub = welcomed([aPod()], [presence(1)], running(1))
+    hub.forget()
+    hub.frame({ type: 'pods', pods: [] })
+    expect(hub.writes().filter(({ kind }) => kind === 'end')).toMatchObject([{ outcome: { status: 'lost' } }])
+  })
+
+  // Found by the simulator: the command that started it had reached the pod's successor, where it ran when it was called lost.
+  test('a pod that was replaced under its name is looked into before anything is concluded', () => {
+    const replaced = aPod({ uid: 'uid-2' })
+    for (const there of [true, false]) {
+      const hub = welcomed([aPod()], [presence(1)], running(1))
       hub.forget()
-      hub.frame({ type: 'pods', pods })
-      expect(hub.writes().filter(({ kind }) => kind === 'end')).toMatchObject([{ outcome: { status: 'lost' } }])
+      hub.frame({ type: 'pods', pods: [replaced] })
+      expect(hub.writes().filter(({ kind }) => kind === 'end')).toEqual([])
+      expect(hub.sent('sync')).toHaveLength(1)
+      hub.hello([replaced], there ? [presence(1)] : [])
+      hub.loaded(running(1))
+      expect(hub.writes().filter(({ kind }) => kind === 'end')).toHaveLength(there ? 0 : 1)
+      expect(hub.phases()).toEqual([there ? '01.1 running' : '01.1 leaving'])
     }
+  })
+
+  test('what was sent and not confirmed is not sent again to another pod of that name: it gets a new attempt', () => {
+    const hub = dispatched()
+    hub.step({ type: 'connected', connection: 'b' })
+    hub.forget()
+    hub.hello([aPod({ uid: 'uid-2' })], [], 'b')
+    hub.loaded(live(1))
+    expect(hub.assigned()).toEqual([])
+    expect(hub.writes()).toMatchObject([{ kind: 'report' }, { kind: 'requeue', ref: ref(1) }])
+  })
+
+  // Found by the simulator: it came back under its name between two inventories, and the start was taken for one in a pod that is gone.
+  test('an attempt accepted in a pod that the inventory does not know is asked about, not given up', () => {
+    const hub = dispatched()
+    hub.frame({ type: 'pods', pods: [] })
+    hub.forget()
+    hub.frame(accepted(1))
+    expect(hub.writes().map(({ kind }) => kind)).toEqual(['mark_started'])
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod({ uid: 'uid-2' })], [presence(1)])
+    hub.loaded(running(1))
+    expect(hub.phases()).toEqual(['01.1 running'])
+  })
+
+  test('a confirmed start whose row does not say so yet is lost with its pod, not tried again', () => {
+    const hub = dispatched()
+    hub.frame(accepted(1))
+    hub.forget()
+    hub.step({ type: 'connected', connection: 'b' })
+    hub.hello([], [], 'b')
+    hub.loaded(live(1))
+    expect(hub.writes()).toMatchObject([{ kind: 'report' }, { kind: 'end', outcome: { status: 'lost' } }])
   })
 
   test('a task that somebody cancelled is not put back into the queue for good', () => {

@@ -34,8 +34,9 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
     const entry: Live = {
       ...row,
       phase: 'assigned',
-      uid: pod?.uid ?? null,
+      uid: pod?.uid ?? memory?.uid ?? null,
       connection: connection.id,
+      started: task.status === 'running' || memory?.started === true,
       resent: memory === undefined || memory.resent || memory.connection !== null,
       added: memory?.added ?? ++d.counter,
       done_at: null,
@@ -44,7 +45,7 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
     if (memory?.phase === 'leaving') {
       d.live.set(name, memory)
     } else if (here.has(name)) {
-      const running: Live = { ...entry, phase: 'running' }
+      const running: Live = { ...entry, phase: 'running', started: true }
       d.live.set(name, running)
       adopt.push(running)
       if (task.status === 'leased') started.push({ ...refOf(row), started_at: now })
@@ -55,12 +56,12 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
       if (memory.phase === 'assigned') again.push(kept)
     } else if (pod !== undefined && !pod.ready) {
       // Its directories could not be listed: proof of nothing. When it is ready, `hello` is asked for.
-      d.live.set(name, { ...entry, phase: 'unknown' })
-    } else if (task.status === 'running') {
+      d.live.set(name, { ...entry, phase: 'unknown', uid: memory?.uid ?? pod.uid })
+    } else if (entry.started) {
       // Its pod is gone, or was looked into and has no such directory.
       endAttempt(d, entry, lost(pod === undefined ? 'its pod is gone' : 'its pod knows nothing of it'))
-    } else if (pod === undefined) {
-      // Never confirmed, and whatever there was is gone with its pod.
+    } else if (pod === undefined || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
+      // Never confirmed, and whatever there was is gone with its pod. Its successor must not start the same attempt once more.
       giveBack(d, entry, 'no_such_pod', undefined, random, now)
     } else {
       d.live.set(name, entry)
@@ -106,6 +107,7 @@ export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void 
       phase: 'unknown',
       uid: memory?.uid ?? null,
       connection: null,
+      started: row.task.status === 'running' || memory?.started === true,
       resent: true,
       added: ++d.counter,
       done_at: null,
@@ -122,19 +124,23 @@ export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void 
 
 export function accepted(d: Draft, connection: Connection, frame: Frame<'accepted'>): void {
   const started: Frame<'accepted'>['attempts'] = []
-  let stranger = false
+  let strange = false
   for (const { task_id, attempt, started_at } of frame.attempts) {
     const name = nameOf({ task_id, attempt })
     const entry = d.live.get(name)
-    if (entry === undefined) stranger = true
+    if (entry === undefined) strange = true
     else if (entry.phase === 'assigned' || entry.phase === 'unknown') {
-      d.live.set(name, { ...entry, phase: 'running', connection: connection.id, uid: podOf(d, entry.task.pod)?.uid ?? entry.uid })
+      const pod = podOf(d, entry.task.pod)
+      // A pod that came back under its name, and is not in the inventory yet: `hello` will tell what is in it.
+      if (pod === undefined) strange = true
+      const phase = pod === undefined ? 'unknown' : 'running'
+      d.live.set(name, { ...entry, phase, started: true, connection: connection.id, uid: pod?.uid ?? null })
       if (entry.task.status === 'leased') started.push({ task_id, attempt, started_at })
     }
   }
   if (started.length > 0) write(d, { kind: 'mark_started', started })
   // It runs something that it should not: the welcome that answers its `hello` will say so.
-  if (stranger) askHello(d)
+  if (strange) askHello(d)
 }
 
 export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now: number): void {
@@ -143,7 +149,7 @@ export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now
     if (entry === undefined || entry.phase === 'leaving' || entry.phase === 'done') continue
     if (reason === 'floor' || reason === 'already_ended') {
       // Its directory was there and was removed: what it reported is in the log, or nowhere.
-      if (entry.resent || entry.phase === 'running') endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
+      if (entry.resent || entry.started) endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
       else giveBack(d, entry, reason, detail, random, now)
     } else if (entry.phase === 'assigned') {
       // The agent says that it never started, and no other agent can have: its directory was not there.
@@ -190,14 +196,20 @@ function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | 
 }
 
 /** After the inventory changed. */
-export function checkPods(d: Draft): void {
+export function checkPods(d: Draft, random: number, now: number): void {
   let look = false
-  for (const entry of d.live.values()) {
+  for (const [name, entry] of d.live) {
     if (entry.phase !== 'running' && entry.phase !== 'unknown') continue
     const pod = podOf(d, entry.task.pod)
     // An assigned one is not judged here: the agent will say that it could not start it.
-    if (pod === undefined || (entry.uid !== null && pod.uid !== entry.uid)) endAttempt(d, entry, lost('its pod is gone'))
-    else if (entry.phase === 'unknown' && pod.ready) look = true
+    if (pod === undefined) {
+      if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
+      else giveBack(d, entry, 'no_such_pod', undefined, random, now)
+    } else if (entry.uid !== null && pod.uid !== entry.uid) {
+      // Another pod of its name: the command that started it may have reached that one, and a disk may have been handed on.
+      d.live.set(name, { ...entry, phase: 'unknown' })
+      look ||= pod.ready
+    } else if (entry.phase === 'unknown' && pod.ready) look = true
   }
   if (look) askHello(d)
 }

@@ -146,8 +146,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
 function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
   switch (up.type) {
     case 'accepted':
-      accepted(d, connection, up)
-      return checkPods(d)
+      return accepted(d, connection, up)
     case 'rejected':
       return rejected(d, up, random, now)
     case 'finished':
@@ -156,7 +155,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
     case 'pods':
       d.pods = up.pods
       write(d, { kind: 'report', pods: up.pods })
-      checkPods(d)
+      checkPods(d, random, now)
       return wantClaim(d, now)
   }
 }
@@ -235,7 +234,8 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
     const name = nameOf(refOf(dispatch))
     if (d.live.has(name)) continue
     const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
-    const entry: Live = { ...dispatch, phase: 'assigned', uid, connection: sentOn, resent: false, added: ++d.counter, done_at: null }
+    const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, done_at: null } as const
+    const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
     d.live.set(name, entry)
     fresh.push(entry)
   }

@@ -23,6 +23,8 @@ export interface Live extends Dispatch {
   readonly uid: string | null
   /** It was sent or confirmed on this connection: a `hello` that does not name it may be older than it. */
   readonly connection: string | null
+  /** Its start was confirmed: by the row, by its agent, or by a `hello` that names it. */
+  readonly started: boolean
   /** Sent for the second time: another agent may have started and removed it before. */
   readonly resent: boolean
   /** Counts up; tells what came after a load began. */
