@@ -16,7 +16,7 @@ import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
 const seconds = Number(process.env.RDEV_CHAOS_SECONDS ?? 45)
-const count = Number(process.env.RDEV_CHAOS_TASKS ?? (seconds >= 300 ? 200 : 80))
+const count = Number(process.env.RDEV_CHAOS_TASKS ?? (seconds >= 300 ? 200 : 50))
 const seed = Number(process.env.RDEV_CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 32))
 /** At once, by the project's limit; the pods have one more. */
 const slots = 20
