@@ -54,7 +54,6 @@ process.exit(unproven === 0 ? 0 : 1)
 /** Enough to see what failed, without ids and colours. */
 function firstWords(message: string): string {
   const plain = stripVTControlCharacters(message).replace(/task_[0-9a-z]{26}/g, 'task')
-  const lines = plain.split('\n')
-  const judged = lines.find((line) => /^\s*[+-]\s+"task/.test(line))
-  return (judged ?? lines[0] ?? '').trim().slice(0, 200)
+  const words = plain.replace(/^Error: the judge found:\n/, 'the judge: ').split('\n')[0] ?? ''
+  return words.trim().slice(0, 200)
 }
