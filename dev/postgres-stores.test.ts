@@ -27,7 +27,8 @@ storesContract(name, async () => {
     ...under,
     close: async () => {
       // Nothing may hang on to the database: no open transaction, no lock.
-      expect(await under.postgres.rows(`select * from pg_locks where locktype = 'advisory'`)).toEqual([])
+      const locks = `select l.* from pg_locks l join pg_database d on d.oid = l.database where locktype = 'advisory' and datname = current_database()`
+      expect(await under.postgres.rows(locks)).toEqual([])
       const busy = `select state from pg_stat_activity where datname = current_database() and state like 'idle in%'`
       expect(await under.postgres.rows(busy)).toEqual([])
       await under.close()
@@ -99,6 +100,17 @@ describe(`tables of ${name}`, () => {
     await t.add({ kind: 'agent', provider: 'claude-code', prompt: 'x', session_id })
     const force = `update tasks set status = 'leased', attempt = 1, pod = 'p', claim_id = 'c', lease_until = now()`
     await expect(postgres.rows(force)).rejects.toMatchObject({ fields: { constraint: 'tasks_live_session' } })
+  })
+
+  it('never hold two live tasks of a workspace, whatever writes them', async () => {
+    for (const project_id of ['demo', 'demo', 'other']) await t.add({ project_id, workspace: 'main' })
+    const force = (project: string) =>
+      postgres.rows(
+        `update tasks set status = 'leased', attempt = 1, pod = 'p', claim_id = 'c', lease_until = now() where project_id = $1`,
+        [project],
+      )
+    await force('other')
+    await expect(force('demo')).rejects.toMatchObject({ fields: { constraint: 'tasks_live_workspace' } })
   })
 
   it('end a page early rather than answer too much at once', async () => {

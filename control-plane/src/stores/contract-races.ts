@@ -56,6 +56,30 @@ export function raceContract(setup: () => Contract): void {
       }
     })
 
+    it('claims for different pods at once never have two live tasks of a workspace', async () => {
+      const t = setup()
+      await t.projects.change('demo', null, { max_running: 100 })
+      for (let round = 0; round < 8; round++) {
+        for (let i = 0; i < 12; i++) await t.add({ target: i % 2 ? 'pool' : 'project', workspace: `copy-${i % 3}`, priority: i % 4 })
+        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const answers = (await times(8, (i) => t.claim(places[i % places.length]!))).flat()
+        const live = await t.tasks.live('home')
+        expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
+        const held = live.map(({ task }) => task.spec.workspace)
+        expect(new Set(held).size).toBe(held.length)
+        expect(held.length).toBeGreaterThan(0)
+        for (const { task } of live) await t.end(task)
+      }
+    })
+
+    it('50 inserts of one task at once make one', async () => {
+      const t = setup()
+      const task = t.fresh()
+      const answers = (await times(50, () => t.tasks.insert([task]))).flat()
+      expect(answers.filter((one) => 'task' in one && !one.repeated)).toHaveLength(1)
+      expect(answers.every((one) => 'task' in one && one.task.id === task.id)).toBe(true)
+    })
+
     it('a project stays within its limit while its tasks come and end', async () => {
       const t = setup()
       for (let i = 0; i < 20; i++) await t.add()

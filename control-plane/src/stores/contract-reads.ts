@@ -32,7 +32,7 @@ export function readContract(setup: () => Contract): void {
 
     it('does not take a task for a project that does not exist', async () => {
       const { add, tasks } = setup()
-      await expect(add({ project_id: 'nowhere' })).rejects.toThrow('no project')
+      await expect(add({ project_id: 'nowhere' })).rejects.toThrow('no_project')
       expect((await tasks.list({ projects: null }, { limit: 10 })).data).toEqual([])
     })
 

@@ -4,7 +4,7 @@
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
-import type { AttemptRef, Slot } from '../ports.ts'
+import type { AttemptRef, NewTask, Slot } from '../ports.ts'
 import { aSpec } from '../testing/spec.ts'
 import type { Stores } from './stores.ts'
 
@@ -45,12 +45,27 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const claim = (free: readonly Slot[], { claimId = id('claim'), clusterId = 'home' } = {}) =>
     tasks.claim({ clusterId, claimId, slots: free, leaseMs: 60_000 })
 
-  const add = async (spec: Partial<TaskSpec> = {}, more: { created_at?: number; new_session?: boolean } = {}): Promise<Task> => {
-    const { created_at = Date.now(), new_session = false } = more
-    const fresh = { id: id('task'), spec: { ...aSpec(spec) }, created_by: 'key_tests', created_at, new_session, retry_of: null }
-    const [inserted] = await tasks.insert([fresh])
-    if (!inserted || 'refused' in inserted) throw new Error(`no project ${spec.project_id}`)
+  const fresh = (spec: Partial<TaskSpec> = {}, more: Partial<NewTask> = {}): NewTask => ({
+    id: id('task'),
+    spec: aSpec(spec),
+    created_by: 'key_tests',
+    created_at: Date.now(),
+    new_session: false,
+    retry_of: null,
+    ...more,
+  })
+
+  const add = async (spec: Partial<TaskSpec> = {}, more: Partial<NewTask> = {}): Promise<Task> => {
+    const [inserted] = await tasks.insert([fresh(spec, more)])
+    if (!inserted || 'refused' in inserted) throw new Error(`refused: ${inserted?.refused}`)
     return inserted.task
+  }
+
+  const addMany = async (count: number, spec: Partial<TaskSpec> = {}): Promise<void> => {
+    for (let left = count; left > 0; left -= 500) {
+      const inserted = await tasks.insert(Array.from({ length: Math.min(left, 500) }, () => fresh(spec)))
+      if (inserted.some((one) => 'refused' in one)) throw new Error('refused')
+    }
   }
 
   /** A task that begins a session. */
@@ -75,6 +90,6 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const end = async (task: Task, status: TaskOutcome['status'] = 'succeeded', more: Partial<TaskOutcome> = {}): Promise<Task> =>
     (await tasks.finish(refOf(task), outcome(status, more), null))!
 
-  return { ...stores, id, claim, add, converse, lease, run, end }
+  return { ...stores, id, claim, fresh, add, addMany, converse, lease, run, end }
 }
 export type Contract = Awaited<ReturnType<typeof contractSetup>>

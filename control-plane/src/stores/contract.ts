@@ -1,10 +1,15 @@
 // The suite that every set of stores passes: memory runs it here, Postgres in dev/postgres-stores.test.ts.
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest'
 import { claimContract } from './contract-claim.ts'
+import { idempotencyContract } from './contract-idempotency.ts'
+import { insertContract } from './contract-insert.ts'
+import { laneContract } from './contract-lanes.ts'
 import { lifeContract } from './contract-life.ts'
+import { queueContract } from './contract-queue.ts'
 import { raceContract } from './contract-races.ts'
 import { readContract } from './contract-reads.ts'
 import { type Contract, contractSetup, type StoresUnderTest } from './contract-setup.ts'
+import { turnContract } from './contract-turns.ts'
 
 export function storesContract(name: string, open: () => Promise<StoresUnderTest>): void {
   describe(`stores on ${name}`, () => {
@@ -22,6 +27,11 @@ export function storesContract(name: string, open: () => Promise<StoresUnderTest
     const setup = () => bundle
     readContract(setup)
     claimContract(setup)
+    laneContract(setup)
+    turnContract(setup)
+    insertContract(setup)
+    queueContract(setup)
+    idempotencyContract(setup)
     lifeContract(setup)
     raceContract(setup)
   })
