@@ -23,6 +23,28 @@ test('a task is kept, answered 202 with its place, and told to the hub; whoever 
   expect(page.data.map(({ type }) => type)).toEqual(['task.queued'])
 })
 
+test('a task is answered when the hub was told, and soon after if the hub does not answer', async () => {
+  const { call, shellTask, deps } = await setup()
+  const told = Promise.withResolvers<void>()
+  const poked = Promise.withResolvers<void>()
+  Object.assign(deps.hubs, {
+    poke: () => {
+      poked.resolve()
+      return told.promise
+    },
+  })
+  let answered = false
+  const first = call('POST', '/v1/tasks', { body: shellTask }).finally(() => (answered = true))
+  await poked.promise
+  for (let turns = 0; turns < 20; turns++) await new Promise((resolve) => setImmediate(resolve))
+  expect(answered).toBe(false)
+  told.resolve()
+  expect((await first).status).toBe(202)
+
+  Object.assign(deps.hubs, { poke: () => new Promise<void>(() => {}) })
+  expect((await call('POST', '/v1/tasks', { body: shellTask })).status).toBe(202)
+})
+
 test('what the task was given never reads back', async () => {
   const { call, createTask, shellTask } = await setup()
   const texts = [JSON.stringify(await createTask(agentTask)), JSON.stringify(await createTask({ ...shellTask, command: 'echo secret' }))]

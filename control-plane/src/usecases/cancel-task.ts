@@ -17,7 +17,7 @@ export async function cancelTask(deps: Needs, id: string, projects: ProjectFilte
   const { before, after } = changed
 
   if (before.status === 'queued') {
-    tellLater(deps, later, 'task log was not synced', { task_id: id }, () => deps.logs.sync(after))
+    void tellLater(deps, later, 'task log was not synced', { task_id: id }, () => deps.logs.sync(after))
   } else if (!isTerminal(after.status)) {
     // Waited for: only the log can carry the wish to the attempt, so an answer before it was stored there could be an empty promise.
     try {

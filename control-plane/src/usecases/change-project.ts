@@ -14,6 +14,6 @@ export async function changeProject(
 ): Promise<Project> {
   const project = await deps.projects.change(id, projects, change)
   if (!project) throw new DomainError('NOT_FOUND', 'there is no such project')
-  if (!project.paused) tellLater(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
+  if (!project.paused) void tellLater(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
   return project
 }

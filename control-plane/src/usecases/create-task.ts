@@ -10,8 +10,11 @@ import type { Session } from '@rdev/shared/domain/session'
 import { defaultWorkspace, maxRunAfterDays } from '@rdev/shared/domain/task'
 import type { Task, TaskSpec } from '@rdev/shared/domain/task'
 import type { Deps, Inserted, NewTask } from '../ports.ts'
-import { tellLater } from './later.ts'
+import { tellLater, within } from './later.ts'
 import type { Later } from './later.ts'
+
+/** An answer is kept back for so long at most. */
+const maxPokeWaitMs = 1_000
 
 type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'clock' | 'random' | 'log' | 'providers'>
 
@@ -54,10 +57,14 @@ export async function createTasks(
   const byId = new Map(accepted.map(({ id }, i) => [id, inserted[i]!]))
   const made = settled.map((one) => (one instanceof DomainError ? one : taskOf(one.spec, byId.get(one.id)!)))
 
-  // The rows are the truth; this only makes it fast. A log is begun by whoever needs it first: the hub at the lease, or a reader.
-  for (const [clusterId, taskId] of new Map(made.flatMap((one) => (one instanceof DomainError ? [] : [[one.cluster_id, one.id]])))) {
-    tellLater(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId))
-  }
+  // A log is begun by whoever needs it first: the hub at the lease, or a reader.
+  const clusters = new Map(made.flatMap((one) => (one instanceof DomainError ? [] : [[one.cluster_id, one.id]])))
+  const poked = [...clusters].map(([clusterId, taskId]) =>
+    tellLater(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId)),
+  )
+  // In an idle system nobody else tells the hub. Were this program to die between its answer and the poke, an accepted task would wait for
+  // the next one's; a hub that cannot be reached now is told by those who come later, and by its agent's hello.
+  await within(maxPokeWaitMs, Promise.all(poked))
   return made
 }
 

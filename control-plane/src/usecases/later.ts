@@ -7,13 +7,14 @@ export interface Later {
   (work: Promise<void>): void
 }
 
+/** Answers when it was told, or could not be; never rejects. */
 export function tellLater(
   { log }: Pick<Deps, 'log'>,
   later: Later,
   phrase: string,
   about: Readonly<Record<string, string>>,
   tell: () => Promise<void>,
-): void {
+): Promise<void> {
   const told = async () => {
     try {
       await tell()
@@ -21,5 +22,14 @@ export function tellLater(
       log('warn', phrase, { ...about, error: String(error) })
     }
   }
-  later(told())
+  const work = told()
+  later(work)
+  return work
+}
+
+/** Waits for work that goes on by itself, but no longer than this. */
+export async function within(maxMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, maxMs)))])
+  clearTimeout(timer ?? null)
 }
