@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
-import { repository } from '../dev/bundle.ts'
+import { bundleClusterAgent, repository } from '../dev/bundle.ts'
 import { lineEveryMs, startRuns, type LiveRuns } from './live-runs.ts'
 import { sizes, wantedParts } from './options.ts'
 import { startQueueStack } from './queue-stack.ts'
@@ -34,7 +34,8 @@ const stack = await startQueueStack({ serverUrl, directory }, 'recovery', {
   slots: sizes.runs,
   logLevel: 'info',
   // Should this program die, its runs do not stay for half an hour.
-  agentEnv: { RDEV_ORPHAN_TTL_S: '300' },
+  // The agent is the bundle, as its image has it: from its sources it takes four times the processor to start.
+  agentEnv: { RDEV_ORPHAN_TTL_S: '300', RDEV_AGENT_FILE: await bundleClusterAgent(`${directory}/agent`) },
   onLog: (text) => {
     if (text.includes('"agent connected"')) welcomedAt = performance.now()
     for (const line of text.split('\n')) if (/"level":"error"/.test(line) || (process.env.RDEV_BENCH_PRINT && line)) console.error(line)

@@ -1,7 +1,7 @@
 // Builds both programs. The Worker's bundle is the same whether Miniflare runs it here or wrangler deploys it.
 import { build } from 'esbuild'
 import type { Plugin } from 'esbuild'
-import { copyFile, mkdir } from 'node:fs/promises'
+import { copyFile, mkdir, rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 export const repository = fileURLToPath(new URL('..', import.meta.url))
@@ -30,12 +30,17 @@ export async function bundleControlPlane(
 
 /** Bundles the agent for Node with everything it needs, so that its image holds one directory and no node_modules. */
 export async function bundleClusterAgent(outDir = `${repository}dist/cluster-agent`): Promise<string> {
+  // The parts of an earlier build have other names.
+  await rm(outDir, { recursive: true, force: true })
   await mkdir(outDir, { recursive: true })
   await build({
     entryPoints: [`${repository}cluster-agent/src/main.ts`],
-    outfile: `${outDir}/main.mjs`,
+    outdir: outDir,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     format: 'esm',
+    // What is only imported where it is needed (the Kubernetes client is 19 MB) is only read there.
+    splitting: true,
     target: 'node24',
     platform: 'node',
     // Dependencies in CommonJS call require(); ES modules have none.
