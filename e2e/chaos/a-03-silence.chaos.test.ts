@@ -87,6 +87,24 @@ scenario(
 )
 
 scenario(
+  15,
+  'the objects of the hub and of a log are evicted while a task is silent, and woken by their next frames: nothing is lost, nothing twice',
+  'state is in storage, in the sockets themselves, or asked for again',
+  () =>
+    onItsOwn(async (chaos) => {
+      // Only a hub that woke without memory asks for that.
+      const woken = chaos.agentProxy.on(({ type, direction }) => type === 'sync' && direction === 'down', 'pass')
+      const { id } = await chaos.script(chaos.ledger.scripts.body('say before; sleep 25; say after; sleep 25; say last'))
+      const reader = chaos.follow(id)
+      await woken.caught
+      await reader.done
+      const { tasks } = await chaos.verdict()
+      expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
+    }),
+  options,
+)
+
+scenario(
   40,
   'the whole machine is suspended (agent, control plane, database, pods) for 50 s, longer than every limit of silence: all goes on where it was',
   'a connection that was silent is dialled anew; nothing else is concluded from time that passed',

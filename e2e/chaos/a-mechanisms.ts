@@ -125,6 +125,12 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     '10 nothing passes',
     patch(hub, `if (silentMs !== null && silentMs > silentLimitMs)`, `if (silentMs !== null && silentMs < 0)`),
   ),
+  'a log that wakes knows its line': proof(
+    'a-03',
+    '15 the objects',
+    patch(taskLog, 'const line = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch) ?? null', 'const line = null'),
+    patch(taskLog, 'const effects = lines.filter((each) => each !== line)', 'const effects = lines.filter(() => false)'),
+  ),
   'dialling again after a suspension': proof('a-03', '40 ', dialledAgain),
   'first reason wins': proof('a-04', '36 ', patch(supervisor, `"\${r_why:-exited}" exit.next`, 'exited exit.next')),
   'wish told at every connection': proof(
