@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import { bundleWithout } from './bundle-without.ts'
-import { enteredPhrase } from './counted.ts'
 import { databaseProxy } from './database-proxy.ts'
 import type { DatabaseProxy } from './database-proxy.ts'
+import { collectEntered } from './entered.ts'
 import { ownPostgres } from './postgres.ts'
 import type { PostgresServer } from './postgres.ts'
 import { setup, teardown } from './setup.ts'
@@ -19,27 +19,18 @@ const settleMs = 30_000
 let postgres: PostgresServer
 let database: DatabaseProxy
 let chaos: Chaos
-let entered: string[] = []
+const { entries: entered, onLog } = collectEntered()
 const frames: Record<string, number> = {}
 
 beforeAll(async () => {
   postgres = await ownPostgres()
   database = await databaseProxy()
   const without = ['counted objects', process.env[withoutVariable] ?? ''].filter(Boolean).join(',')
-  let rest = ''
   chaos = await setup({
     database: { serverUrl: postgres.url },
     databaseVia: database.via,
     bundle: (outFile) => bundleWithout(without, outFile),
-    onLog: (text) => {
-      const lines = (rest + text).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        if (!line.includes(enteredPhrase)) continue
-        const { object, entry } = JSON.parse(line.slice(line.indexOf('{'))) as { object: string; entry: string }
-        entered.push(`${object}.${entry}`)
-      }
-    },
+    onLog,
   })
   chaos.agentProxy.on(({ direction, type }) => {
     frames[`${direction} ${type}`] = (frames[`${direction} ${type}`] ?? 0) + 1
@@ -83,7 +74,7 @@ scenario(
     expect(Object.keys(frames)).toEqual(expect.arrayContaining(['down assign', 'up events', 'up finished']))
 
     await sleep(settleMs)
-    entered = []
+    entered.length = 0
     for (const name of Object.keys(frames)) delete frames[name]
     const before = { requests: database.requests, statements: await statementsRun() }
     await sleep(seconds * 1_000)

@@ -42,7 +42,13 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     file: 'control-plane/src/routes/event-stream.ts',
     find: 'idleTicks * limits.heartbeatMs > limits.drainMs',
     put: 'idleTicks * limits.heartbeatMs < 0',
-    proof: { file: 'e2e/chaos/b-readers', test: '44 a client' },
+    proof: { file: 'e2e/chaos/b-readers', test: '44 a client of a busy' },
+  },
+  'streams end on purpose': {
+    file: 'control-plane/src/routes/event-stream.ts',
+    find: "if (elapsed(limits.rotateMs)) return stop('rotate')",
+    put: '',
+    proof: { file: 'e2e/chaos/b-readers', test: '44 a client of a quiet' },
   },
   'idempotency key': {
     file: 'control-plane/src/middleware/idempotency.ts',

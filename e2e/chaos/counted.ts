@@ -7,12 +7,15 @@ type Class = new (...args: any[]) => object
 export const enteredPhrase = 'object entered'
 
 export function counted<Base extends Class>(base: Base, object: string): Base {
-  const say = (entry: string) => console.log(JSON.stringify({ level: 'info', msg: enteredPhrase, object, entry }))
+  const say = (of: unknown, entry: string) => {
+    const { ctx } = of as { ctx: { id: { name?: string } } }
+    console.log(JSON.stringify({ level: 'info', msg: enteredPhrase, object, entry, name: ctx.id.name }))
+  }
   const Counted = class extends base {
     // oxlint-disable-next-line typescript/no-explicit-any
     constructor(...args: any[]) {
       super(...args)
-      say('constructor')
+      say(this, 'constructor')
     }
   }
   // Calls of other objects find their methods on the prototype only.
@@ -20,7 +23,7 @@ export function counted<Base extends Class>(base: Base, object: string): Base {
     const method = (base.prototype as Record<string, unknown>)[name]
     if (name === 'constructor' || typeof method !== 'function') continue
     const entry = function (this: unknown, ...args: unknown[]): unknown {
-      say(name)
+      say(this, name)
       return (method as Entered).apply(this, args)
     }
     Object.defineProperty(Counted.prototype, name, { value: entry, writable: true, configurable: true })

@@ -20,6 +20,8 @@ export interface DatabaseProxy extends AsyncDisposable {
   /** For `StackOptions.databaseVia`. */
   readonly via: (fetchEndpoint: string) => Promise<string>
   readonly requests: number
+  /** Resolves when the database has answered, or refused, that many such statements. */
+  answered(statement: RegExp, times: number): Promise<void>
   /** Told of every answer: the SQL, and how long the database took for it. */
   onAnswer(listener: (sql: string, ms: number) => void): void
   /** Loses the request before it reaches the database, or the answer after the commit, of the next statements that match. */
@@ -92,6 +94,13 @@ export async function databaseProxy(): Promise<DatabaseProxy> {
     get requests() {
       return requests
     },
+    answered: (statement, times) =>
+      new Promise((resolve) => {
+        let left = times
+        listeners.push((sql) => {
+          if (statement.test(sql) && --left === 0) resolve()
+        })
+      }),
     onAnswer: (listener) => void listeners.push(listener),
     lose: (what, statement, times = 1) => {
       const { promise: happened, resolve } = Promise.withResolvers<void>()

@@ -22,7 +22,7 @@ export interface PostgresServer extends AsyncDisposable {
   kill(): Promise<void>
   /** At once, without a checkpoint, and started again: what a crash of the service looks like. */
   restart(): Promise<void>
-  /** Ends the connections of everybody else; answers how many those were. */
+  /** Ends everybody's connections but the superuser's; answers how many those were. */
   terminateBackends(): Promise<number>
   /** Takes every connection, also those that others have, so that nobody gets one. */
   exhaust(): Promise<{ readonly held: number; release(): Promise<void> }>
@@ -113,7 +113,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
       await start()
     },
     terminateBackends: async () => {
-      const others = `backend_type = 'client backend' and pid <> pg_backend_pid()`
+      const others = `backend_type = 'client backend' and usename <> 'rdev'`
       return (await rows(`select pg_terminate_backend(pid) from pg_stat_activity where ${others}`)).length
     },
     exhaust: async () => {
