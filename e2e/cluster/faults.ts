@@ -2,6 +2,7 @@
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { readFile, readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
@@ -17,20 +18,71 @@ export async function stopComponent(component: Component, signal: 'TERM' | 'KILL
   await run(script, ['stop', component, signal])
 }
 
-/** Resolves when the component answers again, as far as that can be asked. */
+/** Resolves when the component answers again, as far as that can be asked. What dies while it starts is started again, as systemd would. */
 export async function startComponent(component: Component): Promise<void> {
   await run(script, ['start', component])
+  if (component === 'kubelet') {
+    await eventually(async () => {
+      await run(script, ['start', component])
+      const { ok } = await fetch('http://127.0.0.1:10248/healthz', { signal: AbortSignal.timeout(2_000) })
+      if (!ok) throw new Error('the kubelet is not healthy')
+    })
+  }
   if (component !== 'apiserver') return
+  await eventually(() => run(script, ['kubectl', 'get', '--raw', '/readyz', '--request-timeout=2s']))
+  // A scheduler whose API server was killed may find its cache corrupted later and exit. Elsewhere the kubelet starts it again; here nobody does.
+  await run(script, ['stop', 'scheduler', 'KILL'])
+  await run(script, ['start', 'scheduler'])
+}
+
+async function eventually(work: () => Promise<unknown>): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {
-      await run(script, ['kubectl', 'get', '--raw', '/readyz', '--request-timeout=2s'])
-      break
+      await work()
+      return
     } catch (error) {
       if (tries === 200) throw error
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
   }
-  // A scheduler whose API server was killed may find its cache corrupted later and exit. Elsewhere the kubelet starts it again; here nobody does.
-  await run(script, ['stop', 'scheduler', 'KILL'])
-  await run(script, ['start', 'scheduler'])
+}
+
+/** Kills PID 1 of the pod's container from outside, as the kernel does when the container as a whole is out of memory. Kubernetes starts it anew. */
+export async function killContainer(podUid: string): Promise<void> {
+  const [first] = await containerProcesses(async (pid) => {
+    const [groups, command] = await Promise.all(['cgroup', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8')))
+    return groups?.includes(podUid) === true && command?.startsWith('/usr/bin/tini') === true
+  })
+  if (first === undefined) throw new Error(`no container of pod ${podUid} was found`)
+  process.kill(first, 'SIGKILL')
+}
+
+/** The node loses power and comes back: kubelet, containerd and every process of every container die at once, then the two are started. */
+export async function rebootNode(): Promise<void> {
+  await stopComponent('kubelet')
+  await stopComponent('containerd')
+  const shims = await processes(async (pid) => {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8')
+    return command.includes('containerd-shim') && command.includes(`${home}/run/containerd.sock`)
+  })
+  for (const pid of await containerProcesses(async () => true)) process.kill(pid, 'SIGKILL')
+  for (const pid of shims) process.kill(pid, 'SIGKILL')
+  await startComponent('containerd')
+  await startComponent('kubelet')
+}
+
+const home = process.env.RDEV_KUBE_HOME ?? '/var/tmp/rdev-kube'
+
+/** The first process of each container and sandbox of the cluster, if `wanted`. */
+const containerProcesses = async (wanted: (pid: number) => Promise<boolean>): Promise<readonly number[]> =>
+  await processes(async (pid) => {
+    const [status, groups] = await Promise.all(['status', 'cgroup'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8')))
+    return /^NSpid:\t\d+\t1$/m.test(status ?? '') && groups?.includes('/kubepods') === true && (await wanted(pid))
+  })
+
+async function processes(wanted: (pid: number) => Promise<boolean>): Promise<readonly number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  // One that is gone by now is none.
+  const found = await Promise.all(pids.map(async (pid) => ((await wanted(pid).catch(() => false)) ? [pid] : [])))
+  return found.flat()
 }

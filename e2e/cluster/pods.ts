@@ -63,6 +63,12 @@ export interface ClusterPods {
   uid(pod: string): Promise<string>
   /** Deletes the pod as a node would: TERM, then KILL after `graceS`. Resolves when it is gone. */
   delete(pod: string, graceS?: number): Promise<void>
+  /** As `kubectl drain` does it, by the Eviction API. Resolves when the pod is gone. */
+  evict(pod: string): Promise<void>
+  /** Has the kubelet end the pod's containers for ever, by a deadline that has passed: as after its own evictions, phase Failed, the object stays. */
+  expire(pod: string): Promise<void>
+  /** The pod's `status.phase`, and `status.reason` if it has one. */
+  phase(pod: string): Promise<string>
   /** Makes a deleted pod anew under its name; resolves when it is ready. */
   create(pod: string): Promise<void>
   /** Removes the namespace with all that is in it. */
@@ -100,11 +106,12 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
 
   const names = options.projects ? Object.keys(options.projects) : [project, ...workers]
   await createNamespace(api, namespace)
-  await Promise.all(
-    names
-      .filter((name) => options.projects?.[name]?.home === 'claim')
-      .map(async (name) => await api.createNamespacedPersistentVolumeClaim({ namespace, body: claimOf(name) })),
-  )
+  const claims = await api.listNamespacedPersistentVolumeClaim({ namespace })
+  for (const name of names) {
+    // One of a run that was cut short is as good.
+    if (options.projects?.[name]?.home !== 'claim' || claims.items.some(({ metadata }) => metadata?.name === name)) continue
+    await api.createNamespacedPersistentVolumeClaim({ namespace, body: claimOf(name) })
+  }
   const rights = await grantAgentRights(kubeConfig, namespace)
 
   const pods: ClusterPods = {
@@ -147,9 +154,24 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     },
     uid: async (pod) => (await read(pod))?.metadata?.uid ?? '',
     delete: async (pod, graceS = 0) => await remove(pod, graceS),
+    async evict(pod) {
+      const before = await read(pod)
+      await api.createNamespacedPodEviction({ namespace, name: pod, body: { metadata: { name: pod, namespace } } })
+      await until(`pod ${pod} to be gone`, 60_000, async () => (await read(pod))?.metadata?.uid !== before?.metadata?.uid)
+    },
+    async expire(pod) {
+      const body = [{ op: 'add', path: '/spec/activeDeadlineSeconds', value: 1 }]
+      await api.patchNamespacedPod({ namespace, name: pod, body })
+    },
+    phase: async (pod) => {
+      const status = (await read(pod))?.status
+      return [status?.phase, status?.reason].filter(Boolean).join(' ')
+    },
     create,
     async remove() {
       await rights.forget()
+      // Their grace would only be waited for.
+      await api.deleteCollectionNamespacedPod({ namespace, gracePeriodSeconds: 0 })
       await found(api.deleteNamespace({ name: namespace }))
       await until(
         `namespace ${namespace} to be gone`,

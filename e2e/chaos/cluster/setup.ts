@@ -20,17 +20,21 @@ export interface Scene extends AsyncDisposable {
   readonly pods: ClusterPods
   /** Between the agent and the API server. */
   readonly relay: ApiRelay
-  /** Creates a shell task in this pod. Its command can say `note WORD`: the ledger has it before the next command runs. */
+  /** Creates a shell task in this pod. Its command can say `note WORD` (or `bash -c "$NOTE" WORD`): the ledger has it before the next runs. */
   start(pod: string, command: string, more?: Readonly<Record<string, unknown>>): Promise<string>
   /** Resolves when the task's output, as its log has it, contains this. */
   printed(id: string, text: string): Promise<void>
   /** Resolves when the ledger has this word of the task's first attempt. */
   noted(id: string, word: string): Promise<void>
+  /** Lets the task's processes go on that `note wait`: they stand there until then. */
+  release(id: string): void
   /** What the processes of a task noted, in order, as `<attempt> <word>`. */
   notes(id: string): readonly string[]
   /** The end of the task and its whole log; the log is judged: numbered without a gap, one end, the same in both ways of reading. */
   end(id: string): Promise<{ readonly task: TaskView; readonly events: TaskEvent[]; readonly stdout: string }>
   status(id: string): Promise<string>
+  /** Types of the events that the log has by now. */
+  events(id: string): Promise<readonly string[]>
 }
 
 export async function setup(namespace: string, projects: Readonly<Record<string, ProjectPod>>): Promise<Scene> {
@@ -70,7 +74,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
     pods,
     relay,
     async start(pod, command, more = {}) {
-      const note = `note() { bash -c 'exec 3<>/dev/tcp/${nodeAddress}/${ledger.port}; echo "$RDEV_ATTEMPT $0" >&3; read -r _ <&3' "$1"; }`
+      const note = `export NOTE='exec 3<>/dev/tcp/${nodeAddress}/${ledger.port}; echo "$RDEV_ATTEMPT $0" >&3; read -r _ <&3'; note() { bash -c "$NOTE" "$1"; }`
       const { id } = await client.task({ kind: 'shell', project_id: pod, command: `${note}; note started; ${command}`, ...more })
       return id
     },
@@ -79,11 +83,12 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
       await until(line, id, (event) => events.push(event) > 0 && outputOf(events).includes(text))
     },
     noted: (id, word) => ledger.until(`${id}.1 ${word}`),
+    release: (id) => ledger.release(`${id}.1 wait`),
     notes: (id) => ledger.lines.filter((entry) => entry.startsWith(`${id}.`)).map((entry) => entry.slice(id.length + 1)),
     async end(id) {
       const task = await client.finished(id)
       const events: TaskEvent[] = []
-      for await (const event of client.events(id)) events.push(event)
+      for await (const event of client.events(id, { resume: true })) events.push(event)
       expect(isWhole(events), line.printed.join('')).toBe(true)
       expect(events.at(-1)?.data).toMatchObject({ status: task.status })
       // However often it was cut or asked: no attempt was started twice.
@@ -91,6 +96,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
       expect(new Set(starts).size).toBe(starts.length)
       return { task, events, stdout: outputOf(events) }
     },
+    events: async (id) => (await client.json<{ data: TaskEvent[] }>('GET', `/v1/tasks/${id}/events`)).data.map(({ type }) => type),
     status: async (id) => (await client.json<TaskView>('GET', `/v1/tasks/${id}`)).status,
     [Symbol.asyncDispose]: close,
   }
@@ -99,6 +105,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
 /** One line a connection, answered when it is kept. */
 async function startLedger() {
   const lines: string[] = []
+  const held = new Map<string, () => void>()
   const waiting = new Set<() => void>()
   const server = createServer((socket) => {
     let text = ''
@@ -106,15 +113,19 @@ async function startLedger() {
     socket.setEncoding('utf8').on('data', (part: string) => {
       text += part
       if (!text.endsWith('\n')) return
-      lines.push(text.trimEnd())
+      const line = text.trimEnd()
+      const answer = (): void => void socket.end('kept\n')
+      if (line.endsWith(' wait')) held.set(line, answer)
+      else answer()
+      lines.push(line)
       for (const look of waiting) look()
-      socket.end('kept\n')
     })
   })
   await new Promise<void>((resolve) => server.listen(0, nodeAddress, resolve))
   return {
     lines,
     port: (server.address() as AddressInfo).port,
+    release: (line: string) => held.get(line)?.(),
     until: (line: string) =>
       new Promise<void>((resolve) => {
         const look = (): void => {
