@@ -34,6 +34,7 @@ const exitRecord = z.object({
   stderr_bytes: z.int().min(0),
   started_at: z.int(),
   ended_at: z.int(),
+  disk_full: z.boolean().default(false),
   reason: z.enum(['exited', 'cancelled', 'timeout', 'orphaned', 'stopped', 'supervisor_died', 'container_gone']),
 })
 

@@ -33,7 +33,7 @@ export const killSupervisor = (attempt: string): string =>
   `read -r pid _ <"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/supervisor"; kill -9 "$pid"`
 
 /** A task of its own, and an agent to run it. */
-export function attemptOf(bundle: ContractSetup, host: PodHost) {
+export function attemptOf(bundle: Pick<ContractSetup, 'pod'>, host: PodHost) {
   const task = newId('task', 0, randomBytes(10))
   const open = (over = host) => {
     const directories = createAttemptDirectories(over, () => {})

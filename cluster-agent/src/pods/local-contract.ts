@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'vitest'
 import { podHostContract } from './contract.ts'
 import { withCutter } from './contract-judge.ts'
+import { fullDiskContract } from './local-full-disk.ts'
 import { createLocalHost, type LocalPod } from './local-host.ts'
 
 export const systemPath = `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin`
@@ -60,4 +61,5 @@ export function localContract(shell: 'dash' | 'bash' | 'busybox'): void {
       },
     }
   })
+  fullDiskContract(shell, path)
 }

@@ -181,11 +181,13 @@ r_record() { # CODE REASON FILE
   [ -r "$r_dir/clock" ] && read -r r_offset <"$r_dir/clock"
   [ -n "${r_offset-}" ] || r_clock
   r_ms=$((r_now + r_offset))
-  until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"}\n' \
-    "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" 2>/dev/null 1<>"$r_dir/$r_file" &&
+  r_full=
+  until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"%s}\n' \
+    "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" "$r_full" 2>/dev/null 1<>"$r_dir/$r_file" &&
     { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do
     [ -d "$r_dir" ] || return 1
-    # The starter kept room for a record, in a file of its own: it may write there while the end of a short process is being written.
+    r_full=',"disk_full":true'
+    # The starter kept room for a record, before the process could take all there is.
     if [ -f "$r_dir/room" ]; then rm -f "$r_dir/room"; else sleep 1; fi
   done
 }
@@ -208,6 +210,8 @@ r_end() { # NAME SID REASON GRACE_MS
   r_term=$((r_now + $4 / 2))
   r_kill=$((r_now + $4))
   r_claim "$r_dir/reason" "$3 $r_term $r_kill"
+  # On a full disk the words find place where the starter kept some, without taking it from the record.
+  [ $? != 2 ] || printf '%s\n' "$3 $r_term $r_kill" 2>/dev/null 1<>"$r_dir/room"
   r_kill_tree "$1" "$2" int "$r_term" "$r_kill"
 }
 
@@ -253,7 +257,7 @@ r_supervise() { # SLOT UMASK
   [ ! -p "$r_home/spare/$1.told" ] || r_sweep "$1"
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
-  read -r r_why r_term r_kill <"$r_dir/reason"
+  read -r r_why r_term r_kill <"$r_dir/reason" || { [ -f "$r_dir/room" ] && read -r r_why r_term r_kill <"$r_dir/room"; }
   r_signed
   r_uptime
   r_kill_tree "$r_task.$r_number" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"
@@ -443,13 +447,12 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK (-: none)
     rm -rf "$r_dir"
     r_refuse "$3" "busy $r_holder"
   elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
+    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
     exec 8>&-
     : >>"$r_dir/stdout"
     : >>"$r_dir/stderr"
     printf 'started\n'
     r_contact
-    printf '%255s\n' '' 1<>"$r_dir/room"
     rdev_follow "$1" 0 0
   else
     rm -rf "$r_dir"
@@ -471,6 +474,8 @@ rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
   r_a=$!
   tail -c "+$(($3 + 1))" -f "$r_dir/stderr" </dev/null >&2 2>/dev/null 7<&- &
   r_b=$!
+  # For whoever removes the directory: a tail whose far end vanished without a word waits for ever.
+  { printf '%s\n' "$r_a" "$r_b"; } 2>/dev/null >>"$r_dir/followers"
   { while read -r r_x; do :; done; kill "$r_a" "$r_b"; } <&7 >/dev/null 2>&1 &
   r_c=$!
   wait "$r_a" "$r_b"

@@ -40,6 +40,15 @@ test('when the limit resets is told with it, if the provider told a time', () =>
   expect(end({ result: { ...good, resets_at: '2026-11-23T12:00:00.000Z' } }).resets_at).toBeNull()
 })
 
+test('a full disk is told, however it ended', () => {
+  const full = { disk_full: true }
+  expect(end({ record: record(full) })).toMatchObject({ status: 'succeeded', error: expect.stringContaining('may be cut') })
+  expect(end({ record: record({ ...full, reason: 'cancelled' }) })).toMatchObject({
+    status: 'cancelled',
+    error: expect.stringMatching(/^cancelled while it ran; .*may be cut$/),
+  })
+})
+
 test.each([
   ['cancelled by the record', { record: record({ reason: 'cancelled', exit_code: 130 }) }, 'cancelled', 'CANCELLED'],
   ['cancelled in words only', { result: { status: 'cancelled' }, record: record({ reason: 'stopped' }) }, 'cancelled', 'CANCELLED'],

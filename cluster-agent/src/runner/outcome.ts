@@ -22,7 +22,15 @@ export interface Ending {
   readonly cause: 'cancelled' | 'idle' | 'shutdown' | undefined
 }
 
+const diskFull = 'the disk of its pod was full, so its output may be cut'
+
 export function outcomeOf(ending: Ending): TaskOutcome {
+  const end = endOf(ending)
+  if (!ending.record?.disk_full) return end
+  return { ...end, error: end.error === null ? diskFull : `${end.error}; ${diskFull}` }
+}
+
+function endOf(ending: Ending): TaskOutcome {
   const { record, result, cause } = ending
   if (!record) return outcome('lost', { error_code: 'LOST', error: 'the pod is gone', ...factsOf(ending, undefined) })
   const facts = factsOf(ending, record)

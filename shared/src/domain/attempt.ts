@@ -67,5 +67,7 @@ export interface ExitRecord {
   /** Milliseconds since the epoch, by the pod's clock. */
   readonly started_at: number
   readonly ended_at: number
+  /** The disk of the pod was full when this was written: what the process wrote last may not have found room. */
+  readonly disk_full?: boolean
   readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died' | 'container_gone'
 }
