@@ -4,7 +4,7 @@ import { databaseProxy, statements } from './database-proxy.ts'
 import type { DatabaseProxy } from './database-proxy.ts'
 import { hubPath, linePath } from './proxy.ts'
 import type { Fate, Frame } from './proxy.ts'
-import { setup, teardown } from './setup.ts'
+import { eventually, setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
@@ -83,6 +83,29 @@ scenario(
 )
 
 scenario(
+  12,
+  'the network between agent and control plane delays, drips, and refuses connections for a while: the log is whole',
+  'what is not acknowledged is sent again, counted from what the log holds',
+  async () => {
+    const tasks = await Promise.all([1, 2, 3].map(() => chaos.script(chaos.ledger.scripts.chatter(8, 0.2))))
+    const readers = tasks.map(({ id }) => chaos.follow(id))
+    await readers[0]!.until((event) => event.type === 'output')
+    chaos.agentProxy.delay(20, 100)
+    chaos.agentProxy.slow(200_000)
+    await readers[1]!.until((event) => String(event.data.text).includes('burst 3 '))
+    chaos.agentProxy.refuse()
+    chaos.agentProxy.cut({ how: 'end' })
+    const before = chaos.agentProxy.counters.connections
+    await eventually(() => chaos.agentProxy.counters.connections > before + 4, 'the agent tries again and again')
+    chaos.agentProxy.accept()
+    chaos.agentProxy.delay(0)
+    chaos.agentProxy.slow(undefined)
+    await Promise.all(readers.map((reader) => reader.done))
+    await chaos.verdict()
+  },
+)
+
+scenario(
   13,
   'acknowledgements are lost, the last one too, and the connection with them: nothing is stored twice',
   'what comes again is recognised by its number',
@@ -132,7 +155,7 @@ scenario(
       await chaos.connected()
     }
   },
-  { timeoutMs: 240_000 },
+  { timeoutMs: 400_000 },
 )
 
 scenario(

@@ -2,7 +2,7 @@
 // by a sweep every 20 s), 30 s for whoever is superseded, leases of 60 s. So they run beside each other, each on a stack of its own.
 import { expect } from 'vitest'
 import { processesWith } from '../setup.ts'
-import { hubPath } from './proxy.ts'
+import { hubPath, linePath } from './proxy.ts'
 import { eventually, setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
@@ -17,7 +17,7 @@ async function onItsOwn(body: (chaos: Chaos) => Promise<void>): Promise<void> {
 }
 
 const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000))
-const options = { timeoutMs: 240_000, concurrent: true }
+const options = { timeoutMs: 400_000, concurrent: true }
 
 async function hubSaysConnected(chaos: Chaos): Promise<boolean> {
   const { clusters } = await chaos.client.json<{ clusters: { connected: boolean }[] }>('GET', '/v1/workers')
@@ -79,6 +79,25 @@ scenario(
       expect(ended).toContainEqual(expect.objectContaining({ what: 'end', attempt: `${running.id}.1`, value: 0 }))
       expect(await chaos.client.json('GET', `/v1/tasks/${running.id}`)).toMatchObject({ status: 'running' })
       silence.release()
+      await Promise.all([reader.done, chaos.follow(waiting.id).done])
+      const { tasks } = await chaos.verdict()
+      for (const task of tasks) expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })
+    }),
+  options,
+)
+
+scenario(
+  11,
+  'each connection of an agent passes one way only: the hub is not heard, the log hears nothing; both are dialled anew',
+  'two missed pongs end a socket',
+  () =>
+    onItsOwn(async (chaos) => {
+      const { id } = await chaos.script(chaos.ledger.scripts.counting(60, 0.1))
+      const reader = chaos.follow(id)
+      await reader.until((event) => event.type === 'output')
+      chaos.agentProxy.hold({ existing: true, direction: 'down', path: hubPath })
+      chaos.agentProxy.hold({ existing: true, direction: 'up', path: linePath })
+      const waiting = await chaos.script(chaos.ledger.scripts.quick())
       await Promise.all([reader.done, chaos.follow(waiting.id).done])
       const { tasks } = await chaos.verdict()
       for (const task of tasks) expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })

@@ -47,7 +47,7 @@ scenario(
     expect(Math.min(outcomes.succeeded, outcomes.cancelled)).toBeGreaterThan(races / 10)
     await chaos.verdict()
   },
-  { timeoutMs: 300_000 },
+  { timeoutMs: 600_000 },
 )
 
 scenario(

@@ -127,7 +127,9 @@ async function wrongInLedger(
   for (const [index, name] of names.entries()) {
     const next = starts.find(({ attempt }) => attempt === names[index + 1])
     const over = mine.find(({ what, attempt }) => what === 'end' && attempt === name)
-    if (next && over && over.uptime > next.uptime) wrong.push(`${next.attempt} was started before ${name} had ended`)
+    // A hundredth of a second is the finest that both clocks tell.
+    const lastSign = Math.max(over?.uptime ?? 0, (await ledger.lastPrinted(name)) ?? 0)
+    if (next && lastSign > next.uptime + 2) wrong.push(`${next.attempt} was started before ${name} had ended`)
     const printed = (await ledger.printed(name)) ?? ''
     const attempt = Number(name.slice(name.lastIndexOf('.') + 1))
     const output = outputOf(log.filter((event) => event.attempt === attempt))

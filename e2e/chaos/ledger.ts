@@ -1,7 +1,7 @@
 // What the tasks' own processes write down, in a folder that the system knows nothing of: the judge's only source about what really ran.
 // `ledger` is append-only: `start <attempt> <pid> <uptime>` and `end <attempt> <exit code> <uptime>`, uptime in hundredths of a second.
 // `<attempt>.out` holds each line that an attempt printed, written before it was printed.
-import { mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { watch } from 'node:fs'
 import { tmpdir } from 'node:os'
 
@@ -22,7 +22,7 @@ export interface Ledger extends AsyncDisposable {
   until(wanted: (marks: readonly Mark[]) => boolean): Promise<void>
   /** What the attempt printed, as far as it got; undefined if it wrote nothing. */
   printed(attempt: string): Promise<string | undefined>
-  /** When it last printed, in milliseconds since the epoch. */
+  /** When it last printed, by the clock of the marks; undefined if it never did. */
   lastPrinted(attempt: string): Promise<number | undefined>
   readonly scripts: Scripts
 }
@@ -75,17 +75,14 @@ export async function openLedger(): Promise<Ledger> {
       }
     },
     printed: (attempt) => readFile(`${directory}/out/${attempt}`, 'utf8').catch(() => undefined),
-    lastPrinted: (attempt) =>
-      stat(`${directory}/out/${attempt}`).then(
-        ({ mtimeMs }) => mtimeMs,
-        () => undefined,
-      ),
+    lastPrinted: async (attempt) => {
+      const file = await stat(`${directory}/out/${attempt}`).catch(() => undefined)
+      const uptime = Number((await readFile('/proc/uptime', 'utf8')).split(' ')[0]) * 100
+      return file && uptime - (Date.now() - file.mtimeMs) / 10
+    },
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   }
 }
-
-/** Attempts that printed anything. */
-export const printers = (ledger: Ledger): Promise<string[]> => readdir(`${ledger.directory}/out`)
 
 /** `directory` as the task's processes see it. */
 export function scriptsFor(directory: string): Scripts {
