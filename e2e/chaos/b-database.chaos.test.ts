@@ -138,7 +138,7 @@ scenario(
     let refused = 0
     await Promise.all(
       Array.from({ length: 8 }, async () => {
-        for (let left = 6; left > 0;) {
+        for (let left = 3; left > 0;) {
           const response = await chaos.client.fetch('POST', '/v1/tasks', { body })
           if (response.status === 202) accepted++
           else expect(await response.json()).toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
@@ -173,8 +173,10 @@ scenario(
     const crowd = await postgres.exhaust()
     expect(crowd.held).toBeGreaterThan(10)
     await expect503('GET', `/v1/tasks/${id}`)
+    const refused = database.answered(statements.finish, 1)
     await writeFile(gate('exhausted'), '')
     await reader.until(printed('over'))
+    await refused
     await expect503('POST', '/v1/tasks', { kind: 'shell', project_id: 'demo', command: 'true' })
     await crowd.release()
     const { tasks } = await chaos.verdict()
