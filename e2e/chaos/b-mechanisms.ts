@@ -58,8 +58,8 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
   },
   'fair lanes': {
     file: 'control-plane/src/stores/postgres-claim.ts',
-    find: 'row_number() over (partition by class order by tag, run_after, id) as rank_in_class',
-    put: 'row_number() over (partition by class order by run_after, id) as rank_in_class',
+    find: 'greatest(l.vtime, pool.vtime, 0) as base',
+    put: '0::float8 as base',
     proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
   },
   'cursor of the log (everything at once)': {
