@@ -46,6 +46,8 @@ export function localContract(shell: 'dash' | 'bash' | 'busybox'): void {
   const folder = mkdtempSync(join(tmpdir(), 'rdev-pods-'))
   const path = pathWith(shell, folder)
   if (path === undefined) return void test.skip(`there is no ${shell} here`)
+  // First: the end of the other takes the folder of the shell along.
+  fullDiskContract(shell, path)
   podHostContract(`local, ${shell}`, async () => {
     const directory = join(folder, "home of o'pod")
     mkdirSync(directory)
@@ -61,5 +63,4 @@ export function localContract(shell: 'dash' | 'bash' | 'busybox'): void {
       },
     }
   })
-  fullDiskContract(shell, path)
 }
