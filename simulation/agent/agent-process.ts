@@ -149,8 +149,7 @@ export class AgentProcess {
     this.#stepLink({ type: 'accepted', ref, startedAt })
   }
   rejected(ref: AttemptRef, reason: RejectReason, detail: string | undefined): void {
-    this.kernel.count(`rejected: ${reason}`)
-    this.#stepLink({ type: 'rejected', ref, reason, detail })
+    this.#stepRunner({ type: 'refused', ref, reason, detail })
   }
   finished(ref: AttemptRef): void {
     this.#stepLink({ type: 'finished', ref })
@@ -220,7 +219,8 @@ export class AgentProcess {
       case 'pod_gone':
         return this.runs.get(effect.name)?.podGone()
       case 'reject':
-        return this.rejected(effect.ref, effect.reason, effect.detail)
+        this.kernel.count(`rejected: ${effect.reason}`)
+        return this.#stepLink({ type: 'rejected', ref: effect.ref, reason: effect.reason, detail: effect.detail })
       case 'ask_provider': {
         const { assignment, pod } = effect
         this.kernel.after(this.kernel.random.int(0, 3), this.life, () =>

@@ -87,7 +87,7 @@ export class HubShell implements Instance {
 
   alarm(): void {
     this.#alarmSetAt = Infinity
-    this.#step({ type: 'alarm', silentMs: this.#silentMs() })
+    this.#step({ type: 'alarm', silentMs: this.#silentMs(), random: this.#chance() })
     this.#settle()
   }
 

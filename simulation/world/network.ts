@@ -32,6 +32,7 @@ export class SimConnection {
   readonly client: ClientEnd
   readonly target: string
   clientOpen = true
+  clientUp = false
   serverOpen = false
   lastPingAt = 0
   /** What the server's object keeps with the socket; it outlives a sleep. */
@@ -78,7 +79,7 @@ export class Network {
     // Nobody answers for ten seconds: the handshake has a time limit of its own.
     const asked = connection
     this.#kernel.after(10_000, client.life, () => {
-      if (asked.clientOpen && !asked.serverOpen) this.#clientClosed(asked, 1006)
+      if (asked.clientOpen && !asked.clientUp) this.#clientClosed(asked, 1006)
     })
     return connection
   }
@@ -86,7 +87,9 @@ export class Network {
   /** The server has taken it. */
   accepted(connection: SimConnection): void {
     this.#down(connection, () => {
-      if (connection.clientOpen) connection.client.opened()
+      if (!connection.clientOpen) return
+      connection.clientUp = true
+      connection.client.opened()
     })
   }
 

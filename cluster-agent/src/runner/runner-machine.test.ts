@@ -57,13 +57,13 @@ test('an assignment begins one run; its repetition brings it a token', () => {
 test('what cannot run here is refused, and what is here already is not', () => {
   const it = setup(home, { ...home, name: 'away', ready: false })
   it.gathered([])
-  expect(it.assign(shell(1, 'elsewhere'))).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
-  expect(it.assign(shell(1, 'away'))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
-  expect(it.step({ type: 'assign', assignment: shell(), invalid: 'odd' })).toMatchObject([
+  expect(it.assign(shell(4, 'elsewhere'))).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
+  expect(it.assign(shell(5, 'away'))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  expect(it.step({ type: 'assign', assignment: shell(2), invalid: 'odd' })).toMatchObject([
     { type: 'reject', reason: 'invalid', detail: 'odd' },
   ])
   it.step({ type: 'drain' })
-  expect(it.assign(shell())).toMatchObject([{ type: 'reject', reason: 'draining' }])
+  expect(it.assign(shell(3))).toMatchObject([{ type: 'reject', reason: 'draining' }])
   it.gathered([presenceOf(shell())])
   expect(it.assign(shell()).map(({ type }) => type)).toEqual(['begin', 'touch'])
 })
@@ -84,7 +84,7 @@ test('a provider is asked for once, and what it lacks is refused', () => {
     { type: 'reject', reason: 'binary_missing' },
   ])
   it.step({ type: 'provider_found', pod: home, provider: 'opencode' })
-  expect(it.assign(agent)).toMatchObject([{ type: 'begin' }, { type: 'touch' }])
+  expect(it.assign({ ...agent, attempt: 2 })).toMatchObject([{ type: 'begin' }, { type: 'touch' }])
 })
 
 test('what nobody wants is cleared where it was found, once', () => {
@@ -124,4 +124,21 @@ test('a run whose pod has a successor of its name asks there; only without one i
   it.assign(shell())
   expect(it.step({ type: 'pods', pods: [{ ...home, uid: 'u2' }] })).toEqual([])
   expect(it.step({ type: 'pods', pods: [] })).toEqual([{ type: 'pod_gone', name: nameOf(shell()) }])
+})
+
+// Found by the simulator: the hub gave an attempt back on hearing that it was refused, and its repeated assignment started it.
+test('what was refused once is refused for ever, whether by the runner or by its run', () => {
+  const it = setup(home, { ...home, name: 'away', ready: false })
+  it.gathered([])
+  it.assign(shell(1, 'away'))
+  it.step({ type: 'pods', pods: [home, { ...home, name: 'away' }] })
+  expect(it.assign(shell(1, 'away'))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  it.assign(shell(2))
+  const ref = { task_id: shell().task_id, attempt: 2 }
+  expect(it.step({ type: 'refused', ref, reason: 'start_failed', detail: 'full' })).toMatchObject([
+    { type: 'reject', ref, reason: 'start_failed' },
+  ])
+  it.step({ type: 'forgotten', name: nameOf(shell(2)) })
+  expect(it.assign(shell(2))).toMatchObject([{ type: 'reject', reason: 'start_failed', detail: 'full' }])
+  expect(it.assign(shell(3)).map(({ type }) => type)).toEqual(['begin', 'touch'])
 })

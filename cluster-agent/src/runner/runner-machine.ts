@@ -20,8 +20,17 @@ export interface RunnerState {
   readonly runs: ReadonlyMap<string, Run>
   /** Attempt directories of the last gathering by name: what may be here without a run. */
   readonly present: ReadonlyMap<string, AttemptPresence>
+  /** What was refused stays refused: the hub may have given it back already when the repetition of its assignment comes. */
+  readonly refused: ReadonlyMap<string, Refusal>
   readonly draining: boolean
 }
+
+interface Refusal {
+  readonly reason: RejectReason
+  readonly detail: string | undefined
+}
+/** An assignment and its repetition are seconds apart. */
+const maxRefused = 1_000
 
 /** What one pod answered to a gathering; undefined: nothing. */
 export interface PodList {
@@ -41,6 +50,8 @@ export type RunnerInput =
   | { readonly type: 'provider_asked'; readonly assignment: Assignment; readonly pod: Pod; readonly has: boolean }
   | { readonly type: 'adopt'; readonly assignment: Assignment }
   | { readonly type: 'stop'; readonly ref: AttemptRef }
+  /** A run that was begun here, and whose process never will be. */
+  | { readonly type: 'refused'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
   /** Nothing of a run is left in this agent. */
   | { readonly type: 'forgotten'; readonly name: string }
   /** What nobody wanted is gone from its pod. */
@@ -70,7 +81,14 @@ export interface RunnerStep {
   readonly effects: readonly RunnerEffect[]
 }
 
-export const newRunner: RunnerState = { pods: [], listed: new Map(), runs: new Map(), present: new Map(), draining: false }
+export const newRunner: RunnerState = {
+  pods: [],
+  listed: new Map(),
+  runs: new Map(),
+  present: new Map(),
+  refused: new Map(),
+  draining: false,
+}
 
 /** A pod and its successor of the same name are two. */
 export const podKey = (pod: Pod): string => `${pod.name}/${pod.uid}`
@@ -120,6 +138,8 @@ export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
     }
     case 'stop':
       return stop(state, input.ref)
+    case 'refused':
+      return reject(state, input.ref, input.reason, input.detail)
     case 'forgotten':
       return nothing({ ...state, runs: without(state.runs, input.name), present: without(state.present, input.name) })
     case 'cleared':
@@ -180,15 +200,13 @@ function gathered(state: RunnerState, lists: readonly PodList[], started: readon
   return { state: { ...state, listed, present }, effects }
 }
 
-function refusal(
-  state: RunnerState,
-  assignment: Assignment,
-  invalid: string | undefined,
-): { reason: RejectReason; detail?: string } | undefined {
-  if (state.draining) return { reason: 'draining' }
+function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {
+  const before = state.refused.get(nameOf(assignment))
+  if (before) return before
+  if (state.draining) return { reason: 'draining', detail: undefined }
   const pod = podNamed(state, assignment.pod)
-  if (!pod) return { reason: 'no_such_pod' }
-  if (!pod.ready) return { reason: 'pod_not_ready' }
+  if (!pod) return { reason: 'no_such_pod', detail: undefined }
+  if (!pod.ready) return { reason: 'pod_not_ready', detail: undefined }
   if (invalid) return { reason: 'invalid', detail: invalid }
   if (assignment.permission_mode === 'bypassPermissions' && !pod.allow_bypass_permissions) {
     return { reason: 'invalid', detail: 'the pod does not allow bypassPermissions' }
@@ -196,10 +214,11 @@ function refusal(
   return undefined
 }
 
-const reject = (state: RunnerState, { task_id, attempt }: AttemptRef, reason: RejectReason, detail?: string): RunnerStep => ({
-  state,
-  effects: [{ type: 'reject', ref: { task_id, attempt }, reason, detail }],
-})
+function reject(state: RunnerState, { task_id, attempt }: AttemptRef, reason: RejectReason, detail?: string): RunnerStep {
+  const refused = new Map(state.refused).set(attemptName(task_id, attempt), { reason, detail })
+  if (refused.size > maxRefused) refused.delete(refused.keys().next().value!)
+  return { state: { ...state, refused }, effects: [{ type: 'reject', ref: { task_id, attempt }, reason, detail }] }
+}
 
 const again = (state: RunnerState, assignment: Assignment): RunnerStep => ({
   state,
@@ -212,8 +231,8 @@ function assign(state: RunnerState, assignment: Assignment, invalid: string | un
   const refused = state.present.has(name) ? undefined : refusal(state, assignment, invalid)
   if (refused) return reject(state, assignment, refused.reason, refused.detail)
   const pod = podNamed(state, assignment.pod)
-  // It is here, but its pod is not in the inventory at the moment: the next hello tells of it.
-  if (!pod) return nothing(state)
+  // It was here, and its pod is gone since it was asked.
+  if (!pod) return reject(state, assignment, 'no_such_pod')
   const { provider } = assignment
   if (assignment.kind !== 'agent' || (provider !== null && state.listed.get(podKey(pod))?.includes(provider))) {
     return begin(state, assignment, pod, false)

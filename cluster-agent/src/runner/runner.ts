@@ -8,6 +8,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { invalidWorkspace } from '../workspaces/workspace.ts'
 import { shutdownGraceS, stopGraceS } from './attempt-machine.ts'
+import type { HubReports } from '../ports.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
 import type { RunnerEffect, RunnerInput, RunnerState } from './runner-machine.ts'
@@ -43,6 +44,8 @@ export interface Runner {
 export function createRunner(deps: RunnerDeps): Runner {
   const { directories, hub, log } = deps
   const runs = new Map<string, AttemptRun>()
+  const rejected: HubReports['rejected'] = (ref, reason, detail) => step({ type: 'refused', ref, reason, detail })
+  const runDeps: RunnerDeps = { ...deps, hub: { ...hub, rejected } }
   let state: RunnerState = newRunner
   let listAgain: NodeJS.Timeout | undefined
   let toucher: NodeJS.Timeout | undefined
@@ -97,7 +100,7 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   function begin({ assignment, pod, adopted }: Extract<RunnerEffect, { type: 'begin' }>): void {
     const name = attemptName(assignment.task_id, assignment.attempt)
-    const run = new AttemptRun(deps, assignment, pod, adopted, () => {
+    const run = new AttemptRun(runDeps, assignment, pod, adopted, () => {
       runs.delete(name)
       step({ type: 'forgotten', name })
     })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { orphanMs } from './cluster-hub-state.ts'
+import { orphanMs, podAbsentMs } from './cluster-hub-state.ts'
 import { aPod, aSpec, aTask, aTaskId } from './machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './cluster-hub-fixtures.ts'
 
@@ -178,7 +178,26 @@ describe('attempts', () => {
     hub.step({ type: 'connected', connection: 'b' })
     hub.hello([], [], 'b')
     hub.loaded(live(1))
-    expect(hub.writes()).toMatchObject([{ kind: 'report' }, { kind: 'end', outcome: { status: 'lost' } }])
+    hub.pass(podAbsentMs)
+    hub.alarm()
+    expect(hub.writes().filter(({ kind }) => kind !== 'report')).toMatchObject([{ kind: 'end', outcome: { status: 'lost' } }])
+  })
+
+  // Found by the simulator: of two agents with one identity the one that took over had not heard of the pod yet.
+  test('a pod that the next agent does not know yet is not gone; when it is told, it is looked into', () => {
+    const hub = welcomed([aPod()], [presence(1)], running(1))
+    hub.step({ type: 'connected', connection: 'b' })
+    hub.forget()
+    hub.hello([], [], 'b')
+    hub.loaded(running(1))
+    expect(hub.phases()).toEqual(['01.1 unknown'])
+    hub.frame({ type: 'pods', pods: [] }, 'b')
+    hub.frame({ type: 'pods', pods: [aPod()] }, 'b')
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod()], [presence(1)], 'b')
+    hub.loaded(running(1))
+    expect(hub.phases()).toEqual(['01.1 running'])
+    expect(hub.writes().filter(({ kind }) => kind === 'end')).toEqual([])
   })
 
   test('a task that somebody cancelled is not put back into the queue for good', () => {

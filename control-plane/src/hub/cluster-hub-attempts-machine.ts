@@ -7,7 +7,7 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './cluster-hub-draft.ts'
-import { maxFailedDispatches, orphanMs, type Connection, type Dispatch, type Live } from './cluster-hub-state.ts'
+import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './cluster-hub-state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
 
@@ -38,6 +38,7 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
       connection: connection.id,
       started: task.status === 'running' || memory?.started === true,
       resent: memory === undefined || memory.resent || memory.connection !== null,
+      absentAt: null,
       added: memory?.added ?? ++d.counter,
       done_at: null,
     }
@@ -57,10 +58,12 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
     } else if (pod !== undefined && !pod.ready) {
       // Its directories could not be listed: proof of nothing. When it is ready, `hello` is asked for.
       d.live.set(name, { ...entry, phase: 'unknown', uid: memory?.uid ?? pod.uid })
+    } else if (pod === undefined) {
+      d.live.set(name, { ...entry, phase: 'unknown', absentAt: memory?.absentAt ?? now })
     } else if (entry.started) {
-      // Its pod is gone, or was looked into and has no such directory.
-      endAttempt(d, entry, lost(pod === undefined ? 'its pod is gone' : 'its pod knows nothing of it'))
-    } else if (pod === undefined || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
+      // Its pod was looked into and has no such directory.
+      endAttempt(d, entry, lost('its pod knows nothing of it'))
+    } else if (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid) {
       // Never confirmed, and whatever there was is gone with its pod. Its successor must not start the same attempt once more.
       giveBack(d, entry, 'no_such_pod', undefined, random, now)
     } else {
@@ -80,6 +83,7 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
     }
   }
 
+  giveUpAbsent(d, random, now)
   const stop = hello
     .map(({ task_id, attempt }) => ({ task_id, attempt }))
     .filter((ref) => !known.has(nameOf(ref)) && !d.live.has(nameOf(ref)))
@@ -109,6 +113,7 @@ export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void 
       connection: null,
       started: row.task.status === 'running' || memory?.started === true,
       resent: true,
+      absentAt: null,
       added: ++d.counter,
       done_at: null,
     }
@@ -122,7 +127,7 @@ export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void 
   }
 }
 
-export function accepted(d: Draft, connection: Connection, frame: Frame<'accepted'>): void {
+export function accepted(d: Draft, connection: Connection, frame: Frame<'accepted'>, now: number): void {
   const started: Frame<'accepted'>['attempts'] = []
   let strange = false
   for (const { task_id, attempt, started_at } of frame.attempts) {
@@ -133,8 +138,9 @@ export function accepted(d: Draft, connection: Connection, frame: Frame<'accepte
       const pod = podOf(d, entry.task.pod)
       // A pod that came back under its name, and is not in the inventory yet: `hello` will tell what is in it.
       if (pod === undefined) strange = true
-      const phase = pod === undefined ? 'unknown' : 'running'
-      d.live.set(name, { ...entry, phase, started: true, connection: connection.id, uid: pod?.uid ?? null })
+      const where =
+        pod === undefined ? ({ phase: 'unknown', uid: null, absentAt: now } as const) : ({ phase: 'running', uid: pod.uid } as const)
+      d.live.set(name, { ...entry, ...where, started: true, connection: connection.id })
       if (entry.task.status === 'leased') started.push({ task_id, attempt, started_at })
     }
   }
@@ -195,6 +201,20 @@ function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | 
   write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay })
 }
 
+/** What has been missing for long enough. */
+export function giveUpAbsent(d: Draft, random: number, now: number): void {
+  for (const entry of d.live.values()) {
+    const absentMs = entry.phase === 'unknown' && entry.absentAt !== null ? now - entry.absentAt : 0
+    if (absentMs >= podAbsentMs && podOf(d, entry.task.pod) === undefined) podGone(d, entry, random, now)
+  }
+}
+
+/** A confirmed start is lost with its pod; of any other nothing is left, whatever there was. */
+function podGone(d: Draft, entry: Live, random: number, now: number): void {
+  if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
+  else giveBack(d, entry, 'no_such_pod', undefined, random, now)
+}
+
 /** After the inventory changed. */
 export function checkPods(d: Draft, random: number, now: number): void {
   let look = false
@@ -203,8 +223,8 @@ export function checkPods(d: Draft, random: number, now: number): void {
     const pod = podOf(d, entry.task.pod)
     // An assigned one is not judged here: the agent will say that it could not start it.
     if (pod === undefined) {
-      if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
-      else giveBack(d, entry, 'no_such_pod', undefined, random, now)
+      // It was in what this agent said before, so it is gone.
+      if (entry.absentAt === null) podGone(d, entry, random, now)
     } else if (entry.uid !== null && pod.uid !== entry.uid) {
       // Another pod of its name: the command that started it may have reached that one, and a disk may have been handed on.
       d.live.set(name, { ...entry, phase: 'unknown' })

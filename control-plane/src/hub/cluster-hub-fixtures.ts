@@ -51,7 +51,7 @@ export function setup(state: HubState = initialHub('boot', 6)) {
     state: () => state,
     forget: () => void (effects = []),
     pass: (ms: number) => void (now += ms),
-    alarm: (silentMs: number | null = 0) => step({ type: 'alarm', silentMs }),
+    alarm: (silentMs: number | null = 0) => step({ type: 'alarm', silentMs, random: 0 }),
     sent: <Type extends string>(type: Type) => {
       const frames = take('send').map(({ frame }) => frame)
       return frames.filter((each) => each.type === type)

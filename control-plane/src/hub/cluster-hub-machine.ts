@@ -6,7 +6,7 @@ import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import { accepted, checkPods, greet, orphans, rejected } from './cluster-hub-attempts-machine.ts'
+import { accepted, checkPods, giveUpAbsent, greet, orphans, rejected } from './cluster-hub-attempts-machine.ts'
 import { askHello, assign, done, nameOf, open, refOf, retryLater, startLoad, write, type Draft } from './cluster-hub-draft.ts'
 import {
   doneLimitMs,
@@ -56,7 +56,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       return wantClaim(d, now)
     }
     case 'alarm':
-      return alarm(d, input.silentMs, now)
+      return alarm(d, input.silentMs, input.random, now)
     case 'loaded':
       return loaded(d, input.live, input.random, now)
     case 'load_failed':
@@ -146,7 +146,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
 function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
   switch (up.type) {
     case 'accepted':
-      return accepted(d, connection, up)
+      return accepted(d, connection, up, now)
     case 'rejected':
       return rejected(d, up, random, now)
     case 'finished':
@@ -234,7 +234,7 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
     const name = nameOf(refOf(dispatch))
     if (d.live.has(name)) continue
     const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
-    const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, done_at: null } as const
+    const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
     const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
     d.live.set(name, entry)
     fresh.push(entry)
@@ -286,7 +286,7 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
   }
 }
 
-function alarm(d: Draft, silentMs: number | null, now: number): void {
+function alarm(d: Draft, silentMs: number | null, random: number, now: number): void {
   d.alarmAt = null
   if (d.retryAt !== null && d.retryAt <= now) tryAgain(d)
   if (d.connection === null) {
@@ -296,7 +296,7 @@ function alarm(d: Draft, silentMs: number | null, now: number): void {
     return
   }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
-  else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, now)
+  else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
     d.surveyAt = null
     if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
@@ -319,9 +319,10 @@ function tryAgain(d: Draft): void {
   }
 }
 
-function sweep(d: Draft, connection: Connection, now: number): void {
+function sweep(d: Draft, connection: Connection, random: number, now: number): void {
   d.sweepAt = null
   if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
+  giveUpAbsent(d, random, now)
   renew(d, [...d.live.values()])
   if ([...d.live.values()].some(({ done_at }) => done_at !== null && now - done_at > doneLimitMs)) askHello(d)
 }

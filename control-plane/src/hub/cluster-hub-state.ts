@@ -27,6 +27,8 @@ export interface Live extends Dispatch {
   readonly started: boolean
   /** Sent for the second time: another agent may have started and removed it before. */
   readonly resent: boolean
+  /** Since when its pod is missing in the inventory, where that is no proof yet. */
+  readonly absentAt: number | null
   /** Counts up; tells what came after a load began. */
   readonly added: number
   /** When its row ended; null: not yet. */
@@ -101,7 +103,7 @@ export type HubInput =
   /** A task's row has ended, told by its log. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
-  | { readonly type: 'alarm'; readonly silentMs: number | null }
+  | { readonly type: 'alarm'; readonly silentMs: number | null; readonly random: number }
   | { readonly type: 'loaded'; readonly live: readonly Dispatch[]; readonly random: number }
   | { readonly type: 'load_failed'; readonly random: number }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
@@ -166,6 +168,8 @@ export const silentLimitMs = 45_000
 export const netMs = 5_000
 /** After its lease ended, an attempt without agent has surely been ended by its own supervisor: orphan TTL + 2 heartbeats + 60 s. */
 export const orphanMs = 30 * 60_000 + 6_000 + 60_000
+/** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
+export const podAbsentMs = 30_000
 /** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
 export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5

@@ -155,7 +155,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
   override async alarm(): Promise<void> {
     this.#alarmSetAt = Number.POSITIVE_INFINITY
     try {
-      this.#step({ type: 'alarm', silentMs: this.#silentMs() })
+      this.#step({ type: 'alarm', silentMs: this.#silentMs(), random: this.#chance() })
       await Promise.all(this.#pending)
     } catch (error) {
       this.#deps.log('error', 'alarm of a hub failed', { cluster_id: this.#clusterId, error: String(error) })
