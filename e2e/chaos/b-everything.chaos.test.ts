@@ -116,13 +116,12 @@ scenario(
     const most = mostAtOnce(await chaos.ledger.marks())
     if (most > slots) violations.push(`${most} processes at once, ${slots} are allowed`)
 
-    const last = verdict.tasks
-      .map(({ id, finished_at }) => ({
-        kind: made.find((one) => one.id === id)!.mixed.kind,
-        s: (Date.parse(finished_at!) - healedAt) / 1_000,
-      }))
-      .sort((a, b) => b.s - a.s)
-      .slice(0, 8)
+    const sinceHealed = (time: string) => ((Date.parse(time) - healedAt) / 1_000).toFixed(0)
+    const slowest = [...verdict.tasks].sort((one, other) => Date.parse(other.finished_at!) - Date.parse(one.finished_at!)).slice(0, 3)
+    const lives = slowest.map((task) => {
+      const story = (verdict.logs.get(task.id) ?? []).filter(({ type }) => !['output', 'provider.raw', 'usage'].includes(type))
+      return `${made.find(({ id }) => id === task.id)?.mixed.kind}: ${story.map(({ type, time, attempt }) => `${type} (${attempt}) ${sinceHealed(time)}`).join(', ')}`
+    })
     const byStatus = countBy(verdict.tasks.map(({ status }) => status))
     const events = [...verdict.logs.values()].reduce((sum, log) => sum + log.length, 0)
     const bytes = [...verdict.logs.values()].reduce((sum, log) => sum + Buffer.byteLength(outputOf(log)), 0)
@@ -130,7 +129,8 @@ scenario(
       [
         `53: ${made.length} tasks (${list(countBy(made.map(({ mixed }) => mixed.kind)))})`,
         `    faults in ${seconds} s: ${list(nemesis.counts)}`,
-        `    ends: ${list(byStatus)}; all ended ${tookS.toFixed(1)} s after the last fault (${last.map(({ kind, s: after }) => `${kind} ${after.toFixed(0)}`).join(', ')})`,
+        `    ends: ${list(byStatus)}; all ended ${tookS.toFixed(1)} s after the last fault`,
+        ...lives.map((life) => `      ${life}`),
         `    starts signed: ${(await chaos.ledger.marks()).filter(({ what }) => what === 'start').length} by scripts, ${signed.length} by agents' tools; ${most} processes at once`,
         `    compared: ${events} events with what a reader got live, ${bytes} bytes of output with what the processes wrote`,
         `    violations: ${violations.length}`,
