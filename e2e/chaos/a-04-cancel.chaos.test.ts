@@ -62,7 +62,6 @@ scenario(
     expect(await wish(id)).toMatchObject({ status: 'running' })
     expect((await left(id)).length).toBeGreaterThan(0)
     await chaos.startAgent()
-    await reader.done
     const { tasks } = await chaos.verdict()
     expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED', attempt: 1 })
   },
@@ -81,7 +80,7 @@ scenario(
     held.release('drop')
     await wish(id)
     await chaos.startAgent()
-    await chaos.follow(id).done
+    chaos.follow(id)
     const { tasks } = await chaos.verdict()
     expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
   },

@@ -71,7 +71,7 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
 /** The task, waited for. */
 async function ended(client: Client, id: string, waitMs: number): Promise<TaskView> {
   for (const deadline = Date.now() + waitMs; ;) {
-    const task = await client.json<TaskView>('GET', `/v1/tasks/${id}?wait_s=10`)
+    const task = await client.json<TaskView>('GET', `/v1/tasks/${id}?wait_s=${waitMs > 0 ? 10 : 0}`)
     if (task.finished_at !== null || Date.now() > deadline) return task
   }
 }

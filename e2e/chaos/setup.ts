@@ -37,7 +37,7 @@ export interface Chaos extends StackBundle {
     readonly done: Promise<void>
     until(wanted: (event: TaskEvent) => boolean): Promise<TaskEvent>
   }
-  /** Judges everything accepted since the last verdict. Fails with all violations. */
+  /** Waits for all readers and tasks, then judges everything accepted since the last verdict. Fails with all violations. */
   verdict(options?: Partial<JudgeOptions>): Promise<Verdict>
   /** An agent beside `agent`, with its identity; `without` names mechanisms it lacks. */
   secondAgent(options?: AgentOptions & { readonly without?: string }): Promise<Child>
@@ -46,6 +46,8 @@ export interface Chaos extends StackBundle {
   restartAgent(): Promise<void>
 }
 
+/** Whoever reads gets no more time for the end; the judge then says what is missing. */
+const readersMs = 90_000
 const agentMain = `${repository}e2e/chaos/agent-main.ts`
 
 export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos> {
@@ -77,6 +79,7 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
   const unsigned = new Set<string>()
   const read = new Map<string, TaskEvent[][]>()
   const readers: Promise<void>[] = []
+  let gone = new AbortController()
 
   const accept: Chaos['accept'] = async (body, { unsigned: free = false } = {}) => {
     const task = await stack.client.task(body)
@@ -90,7 +93,7 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
     const waiting = new Set<{ wanted: (event: TaskEvent) => boolean; found: (event: TaskEvent) => void }>()
     read.set(id, [...(read.get(id) ?? []), events])
     const done = (async () => {
-      for await (const event of client.events(id, { resume: true })) {
+      for await (const event of client.events(id, { resume: true, signal: gone.signal })) {
         events.push(event)
         for (const waiter of waiting) if (waiter.wanted(event)) waiter.found(event)
       }
@@ -124,8 +127,15 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
     follow,
     verdict: async (more: Partial<JudgeOptions> = {}) => {
       const { client } = stack
-      await Promise.all(readers.splice(0))
-      const verdict = await judge({ client, ledger, accepted: accepted.splice(0), read, unsigned, ...more })
+      const all = Promise.all(readers.splice(0)).then(() => true)
+      const ended = await Promise.race([all, new Promise<false>((resolve) => setTimeout(() => resolve(false), readersMs))])
+      if (!ended) {
+        gone.abort()
+        await all.catch(() => {})
+        gone = new AbortController()
+      }
+      const waitMs = ended ? 60_000 : 0
+      const verdict = await judge({ client, ledger, accepted: accepted.splice(0), read, unsigned, waitMs, ...more })
       read.clear()
       if (verdict.violations.length > 0) {
         const printed = process.env.RDEV_E2E_PRINT ? '' : stack.printed.slice(-60).join('')

@@ -11,7 +11,7 @@ export function scenario(
   what: string,
   mechanism: string,
   body: () => Promise<void>,
-  { timeoutMs = 120_000, concurrent = false }: { readonly timeoutMs?: number; readonly concurrent?: boolean } = {},
+  { timeoutMs = 180_000, concurrent = false }: { readonly timeoutMs?: number; readonly concurrent?: boolean } = {},
 ): void {
   const scenarios = [numbers].flat()
   test(`${scenarios.join(' · ')} ${what}`.trim(), { timeout: timeoutMs, concurrent }, async ({ onTestFinished }) => {
