@@ -87,7 +87,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
   ),
   'kept until acknowledged': proof(
     'a-02',
-    '12 ',
+    '12 connections',
     patch(
       line,
       `pump({ ...kept, phase: 'up', sent: 0, sentEvents: 0 }, now, true)`,
