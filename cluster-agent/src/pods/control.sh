@@ -133,16 +133,21 @@ rdev_remove() { # ID NAME
     printf '%s failed\n' "$1"
     return
   fi
+  r_slot=
   # Moved first: a directory half removed would look like a broken attempt.
   if [ -d "$r_dir" ]; then
-    for r_x in $(grep -lzF "$r_dir/std" /proc/[0-9]*/cmdline 2>/dev/null); do
-      r_x=${r_x#/proc/}
-      kill "${r_x%/cmdline}" 2>/dev/null
-    done
-    ! r_signed || rm -f "$r_home/spare/$r_slot".*
-    mv "$r_dir" "$r_home/trash.$2.$1.$$" && rm -rf "$r_home/trash.$2.$1.$$"
+    if [ -r "$r_dir/followers" ]; then
+      while read -r r_x; do
+        r_argv=
+        IFS= read -r r_argv 2>/dev/null <"/proc/$r_x/cmdline"
+        case $r_argv in *"$r_dir/std"*) kill "$r_x" 2>/dev/null ;; esac
+      done <"$r_dir/followers"
+    fi
+    r_signed
+    mv "$r_dir" "$r_home/trash.$2.$1.$$"
   fi
-  rm -f "$r_home/incoming/$2".*
+  # One program for all of it: each costs as much as everything else here.
+  rm -rf "$r_home/trash.$2.$1.$$" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".*
   if [ -d "$r_dir" ]; then printf '%s failed\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 
