@@ -1,5 +1,6 @@
-import { fork } from 'node:child_process'
-import { mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -82,6 +83,24 @@ describe('local pods', () => {
     const { directories, attempt } = setup({ env: { RDEV_ORPHAN_TTL_S: '1' } })
     await directories.start('pod', attempt, { script: 'exec sleep 600', stdin: '', timeout_s: 600 })
     expect(await directories.ended('pod', attempt, never)).toMatchObject({ reason: 'orphaned' })
+  })
+
+  test('a follower whose far end vanished is gone with the directory; who has its number by then is left alone', async () => {
+    const { directory, directories, attempt } = setup()
+    const attemptDirectory = join(directory, '.rdev/attempts', attempt)
+    const record = join(attemptDirectory, 'followers')
+    await directories.start('pod', attempt, { script: 'exec sleep 600', stdin: '', timeout_s: 600 })
+    await expect.poll(() => existsSync(record) && readFileSync(record, 'utf8'), { timeout: 20_000 }).toMatch(/^\d+\n\d+\n$/)
+    // A node's programs that die leave the tails without the shell that would end them.
+    const left = spawn('tail', ['-f', join(attemptDirectory, 'stdout')], { stdio: 'ignore' })
+    const other = spawn('sleep', ['600'], { stdio: 'ignore' })
+    const gone = once(left, 'exit')
+    appendFileSync(record, `${left.pid}\n${other.pid}\n`)
+    await directories.stop('pod', attempt, 0, 'stopped')
+    await directories.remove('pod', attempt)
+    expect(await gone).toEqual([null, 'SIGTERM'])
+    expect(other.exitCode ?? other.signalCode).toBeNull()
+    other.kill()
   })
 
   test('the death of this program leaves attempts alone and takes its shells along', async () => {
