@@ -218,6 +218,8 @@ export class AgentProcess {
         return this.runs.get(effect.name)?.discard()
       case 'pod_gone':
         return this.runs.get(effect.name)?.podGone()
+      case 'missing':
+        return this.runs.get(effect.name)?.missing()
       case 'reject':
         this.kernel.count(`rejected: ${effect.reason}`)
         return this.#stepLink({ type: 'rejected', ref: effect.ref, reason: effect.reason, detail: effect.detail })
@@ -274,18 +276,18 @@ export class AgentProcess {
   #gather(gathering: number): void {
     if (this.#listAgain !== undefined) this.#listAgain.cancelled = true
     const { pods } = this.#runner
-    const started = [...this.runs.values()].filter((run) => run.live).map((run) => run.name)
+    const refused = [...this.runs.values()].filter((run) => run.refused).map((run) => run.name)
     const lists: PodList[] = []
     const told = (pod: Pod, attempts: readonly AttemptPresence[] | undefined) => {
       lists.push({ pod, attempts })
-      if (lists.length === pods.length) this.#gathered(gathering, lists, started)
+      if (lists.length === pods.length) this.#gathered(gathering, lists, refused)
     }
-    if (pods.length === 0) return void this.kernel.after(0, this.life, () => this.#gathered(gathering, [], started))
+    if (pods.length === 0) return void this.kernel.after(0, this.life, () => this.#gathered(gathering, [], refused))
     for (const pod of pods) this.directories.list(pod.name, pod.ready ? listTimeoutMs : listUnreadyTimeoutMs, (found) => told(pod, found))
   }
 
-  #gathered(gathering: number, lists: readonly PodList[], started: readonly string[]): void {
-    this.#stepRunner({ type: 'gathered', lists, started })
+  #gathered(gathering: number, lists: readonly PodList[], refused: readonly string[]): void {
+    this.#stepRunner({ type: 'gathered', lists, refused })
     this.#stepLink({
       type: 'gathered',
       gathering,

@@ -44,6 +44,7 @@ export class SimAttempt {
   #record: ExitRecord | undefined
   #activeAt = 0
   #politeUntil = 0
+  #refused = false
   #removing = false
 
   constructor(agent: AgentProcess, assignment: Assignment, pod: Pod, adopted: boolean, forget: () => void) {
@@ -81,14 +82,24 @@ export class SimAttempt {
         if (command.type === 'cancel') this.#step({ type: 'cancel', graceS: command.grace_s })
       },
       finished: (how) => this.#step(how === 'acked' ? { type: 'acked' } : { type: 'discard' }),
-      refused: () => this.#agent.hello(),
+      refused: () => {
+        this.#refused = true
+        this.#agent.hello()
+      },
     })
   }
 
   again(token: string): void {
     if (this.#state.phase === 'done') return this.#agent.rejected(this.ref, 'already_ended', undefined)
+    this.#refused = false
     this.#line?.token(token)
     if (this.started) this.#agent.accepted(this.ref, this.#startedAt)
+  }
+  get refused(): boolean {
+    return this.live && this.#refused
+  }
+  missing(): void {
+    this.#step({ type: 'missing' })
   }
   discard(): void {
     this.#step({ type: 'discard' })

@@ -7,6 +7,7 @@ import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
+import type { HubMemory } from '../../control-plane/src/hub/cluster-hub-state.ts'
 import { repeatPoke } from '../../control-plane/src/hub/repeat-poke.ts'
 import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
@@ -66,7 +67,7 @@ export class ControlPlane {
   }
 
   get hub(): ObjectCell<unknown> {
-    return this.#cell(clusterId, (cell) => new HubShell(cell as ObjectCell<number>, this))
+    return this.#cell(clusterId, (cell) => new HubShell(cell as ObjectCell<HubMemory>, this))
   }
   log(taskId: string): ObjectCell<unknown> {
     return this.#cell(taskId, (cell) => new TaskLogShell(cell as ObjectCell<StoredLog>, this))

@@ -9,6 +9,7 @@ import {
   type Dispatch,
   type HubEffect,
   type HubInput,
+  type HubMemory,
   type HubState,
   type Write,
 } from '../../control-plane/src/hub/cluster-hub-state.ts'
@@ -29,7 +30,7 @@ const tokenGraceMs = 60 * 60_000
 const alarmDelayMs = 100
 
 export class HubShell implements Instance {
-  readonly #cell: ObjectCell<number>
+  readonly #cell: ObjectCell<HubMemory>
   readonly #plane: ControlPlane
   readonly #life: Life
   readonly #known = new Set<string>()
@@ -39,11 +40,11 @@ export class HubShell implements Instance {
   #alarmSetAt = Infinity
   #state: HubState
 
-  constructor(cell: ObjectCell<number>, plane: ControlPlane) {
+  constructor(cell: ObjectCell<HubMemory>, plane: ControlPlane) {
     this.#cell = cell
     this.#plane = plane
     this.#life = cell.life
-    this.#state = initialHub(`boot${Math.floor(cell.kernel.random.chance() * 1e12)}`, cell.stored ?? 0)
+    this.#state = initialHub(`boot${Math.floor(cell.kernel.random.chance() * 1e12)}`, cell.stored?.epoch ?? 0, cell.stored?.homes)
     let newest: { id: string; epoch: number } | null = null
     for (const socket of cell.sockets.values()) {
       const attachment = socket.attachment as Attachment | undefined
@@ -119,7 +120,7 @@ export class HubShell implements Instance {
     const { state, effects } = stepHub(this.#state, input, this.#plane.now())
     cell.kernel.say('hub', () => describeHub(input, effects))
     let left = Infinity
-    if (state.durable !== this.#state.durable) left = cell.commit(() => (cell.stored = state.durable.epoch))
+    if (state.durable !== this.#state.durable) left = cell.commit(() => (cell.stored = state.durable))
     this.#state = state
     for (const effect of effects.slice(0, Math.min(left, effects.length))) this.#do(effect)
     if (left !== Infinity) cell.crash()

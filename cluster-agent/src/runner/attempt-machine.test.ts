@@ -212,6 +212,14 @@ test('a result that the log already holds ends an adopted attempt at once', () =
   expect(it.types({ type: 'acked' })).toEqual(['let_go', 'finished', 'remove', 'forget'])
 })
 
+// Found by the simulator: another agent had finished and removed it, and it stayed here for ever.
+test('what its pod does not have any more is forgotten without a word', () => {
+  const it = setup()
+  it.feed({ type: 'started' }, executed(), exited)
+  expect(it.types({ type: 'missing' })).toEqual(['let_go', 'forget'])
+  expect(it.state.phase).toBe('done')
+})
+
 // Found by the simulator: a process that had ended well was reported as one without an answer, because its node was away for a minute.
 test('what waits for output of a pod that cannot be reached is not given up', () => {
   const it = setup()

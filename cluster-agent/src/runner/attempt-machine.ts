@@ -51,6 +51,8 @@ export type AttemptInput =
   /** No process of it is left (also when there never was one). */
   | { readonly type: 'emptied' }
   | { readonly type: 'pod_gone' }
+  /** Its log refuses it, and its pod has no such directory any more: another agent has seen to its end. */
+  | { readonly type: 'missing' }
   | { readonly type: 'reached' }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' }
   | { readonly type: 'acked' }
@@ -97,6 +99,8 @@ const reasonOf = { cancelled: 'cancelled', idle: 'timeout', shutdown: 'stopped' 
 
 export function stepAttempt(state: AttemptState, input: AttemptInput): AttemptStep {
   if (state.phase === 'done') return nothing(state)
+  // Nothing is said of it: the hello that is about to follow does not name it, and the row decides.
+  if (input.type === 'missing') return { state: { ...state, phase: 'done' }, effects: [{ type: 'let_go' }, { type: 'forget' }] }
   if (state.phase === 'discarding') return discarding(state, input)
   switch (input.type) {
     case 'started':

@@ -75,6 +75,8 @@ export class AttemptRun {
   #state: AttemptState
   #line: TaskLine | undefined
   #view: AttemptView | undefined
+  /** Its log takes nothing from it before a fresh token comes. */
+  #refused = false
   #position: LogPosition = { received: 0, cursor: startCursor }
   #start: Promise<void> | undefined
   #startedAt = 0
@@ -122,17 +124,28 @@ export class AttemptRun {
       },
       command: (command) => this.#command(command),
       finished: (how) => this.#step(how === 'acked' ? { type: 'acked' } : { type: 'discard' }),
-      refused: () => this.#deps.hub.hello(),
+      refused: () => {
+        this.#refused = true
+        this.#deps.hub.hello()
+      },
     })
   }
 
   /** Assigned or adopted again: nothing is started twice, but the token is fresh and the answer is repeated. */
   again(token: string): void {
     if (this.#state.phase === 'done') return this.#deps.hub.rejected(this.ref, 'already_ended')
+    this.#refused = false
     this.#line?.token(token)
     if (this.started) this.#deps.hub.accepted(this.ref, this.#startedAt)
   }
 
+  get refused(): boolean {
+    return this.live && this.#refused
+  }
+
+  missing(): void {
+    this.#step({ type: 'missing' })
+  }
   discard(): void {
     this.#step({ type: 'discard' })
   }

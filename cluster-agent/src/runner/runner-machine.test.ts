@@ -33,8 +33,8 @@ function setup(...pods: Pod[]) {
     state = next.state
     return next.effects
   }
-  const gathered = (attempts: readonly AttemptPresence[] | undefined, started: readonly string[] = []) =>
-    step({ type: 'gathered', lists: state.pods.map((pod) => ({ pod, attempts })), started })
+  const gathered = (attempts: readonly AttemptPresence[] | undefined, refused: readonly string[] = []) =>
+    step({ type: 'gathered', lists: state.pods.map((pod) => ({ pod, attempts })), refused })
   step({ type: 'pods', pods: pods.length > 0 ? pods : [home] })
   return {
     step,
@@ -107,14 +107,14 @@ test('a pod that does not answer is told as one that is not ready, so that nothi
 })
 
 // Found by the simulator: another agent had finished it and removed it; it stayed here for ever.
-test('a started run whose directory is not in its pod any more is let go of', () => {
+test('a run that its log refused, and whose directory is not in its pod any more, is let go of', () => {
   const it = setup()
   it.gathered([])
   it.assign(shell())
   expect(it.gathered([], [])).toEqual([])
   expect(it.gathered(undefined, [nameOf(shell())])).toEqual([{ type: 'gather_again', pods: ['demo'] }])
   expect(it.gathered([presenceOf(shell())], [nameOf(shell())])).toEqual([{ type: 'touch' }])
-  expect(it.gathered([], [nameOf(shell())])).toEqual([{ type: 'discard', name: nameOf(shell()) }])
+  expect(it.gathered([], [nameOf(shell())])).toEqual([{ type: 'missing', name: nameOf(shell()) }])
 })
 
 // Found by the simulator: the command that started it had reached the pod's successor of the same name.

@@ -41,8 +41,8 @@ export interface PodList {
 export type RunnerInput =
   /** The whole inventory. */
   | { readonly type: 'pods'; readonly pods: readonly Pod[] }
-  /** `started`: names of runs whose process was known to be started before any pod was asked. */
-  | { readonly type: 'gathered'; readonly lists: readonly PodList[]; readonly started: readonly string[] }
+  /** `refused`: names of started runs that their logs refused before any pod was asked. */
+  | { readonly type: 'gathered'; readonly lists: readonly PodList[]; readonly refused: readonly string[] }
   | { readonly type: 'provider_found'; readonly pod: Pod; readonly provider: AgentProvider }
   /** `invalid`: why it cannot be run anywhere; undefined if it can. */
   | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
@@ -65,6 +65,8 @@ export type RunnerEffect =
   | { readonly type: 'again'; readonly name: string; readonly token: string }
   | { readonly type: 'discard'; readonly name: string }
   | { readonly type: 'pod_gone'; readonly name: string }
+  /** Its directory is not in its pod any more. */
+  | { readonly type: 'missing'; readonly name: string }
   | { readonly type: 'reject'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
   /** Answer `provider_asked`. */
   | { readonly type: 'ask_provider'; readonly assignment: Assignment; readonly pod: Pod; readonly provider: AgentProvider | null }
@@ -121,7 +123,7 @@ export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
     case 'pods':
       return pods(state, input.pods)
     case 'gathered':
-      return gathered(state, input.lists, input.started)
+      return gathered(state, input.lists, input.refused)
     case 'provider_found':
       return nothing(withProvider(state, input.pod, input.provider))
     case 'assign':
@@ -175,7 +177,7 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
   }
 }
 
-function gathered(state: RunnerState, lists: readonly PodList[], started: readonly string[]): RunnerStep {
+function gathered(state: RunnerState, lists: readonly PodList[], refused: readonly string[]): RunnerStep {
   const listed = new Map(state.listed)
   const silent: Pod[] = []
   for (const { pod, attempts } of lists) {
@@ -193,9 +195,9 @@ function gathered(state: RunnerState, lists: readonly PodList[], started: readon
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
   // Its directory was there when it started: another agent has seen its end and removed it.
   const answered = new Set(lists.flatMap(({ pod, attempts: found }) => (found === undefined ? [] : [pod.name])))
-  for (const name of started) {
+  for (const name of refused) {
     const run = state.runs.get(name)
-    if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'discard', name })
+    if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'missing', name })
   }
   return { state: { ...state, listed, present }, effects }
 }

@@ -66,6 +66,8 @@ export function createRunner(deps: RunnerDeps): Runner {
         return runs.get(effect.name)?.discard()
       case 'pod_gone':
         return runs.get(effect.name)?.podGone()
+      case 'missing':
+        return runs.get(effect.name)?.missing()
       case 'reject':
         log('warn', 'attempt rejected', { ...effect.ref, reason: effect.reason })
         return hub.rejected(effect.ref, effect.reason, effect.detail)
@@ -135,7 +137,7 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   async function gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }> {
     clearTimeout(listAgain)
-    const started = [...runs.values()].filter((run) => run.live).map((run) => run.name)
+    const refused = [...runs.values()].filter((run) => run.refused).map((run) => run.name)
     const lists = await Promise.all(
       state.pods.map(async (pod) => {
         const boundMs = pod.ready ? listTimeoutMs : listUnreadyTimeoutMs
@@ -146,7 +148,7 @@ export function createRunner(deps: RunnerDeps): Runner {
         return { pod, attempts, providers: known.filter((_, index) => found[index]) }
       }),
     )
-    step({ type: 'gathered', lists, started })
+    step({ type: 'gathered', lists, refused })
     for (const { pod, providers } of lists) for (const provider of providers) step({ type: 'provider_found', pod, provider })
     return { pods: inventoryFor(state), attempts: lists.flatMap((list) => list.attempts ?? []) }
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { orphanMs, podAbsentMs } from './cluster-hub-state.ts'
+import { initialHub, orphanMs, podAbsentMs } from './cluster-hub-state.ts'
 import { aPod, aSpec, aTask, aTaskId } from './machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './cluster-hub-fixtures.ts'
 
@@ -156,6 +156,19 @@ describe('attempts', () => {
     hub.loaded(live(1))
     expect(hub.assigned()).toEqual([])
     expect(hub.writes()).toMatchObject([{ kind: 'report' }, { kind: 'requeue', ref: ref(1) }])
+  })
+
+  // Found by the simulator: a hub without memory sent it to the pod's successor, and the same attempt ran twice.
+  test('a hub that has lost its memory does not send it to another pod of that name either', () => {
+    const hub = dispatched()
+    hub.step({ type: 'poke' })
+    const claim_id = hub.state().claim!.claim_id
+    const woken = setup(initialHub('boot-2', hub.state().durable.epoch, hub.state().durable.homes))
+    woken.step({ type: 'connected', connection: 'b' })
+    woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
+    woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))
+    expect(woken.assigned()).toEqual(['02.1'])
+    expect(woken.writes()).toMatchObject([{ kind: 'report' }, { kind: 'requeue', ref: ref(1) }])
   })
 
   // Found by the simulator: it came back under its name between two inventories, and the start was taken for one in a pod that is gone.

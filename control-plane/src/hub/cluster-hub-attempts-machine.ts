@@ -6,7 +6,7 @@ import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './cluster-hub-draft.ts'
+import { askHello, assign, endAttempt, inParts, isSuccessor, nameOf, podOf, refOf, write, type Draft } from './cluster-hub-draft.ts'
 import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './cluster-hub-state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
@@ -63,7 +63,7 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
     } else if (entry.started) {
       // Its pod was looked into and has no such directory.
       endAttempt(d, entry, lost('its pod knows nothing of it'))
-    } else if (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid) {
+    } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
       // Never confirmed, and whatever there was is gone with its pod. Its successor must not start the same attempt once more.
       giveBack(d, entry, 'no_such_pod', undefined, random, now)
     } else {

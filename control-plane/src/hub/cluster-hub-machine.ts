@@ -7,7 +7,20 @@ import { closeCodes } from '@rdev/shared/wire/limits'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, giveUpAbsent, greet, orphans, rejected } from './cluster-hub-attempts-machine.ts'
-import { askHello, assign, done, nameOf, open, refOf, retryLater, startLoad, write, type Draft } from './cluster-hub-draft.ts'
+import {
+  askHello,
+  assign,
+  claimId,
+  done,
+  knowPods,
+  nameOf,
+  open,
+  refOf,
+  retryLater,
+  startLoad,
+  write,
+  type Draft,
+} from './cluster-hub-draft.ts'
 import {
   doneLimitMs,
   leaseMs,
@@ -93,7 +106,7 @@ function connected(d: Draft, id: string): void {
     d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
   }
   const epoch = d.durable.epoch + 1
-  d.durable = { epoch }
+  d.durable = { ...d.durable, epoch }
   d.connection = { id, epoch, version: null, hello: null, draining: false }
   d.ready = false
   d.early = []
@@ -136,7 +149,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
     return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
   }
   d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
-  d.pods = up.pods
+  knowPods(d, up.pods)
   d.ready = false
   write(d, { kind: 'report', pods: up.pods })
   startLoad(d)
@@ -153,7 +166,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
       for (const ref of up.attempts) d.live.delete(nameOf(ref))
       return wantClaim(d, now)
     case 'pods':
-      d.pods = up.pods
+      knowPods(d, up.pods)
       write(d, { kind: 'report', pods: up.pods })
       checkPods(d, random, now)
       return wantClaim(d, now)
@@ -206,7 +219,7 @@ function tryClaim(d: Draft, now: number): void {
     d.surveyAt = Math.min(d.surveyAt ?? now + netMs, now + netMs)
     return
   }
-  const claim_id = `${d.boot}.${++d.counter}`
+  const claim_id = claimId(d)
   d.claim = { claim_id, slots, busy: true }
   d.effects.push({ type: 'claim', claim_id, slots })
 }

@@ -59,8 +59,20 @@ export interface PendingWrite {
   readonly busy: boolean
 }
 
+/** Which pod has a name, and since which generation: the number goes up with every pod that takes a name. */
+export interface PodHome {
+  readonly uid: string
+  readonly generation: number
+}
+
+/** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
+export interface HubMemory {
+  readonly epoch: number
+  readonly homes: Readonly<Record<string, PodHome>>
+}
+
 export interface HubState {
-  readonly durable: { readonly epoch: number }
+  readonly durable: HubMemory
   /** Random for each life of the object: makes its claim ids its own. */
   readonly boot: string
   readonly counter: number
@@ -135,8 +147,8 @@ export interface HubStep {
   readonly effects: readonly HubEffect[]
 }
 
-export const initialHub = (boot: string, epoch: number): HubState => ({
-  durable: { epoch },
+export const initialHub = (boot: string, epoch: number, homes: HubMemory['homes'] = {}): HubState => ({
+  durable: { epoch, homes },
   boot,
   counter: 0,
   connection: null,
@@ -175,6 +187,8 @@ export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
+/** Names of pods that are remembered after they are gone. */
+export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */
 export const maxClaimSlots = 100
 /** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */

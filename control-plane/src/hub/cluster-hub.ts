@@ -11,7 +11,16 @@ import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
 import { stepHub } from './cluster-hub-machine.ts'
-import { initialHub, leaseMs, type Dispatch, type HubEffect, type HubInput, type HubState, type Write } from './cluster-hub-state.ts'
+import {
+  initialHub,
+  leaseMs,
+  type Dispatch,
+  type HubEffect,
+  type HubInput,
+  type HubMemory,
+  type HubState,
+  type Write,
+} from './cluster-hub-state.ts'
 import { closeSocket, sendOn } from './sockets.ts'
 
 export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
@@ -52,7 +61,11 @@ export class ClusterHubObject extends DurableObject<unknown> {
     this.#deps = deps
     this.#clusterId = ctx.id.name ?? ''
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(pingText, pongText))
-    this.#state = initialHub(crypto.randomUUID(), ctx.storage.kv.get<number>('epoch') ?? 0)
+    this.#state = initialHub(
+      crypto.randomUUID(),
+      ctx.storage.kv.get<number>('epoch') ?? 0,
+      ctx.storage.kv.get<HubMemory['homes']>('homes') ?? {},
+    )
     let newest: Attachment | null = null
     for (const socket of ctx.getWebSockets()) {
       const attachment = attachmentOf(socket)
@@ -178,9 +191,15 @@ export class ClusterHubObject extends DurableObject<unknown> {
 
   #step(input: HubInput): void {
     const { state, effects } = stepHub(this.#state, input, this.#deps.clock.now())
-    if (state.durable !== this.#state.durable) this.ctx.storage.kv.put('epoch', state.durable.epoch)
+    this.#save(state.durable)
     this.#state = state
     for (const effect of effects) this.#do(effect)
+  }
+
+  #save({ epoch, homes }: HubMemory): void {
+    const before = this.#state.durable
+    if (epoch !== before.epoch) this.ctx.storage.kv.put('epoch', epoch)
+    if (homes !== before.homes) this.ctx.storage.kv.put('homes', homes)
   }
 
   #do(effect: HubEffect): void {
