@@ -3,6 +3,7 @@
 
 import { mechanismsOfA } from './a-mechanisms.ts'
 import { mechanismsOfB } from './b-mechanisms.ts'
+import { mechanismsOfCluster } from './cluster/mechanisms.ts'
 
 export interface Mechanism {
   /** From the repository's root. */
@@ -10,7 +11,7 @@ export interface Mechanism {
   readonly find: string
   readonly put: string
   /** File of tests (its beginning) and beginning of the test's name. Without it the entry is a tool of a scenario, not a proof. */
-  readonly proof?: { readonly file: string; readonly test: string }
+  readonly proof?: { readonly file: string; readonly test: string; readonly project?: 'cluster' }
 }
 
 export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
@@ -27,4 +28,5 @@ export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanis
   },
   ...mechanismsOfA,
   ...mechanismsOfB,
+  ...mechanismsOfCluster,
 }

@@ -3,21 +3,22 @@
 
 import { readFile } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { CoreV1Api, Exec, KubeConfig } from '@kubernetes/client-node'
 import { canBreakCluster, rebootNode, startComponent, stopComponent } from '../../cluster/faults.ts'
+import { scenario } from '../table.ts'
 import { counted, counting, setup } from './setup.ts'
 import type { Scene } from './setup.ts'
 
 const namespace = 'rdev-chaos-node'
 let scene: Scene
 beforeAll(async () => {
+  if (!canBreakCluster) throw new Error('These scenarios stop parts of a cluster: RDEV_CLUSTER_SCRIPT must name what can')
   scene = await setup(namespace, { ends: {}, lasts: {}, loud: {}, twin: { home: 'claim' } })
 }, 300_000)
 afterAll(async () => await scene?.[Symbol.asyncDispose]())
 
 afterEach(async () => {
-  if (!canBreakCluster) return
   // Whatever failed: the next one finds a whole node.
   await startComponent('containerd')
   await startComponent('kubelet')
@@ -71,8 +72,10 @@ async function twoTasks() {
   }
 }
 
-test.runIf(canBreakCluster)(
-  '27 · 32: the kubelet is killed until its node is NotReady: exec says Success of a process that runs, and nothing is concluded from it',
+scenario(
+  [27, 32],
+  'the kubelet is killed until its node is NotReady: exec says Success of a process that runs, and nothing is concluded from it',
+  'silence and exec prove nothing',
   async () => {
     const tasks = await twoTasks()
     const plain = await plainExec('lasts')
@@ -86,7 +89,7 @@ test.runIf(canBreakCluster)(
   },
 )
 
-test.runIf(canBreakCluster)('27: containerd is killed and comes back: the same', async () => {
+scenario(27, 'containerd is killed and comes back: the same', 'an end is an exit record and nothing else', async () => {
   const tasks = await twoTasks()
   await stopComponent('containerd')
   await tasks.endOne()
@@ -95,29 +98,38 @@ test.runIf(canBreakCluster)('27: containerd is killed and comes back: the same',
   await tasks.judge()
 })
 
-test('9: a pod replaced under its name, with its old disk, while no agent is there: lost, not adopted', async () => {
-  const id = await scene.start('twin', 'echo up; sleep 1000')
-  await scene.printed(id, 'up\n')
-  await scene.stack.agent.kill('SIGKILL')
-  await scene.pods.delete('twin')
-  await scene.pods.create('twin')
-  await scene.stack.startAgent()
-  expect(await scene.end(id)).toMatchObject({ task: { status: 'lost', error_code: 'LOST', attempt: 1, exit_code: null }, stdout: 'up\n' })
-})
+scenario(
+  9,
+  'a pod replaced under its name, with its old disk, while no agent is there: lost, not adopted',
+  'the life of a container in the attempt directory',
+  async () => {
+    const id = await scene.start('twin', 'echo up; sleep 1000')
+    await scene.printed(id, 'up\n')
+    await scene.stack.agent.kill('SIGKILL')
+    await scene.pods.delete('twin')
+    await scene.pods.create('twin')
+    await scene.stack.startAgent()
+    expect(await scene.end(id)).toMatchObject({ task: { status: 'lost', error_code: 'LOST', attempt: 1, exit_code: null }, stdout: 'up\n' })
+  },
+)
 
-test('41: 50 MB of output a second for 4 s, by exec: the agent takes at most 100 MB more than idle, and not a byte is lost', async () => {
-  const residentMb = async (): Promise<number> => {
-    const status = await readFile(`/proc/${scene.stack.agent.pid}/status`, 'utf8')
-    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024
-  }
-  const idle = await residentMb()
-  let most = 0
-  const keepMost = (mb: number): void => void (most = Math.max(most, mb))
-  const sampling = setInterval(() => void residentMb().then(keepMost, () => {}), 50)
-  const began = performance.now()
-  const id = await scene.start(
-    'loud',
-    `node -e '
+scenario(
+  41,
+  '50 MB of output a second for 4 s, by exec: the agent takes at most 100 MB more than idle, and not a byte is lost',
+  'window of unacknowledged bytes; who may not send does not read',
+  async () => {
+    const residentMb = async (): Promise<number> => {
+      const status = await readFile(`/proc/${scene.stack.agent.pid}/status`, 'utf8')
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024
+    }
+    const idle = await residentMb()
+    let most = 0
+    const keepMost = (mb: number): void => void (most = Math.max(most, mb))
+    const sampling = setInterval(() => void residentMb().then(keepMost, () => {}), 50)
+    const began = performance.now()
+    const id = await scene.start(
+      'loud',
+      `node -e '
       const block = Buffer.alloc(1e6, "x".repeat(99) + "\\n"), began = Date.now()
       let blocks = 0
       const write = () => {
@@ -125,22 +137,25 @@ test('41: 50 MB of output a second for 4 s, by exec: the agent takes at most 100
         if (blocks < 200) setTimeout(write, 5)
       }
       write()'; note written`,
-  )
-  await scene.noted(id, 'written')
-  const writtenMs = performance.now() - began
-  const { task, stdout } = await scene.end(id)
-  clearInterval(sampling)
-  console.log(
-    `41: written in ${Math.round(writtenMs)} ms, read in ${Math.round(performance.now() - began)} ms, RSS ${Math.round(idle)} → ${Math.round(most)} MB`,
-  )
-  expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })
-  expect(stdout.length).toBe(200e6)
-  expect(stdout === ('x'.repeat(99) + '\n').repeat(2e6)).toBe(true)
-  expect(most - idle).toBeLessThanOrEqual(100)
-})
+    )
+    await scene.noted(id, 'written')
+    const writtenMs = performance.now() - began
+    const { task, stdout } = await scene.end(id)
+    clearInterval(sampling)
+    console.log(
+      `41: written in ${Math.round(writtenMs)} ms, read in ${Math.round(performance.now() - began)} ms, RSS ${Math.round(idle)} → ${Math.round(most)} MB`,
+    )
+    expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })
+    expect(stdout.length).toBe(200e6)
+    expect(stdout === ('x'.repeat(99) + '\n').repeat(2e6)).toBe(true)
+    expect(most - idle).toBeLessThanOrEqual(100)
+  },
+)
 
-test.runIf(canBreakCluster)(
-  '31: the node reboots: what ran is lost with its containers, with the output that their volumes kept, and runs again only by policy',
+scenario(
+  31,
+  'the node reboots: what ran is lost with its containers, with the output that their volumes kept, and runs again only by policy',
+  'the life of a container in the attempt directory',
   async () => {
     const command = `note try; [ -e again ] || { touch again; ${counting(10, 0.02)}; note counted; sleep 1000; }; echo done`
     const plain = await scene.start('ends', command)

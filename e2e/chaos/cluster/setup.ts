@@ -12,6 +12,9 @@ import { isWhole, outputOf, setup as startLine, teardown, until } from '../../se
 import type { Bundle } from '../../setup.ts'
 import { createClusterPods, nodeAddress } from '../../cluster/pods.ts'
 import type { ClusterPods, ProjectPod } from '../../cluster/pods.ts'
+import { repository } from '../../../dev/bundle.ts'
+import { bundleWithout } from '../bundle-without.ts'
+import { withoutVariable } from '../without.ts'
 import { apiRelay } from './api-relay.ts'
 import type { ApiRelay } from './api-relay.ts'
 
@@ -53,7 +56,13 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
     await rm(directory, { recursive: true, force: true })
   }
   try {
+    const without = process.env[withoutVariable] ?? ''
     stack = await startLine({
+      ...(without !== '' && {
+        bundle: (outFile) => bundleWithout(without, outFile),
+        agentMain: `${repository}e2e/chaos/agent-main.ts`,
+        agentEnv: { [withoutVariable]: without },
+      }),
       podHost: async () => {
         pods = await createClusterPods({ namespace, projects })
         relay = await apiRelay(pods.agentKubeConfig)
