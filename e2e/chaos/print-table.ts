@@ -1,6 +1,6 @@
 // The table of scenarios, as Markdown: scenario | what | mechanism | result | seen to fail. From the results of the last `npm run test:chaos`
-// (or the files named as arguments) and of the last `npm run test:chaos:proof` (proven.json).
-import { readFile } from 'node:fs/promises'
+// (or the files named as arguments) and of the last `npm run test:chaos:proof` (proven.json). With --keep into docs/faults.md.
+import { readFile, writeFile } from 'node:fs/promises'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import proven from './proven.json' with { type: 'json' }
@@ -34,8 +34,22 @@ export function printTable(rows: readonly Row[]): string {
   )
 }
 
+const heading = '## The scenarios\n'
+
+/** Puts the table under its heading at the end of docs/faults.md. */
+async function keep(table: string): Promise<void> {
+  const page = fileURLToPath(new URL('../../docs/faults.md', import.meta.url))
+  const text = await readFile(page, 'utf8')
+  const at = text.indexOf(heading)
+  if (at < 0) throw new Error(`${page} has no heading ${heading}`)
+  const about = 'Written by `node e2e/chaos/print-table.ts --keep` from the last runs of the suite and of its proof.'
+  await writeFile(page, `${text.slice(0, at)}${heading}\n${about}\n\n${table}\n`)
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const files = process.argv.slice(2)
+  const files = process.argv.slice(2).filter((word) => word !== '--keep')
   const last = fileURLToPath(new URL('../../dist/chaos/results.jsonl', import.meta.url))
-  console.log(printTable(await readRows(...(files.length > 0 ? files : [last]))))
+  const table = printTable(await readRows(...(files.length > 0 ? files : [last])))
+  if (process.argv.includes('--keep')) await keep(table)
+  else console.log(table)
 }
