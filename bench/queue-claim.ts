@@ -56,9 +56,11 @@ interface Row {
 }
 
 export async function claims(run: QueueRun): Promise<void> {
-  const rows: Row[] = []
-  for (const mix of mixes) for (const depth of sizes.depths) rows.push(...(await claimsAt(run, mix, depth)))
-  printDepths('A claim, on the server, from BEGIN to COMMIT', rows)
+  for (const mix of mixes) {
+    const rows: Row[] = []
+    for (const depth of sizes.depths) rows.push(...(await claimsAt(run, mix, depth)))
+    printDepths(`A claim, on the server, from BEGIN to COMMIT: ${mix.name}`, rows)
+  }
   const peers: Row[] = []
   for (const depth of sizes.depths)
     peers.push(...(await graphileFetches(run.serverUrl, depth)), ...(await bossFetches(run.serverUrl, depth)))
