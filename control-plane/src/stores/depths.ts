@@ -6,6 +6,8 @@
 interface Known {
   readonly depth: number
   readonly countedAt: number
+  /** When a count last found it full. */
+  readonly fullAt: number | null
 }
 
 /** A full lane is counted this often at most, however many knock. */
@@ -32,12 +34,12 @@ export class Depths {
   /** Whether a lane that was called full by what is known should be counted. */
   mayRecount(lane: string, now: number): boolean {
     const known = this.#lanes.get(lane)
-    return known !== undefined && now - known.countedAt >= recountMs
+    return known !== undefined && (known.fullAt === null || now - known.fullAt >= recountMs)
   }
 
-  counted(lane: string, depth: number, inserted: number, now: number): void {
+  counted(lane: string, { depth, inserted, full }: { depth: number; inserted: number; full: boolean }, now: number): void {
     if (this.#lanes.size >= maxLanes) this.#lanes.clear()
-    this.#lanes.set(lane, { depth: depth + inserted, countedAt: now })
+    this.#lanes.set(lane, { depth: depth + inserted, countedAt: now, fullAt: full ? now : null })
   }
 
   inserted(lane: string, count: number): void {

@@ -42,9 +42,10 @@ with recursive slot as materialized (
 pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
 ${laneHeads(sql`t.cluster_id = ${clusterId} and not exists (select from attempts a where a.claim_id = ${claimId})`, sql`t.cluster_id = ${clusterId}`)},
-running as materialized (
-  select t.project_id, count(*) from tasks t where t.cluster_id = ${clusterId} and t.status in ${live} group by t.project_id
+live_task as materialized (
+  select t.project_id, t.session_id, t.workspace from tasks t where t.cluster_id = ${clusterId} and t.status in ${live}
 ),
+running as materialized (select project_id, count(*) from live_task group by project_id),
 lane as materialized (
   select p.id, p.cluster_id, p.weight, p.max_running - coalesce(running.count, 0) as room, greatest(l.vtime, pool.vtime, 0) as base
   from lane_head join projects p on p.id = lane_head.lane
@@ -110,10 +111,8 @@ fit as materialized (
     select classes.class from classes where s.pod is null and classes.class = case h.target when 'pool' then '' else h.lane end
     limit 1
   ) place
-  where (h.workspace is null or not exists (
-      select from tasks l where l.project_id = h.lane and l.workspace = h.workspace and l.status in ${live}
-    ))
-    and (h.session_id is null or not exists (select from tasks l where l.session_id = h.session_id and l.status in ${live}))
+  where not exists (select from live_task l where l.project_id = h.lane and l.workspace = h.workspace)
+    and not exists (select from live_task l where l.session_id = h.session_id)
     and (h.session_id is null or not exists (
       select from tasks e
       where e.session_id = h.session_id and e.status = 'queued' and e.run_after <= ${storeNow}

@@ -42,7 +42,10 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
         const mine = answers.filter((_, i) => list[i]!.spec.project_id === lane)
         const added = mine.filter(({ task }) => task !== null).length
         if (known.has(lane)) depths.inserted(lane, added)
-        else if (mine[0]!.refused !== 'no_project') depths.counted(lane, mine[0]!.depth, added, now)
+        else if (mine[0]!.refused !== 'no_project') {
+          const full = mine.some(({ refused }) => refused === 'queue_full')
+          depths.counted(lane, { depth: mine[0]!.depth, inserted: added, full }, now)
+        }
       }
       return answers
     } finally {
