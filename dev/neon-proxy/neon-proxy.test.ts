@@ -185,3 +185,14 @@ it('answers 503 when what is behind it is away', async () => {
   await proxy.close()
   await backend.close()
 })
+
+// PGlite has no connections that could die.
+if (realUrl !== undefined) {
+  it('serves on when a connection dies inside a batch', async () => {
+    const t = await setup(() => openPg(realUrl))
+    const dies = t.sql.transaction([t.sql`select pg_terminate_backend(pg_backend_pid())`, t.sql`select 1`])
+    await expect(dies).rejects.toMatchObject({ code: '57P01' })
+    expect((await t.sql`select 1 as one`).rows).toEqual([{ one: 1 }])
+    await t.close()
+  })
+}
