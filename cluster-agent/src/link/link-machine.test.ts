@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
+import { protocolVersion } from '@rdev/shared/wire/version'
 import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
 import { helloEveryMs, newLink, stepLink } from './link-machine.ts'
 
@@ -49,7 +50,9 @@ const sentTypes = (effects: readonly LinkEffect[]) => effects.flatMap((effect) =
 test('open, gather, hello, welcome', () => {
   const it = setup()
   expect(it.feed({ type: 'opened' })).toEqual([{ type: 'gather', gathering: 1 }])
-  expect(it.gathered()).toMatchObject([{ type: 'send', frame: { type: 'hello', protocol: 1, instance: 'instance-1', pods: [pod] } }])
+  expect(it.gathered()).toMatchObject([
+    { type: 'send', frame: { type: 'hello', protocol: protocolVersion, instance: 'instance-1', pods: [pod] } },
+  ])
   expect(it.frame(welcome)).toEqual([{ type: 'greeted' }, { type: 'welcome', epoch: 3, adopt: [], stop: [ref] }])
   expect(it.state).toMatchObject({ phase: 'welcomed', epoch: 3 })
 })
