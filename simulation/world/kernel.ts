@@ -54,6 +54,9 @@ interface Event extends Timer {
   readonly run: () => void
 }
 
+/** A history that needs more than this goes round in a circle. */
+const maxEvents = 5_000_000
+
 /** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
 const promiseTurns = 24
 
@@ -65,6 +68,7 @@ export class Kernel {
   trace: ((line: string) => void) | undefined
   now = 0
   #order = 0
+  #events = 0
   #touched = false
   readonly #heap: Event[] = []
 
@@ -102,6 +106,7 @@ export class Kernel {
       this.#pop()
       if (next.cancelled || next.life.dead) continue
       this.now = next.at
+      if (++this.#events > maxEvents) throw new Error('it never comes to rest')
       if (next.life.stopped) next.life.holder.held.push(next.run)
       else next.run()
       if (this.#touched) {

@@ -31,5 +31,5 @@ export function tellLater(
 export async function within(maxMs: number, work: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, maxMs)))])
-  clearTimeout(timer ?? null)
+  if (timer !== undefined) clearTimeout(timer)
 }

@@ -1,0 +1,253 @@
+// The mechanisms that keep the promises, each with the text that takes it out of the real module when that is loaded. The shipped code has no
+// switch for it. A text that is not found any more makes the proof fail loudly: then the mechanism has moved, and the mutation must follow.
+
+export interface Mutation {
+  readonly name: string
+  /** What it is for, in one line of the table. */
+  readonly guards: string
+  /** The module, by the end of its path. */
+  readonly module: string
+  readonly find: string
+  readonly replace: string
+}
+
+const hubAttempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
+const hub = 'control-plane/src/hub/cluster-hub-machine.ts'
+const taskLog = 'control-plane/src/hub/task-log-machine.ts'
+const task = 'shared/src/domain/task.ts'
+const line = 'cluster-agent/src/link/line-machine.ts'
+const link = 'cluster-agent/src/link/link-machine.ts'
+const runner = 'cluster-agent/src/runner/runner-machine.ts'
+const attempt = 'cluster-agent/src/runner/attempt-machine.ts'
+const claim = 'control-plane/src/stores/memory-claim.ts'
+const pod = 'simulation/pods/pod.ts'
+const directory = 'simulation/pods/attempt-directory.ts'
+
+export const mutations: readonly Mutation[] = [
+  {
+    name: 'finish-attempt',
+    guards: 'the attempt check in finish',
+    module: task,
+    find: "if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task\n  const { duration_ms",
+    replace: "if (isTerminal(task.status) || task.status === 'queued') return task\n  const { duration_ms",
+  },
+  {
+    name: 'finish-terminal',
+    guards: 'a terminal row never changes',
+    module: task,
+    find: "if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task\n  const { duration_ms",
+    replace: 'if (task.attempt !== attempt) return task\n  const { duration_ms',
+  },
+  {
+    name: 'cancel-fence',
+    guards: 'what somebody wants cancelled is not tried again',
+    module: task,
+    find: ' || task.attempt !== attempt || task.cancel_requested_at !== null) return task',
+    replace: ' || task.attempt !== attempt) return task',
+  },
+  {
+    name: 'requeue-attempt',
+    guards: 'the attempt check in requeue',
+    module: task,
+    find: "if (task.status !== 'leased' || task.attempt !== attempt) return task\n  return { ...task, status: 'queued'",
+    replace: "if (task.status !== 'leased') return task\n  return { ...task, status: 'queued'",
+  },
+  {
+    name: 'floor',
+    guards: 'the floor of a task in its pod',
+    module: pod,
+    find: 'const floor = () => disk.floors.get(ref.task_id) ?? 0',
+    replace: 'const floor = () => 0 * (disk.floors.get(ref.task_id) ?? 0)',
+  },
+  {
+    name: 'start-guard',
+    guards: 'O_EXCL: whoever signs the directory first starts',
+    module: pod,
+    find: "if (here.owner !== undefined) return answer(here.owner === owner ? 'started' : 'exists')",
+    replace: '',
+  },
+  {
+    name: 'begun-guard',
+    guards: 'O_EXCL: whoever writes `begun` first decides whether it runs',
+    module: directory,
+    find: 'if (this.begun !== undefined) {',
+    replace: 'if (this.begun === null) {',
+  },
+  {
+    name: 'reason-guard',
+    guards: 'the first reason of an end wins',
+    module: directory,
+    find: 'this.reason ??= { why, killAt: kernel.now + graceMs }',
+    replace: 'this.reason = { why, killAt: kernel.now + graceMs }',
+  },
+  {
+    name: 'workspace-lock',
+    guards: 'one attempt at a time in a working copy',
+    module: pod,
+    find: 'lock !== null &&',
+    replace: 'lock === undefined &&',
+  },
+  {
+    name: 'hub-connection',
+    guards: 'frames of a superseded connection are not heard',
+    module: hub,
+    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
+    replace: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+  },
+  {
+    name: 'line-epoch',
+    guards: 'a line with an older epoch is refused',
+    module: taskLog,
+    find: 'if (past || line.epoch < durable.epoch)',
+    replace: 'if (past)',
+  },
+  {
+    name: 'claim-id',
+    guards: 'a claim whose answer was lost is repeated by its id',
+    module: hub,
+    find: "d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
+    replace:
+      "d.claim = { ...d.claim, claim_id: claimId(d) }\n    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
+  },
+  {
+    name: 'received-check',
+    guards: 'events must follow on what the log holds',
+    module: taskLog,
+    find: "if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'events do not follow on what is held')",
+    replace: '',
+  },
+  {
+    name: 'repeat-check',
+    guards: 'a batch that the log holds is not stored twice',
+    module: taskLog,
+    find: 'if (up.after + up.events.length <= durable.received && up.after < durable.received) return { state, effects: ack(state) }\n  if (up.after !== durable.received)',
+    replace: 'if (up.after > durable.received)',
+  },
+  {
+    name: 'cursor',
+    guards: 'the cursor is stored with its events',
+    module: taskLog,
+    find: 'const cursor = durable.result === null ? up.cursor : durable.cursor',
+    replace: 'const cursor = durable.cursor',
+  },
+  {
+    name: 'cursor-compare',
+    guards: 'the same count at another cursor is read anew',
+    module: line,
+    find: 'if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {',
+    replace: 'if (!kept) {',
+  },
+  {
+    name: 'line-attempt',
+    guards: 'a line of an earlier attempt is refused',
+    module: taskLog,
+    find: 'const past = line.attempt < durable.attempt || (durable.over && durable.result === null)',
+    replace: 'const past = false',
+  },
+  {
+    name: 'log-attempt',
+    guards: 'the line of an attempt is closed when the row goes on',
+    module: taskLog,
+    find: 'if (line !== null && (line.attempt !== durable.attempt || (durable.over && durable.result === null))) {',
+    replace: 'if (false) {',
+  },
+  {
+    name: 'result-held',
+    guards: 'a result is held before it is acknowledged',
+    module: taskLog,
+    find: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: told.state, effects: [...ack(kept), ...told.effects] }',
+    replace:
+      'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
+  },
+  {
+    name: 'result-wins',
+    guards: 'a result that is held wins over what the hub concludes',
+    module: taskLog,
+    find: 'if (durable.result !== null) return tellRow(state, now)\n',
+    replace: '',
+  },
+  {
+    name: 'finish-alarm',
+    guards: 'what the row does not have yet is told again',
+    module: taskLog,
+    find: "finishing: false }, effects: [{ type: 'alarm', at: again }] }",
+    replace: 'finishing: false }, effects: [] }',
+  },
+  {
+    name: 'result-after-events',
+    guards: 'a result follows on all its events',
+    module: taskLog,
+    find: "if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'the result does not follow on what is held')",
+    replace: '',
+  },
+  {
+    name: 'orphan-proof',
+    guards: 'without its agent an attempt is lost only when its supervisor has surely ended it',
+    module: hubAttempts,
+    find: 'const goneAt = (row.task.lease_until ?? now) + orphanMs',
+    replace: 'const goneAt = row.task.lease_until ?? now',
+  },
+  {
+    name: 'pod-uid',
+    guards: 'what was leased to a pod is not sent to another of its name',
+    module: hubAttempts,
+    find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
+    replace: '} else if (false) {',
+  },
+  {
+    name: 'pod-not-ready',
+    guards: 'a pod that cannot be looked into proves nothing',
+    module: hubAttempts,
+    find: '} else if (pod !== undefined && !pod.ready) {',
+    replace: '} else if (false) {',
+  },
+  {
+    name: 'silent-pod',
+    guards: 'a pod that did not answer is told as not ready',
+    module: runner,
+    find: 'return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
+    replace: 'return providers ? { ...pod, providers: [...providers] } : pod',
+  },
+  {
+    name: 'refused-for-ever',
+    guards: 'what an agent refused once it never starts',
+    module: runner,
+    find: 'if (before) return before\n',
+    replace: '',
+  },
+  {
+    name: 'stop-list',
+    guards: 'what runs and should not is stopped',
+    module: hubAttempts,
+    find: '.filter((ref) => !known.has(nameOf(ref)) && !d.live.has(nameOf(ref)))',
+    replace: '.filter(() => false)',
+  },
+  {
+    name: 'held-frames',
+    guards: 'what is said while pods are asked follows the hello',
+    module: link,
+    find: "if (state.phase === 'gathering') return nothing({ ...state, held: [...state.held, frame] })",
+    replace: "if (state.phase === 'gathering') return nothing(state)",
+  },
+  {
+    name: 'empty-before-report',
+    guards: 'a result goes out only after the exit record',
+    module: attempt,
+    find: "if (known.record) return report(known)\n  return { state: known, effects: [{ type: 'timer', timer: 'grace'",
+    replace: "if (known) return report(known)\n  return { state: known, effects: [{ type: 'timer', timer: 'grace'",
+  },
+  {
+    name: 'retry-policy',
+    guards: 'after a confirmed start only the policy gives another attempt',
+    module: task,
+    find: 'task.spec.retry.on.includes(kind)',
+    replace: 'true',
+  },
+  {
+    name: 'max-running',
+    guards: 'at most max_running live tasks of a project',
+    module: claim,
+    find: '>= project.max_running) continue',
+    replace: '> project.max_running) continue',
+  },
+]
