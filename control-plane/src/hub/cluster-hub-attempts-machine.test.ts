@@ -148,14 +148,19 @@ describe('attempts', () => {
     }
   })
 
-  test('what was sent and not confirmed is not sent again to another pod of that name: it gets a new attempt', () => {
+  test('what was sent and not confirmed is not begun in another pod of that name: it is looked for', () => {
     const hub = dispatched()
     hub.step({ type: 'connected', connection: 'b' })
     hub.forget()
     hub.hello([aPod({ uid: 'uid-2' })], [], 'b')
     hub.loaded(live(1))
-    expect(hub.assigned()).toEqual([])
-    expect(hub.writes()).toMatchObject([{ kind: 'report' }, { kind: 'requeue', ref: ref(1) }])
+    expect(hub.sent('assign')).toEqual([])
+    expect(hub.writes().map(({ kind }) => kind)).toEqual(['report'])
+    hub.step({ type: 'connected', connection: 'c' })
+    hub.forget()
+    hub.hello([aPod({ uid: 'uid-3' })], [], 'c')
+    hub.loaded(live(1))
+    expect(hub.sent('welcome')).toMatchObject([{ adopt: [ref(1)] }])
   })
 
   // Found by the simulator: a hub without memory sent it to the pod's successor, and the same attempt ran twice.
@@ -167,8 +172,9 @@ describe('attempts', () => {
     woken.step({ type: 'connected', connection: 'b' })
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
     woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))
-    expect(woken.assigned()).toEqual(['02.1'])
-    expect(woken.writes()).toMatchObject([{ kind: 'report' }, { kind: 'requeue', ref: ref(1) }])
+    const frames = woken.take('send').map(({ frame }) => frame)
+    expect(frames.find(({ type }) => type === 'welcome')).toMatchObject({ adopt: [ref(1)] })
+    expect(frames.filter(({ type }) => type === 'assign')).toMatchObject([{ tasks: [ref(2)] }])
   })
 
   // Found by the simulator: it came back under its name between two inventories, and the start was taken for one in a pod that is gone.

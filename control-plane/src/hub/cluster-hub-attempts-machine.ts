@@ -64,8 +64,10 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
       // Its pod was looked into and has no such directory.
       endAttempt(d, entry, lost('its pod knows nothing of it'))
     } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
-      // Never confirmed, and whatever there was is gone with its pod. Its successor must not start the same attempt once more.
-      giveBack(d, entry, 'no_such_pod', undefined, random, now)
+      // Never confirmed, and perhaps it ran in the pod before. An agent that is about to start it goes on; one that knows nothing of it must not
+      // begin it here: it looks for it, as for any that it takes over, and finds that it is gone.
+      d.live.set(name, entry)
+      adopt.push(entry)
     } else {
       d.live.set(name, entry)
       again.push(entry)
