@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events'
 import { run, type WorkerEvents } from 'graphile-worker'
 import { Client, Pool } from 'pg'
 import { sizes } from './options.ts'
+import { serverClock } from './processor.ts'
 import { openBoss, openGraphile, payload, queueName, quiet } from './peers.ts'
 
 interface Row {
@@ -11,6 +12,7 @@ interface Row {
   readonly depth: number
   readonly tookMs: readonly number[]
   readonly claimed: number
+  readonly processorMs: number
 }
 
 const chunk = 5_000
@@ -46,7 +48,7 @@ export async function graphileFetches(serverUrl: string, depth: number): Promise
     await runner.stop()
     await pgPool.end()
     const measured = tookMs.slice(10, sizes.claims + 10)
-    return [{ mix: 'graphile-worker get_job', depth, slots: 1, tookMs: measured, claimed: measured.length }]
+    return [{ mix: 'graphile-worker get_job', depth, slots: 1, tookMs: measured, claimed: measured.length, processorMs: Number.NaN }]
   } finally {
     await graphile.close()
   }
@@ -66,19 +68,23 @@ export async function bossFetches(serverUrl: string, depth: number): Promise<Row
     for (const slots of [1, 20]) {
       const tookMs: number[] = []
       let claimed = 0
+      let processorMs = 0
+      const clock = await serverClock(url)
       // The least depth is not emptied on the way.
       const count = Math.min(sizes.claims, Math.floor(depth / slots / 2))
       for (let i = 0; i < count; i++) {
+        const before = await clock()
         const began = performance.now()
         const jobs = await boss.fetch(queueName, { batchSize: slots })
         tookMs.push(performance.now() - began)
         claimed += jobs.length
+        processorMs += (await clock()) - before
         await boss.complete(
           queueName,
           jobs.map(({ id }) => id),
         )
       }
-      rows.push({ mix: 'pg-boss fetch', depth, slots, tookMs, claimed })
+      rows.push({ mix: 'pg-boss fetch', depth, slots, tookMs, claimed, processorMs: processorMs / count })
     }
     return rows
   } finally {

@@ -9,6 +9,7 @@ import { newTask } from './new-task.ts'
 import { sizes } from './options.ts'
 import { bossFetches, graphileFetches } from './peer-fetch.ts'
 import type { QueueRun } from './queue-stack.ts'
+import { serverClock } from './processor.ts'
 import { openStore, type BenchStore } from './store.ts'
 import { percentile, printTable } from './table.ts'
 
@@ -53,6 +54,8 @@ interface Row {
   readonly depth: number
   readonly tookMs: readonly number[]
   readonly claimed: number
+  /** Of the server, for one claim. */
+  readonly processorMs: number
 }
 
 export async function claims(run: QueueRun): Promise<void> {
@@ -71,7 +74,7 @@ function printDepths(title: string, rows: readonly Row[]): void {
   const p = (row: Row, share: number) => percentile(row.tookMs, share)
   printTable(
     title,
-    ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'tasks a claim', 'p99 × that at the least depth'],
+    ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'processor (ms)', 'tasks a claim', 'p99 × that at the least depth'],
     rows.map((row) => {
       const least = rows.find(({ mix, slots }) => mix === row.mix && slots === row.slots)!
       return [
@@ -80,6 +83,7 @@ function printDepths(title: string, rows: readonly Row[]): void {
         String(row.slots),
         p(row, 0.5),
         p(row, 0.99),
+        row.processorMs,
         row.claimed / row.tookMs.length,
         p(row, 0.99) / p(least, 0.99),
       ]
@@ -95,7 +99,7 @@ async function claimsAt({ serverUrl }: QueueRun, mix: Mix, depth: number): Promi
   try {
     await fill(store, client, mix, depth)
     const rows: Row[] = []
-    for (const slots of places) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, slots, mix)) })
+    for (const slots of places) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, url, slots, mix)) })
     return rows
   } finally {
     await client.end()
@@ -156,24 +160,34 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
 const slotsFor = (count: number, spread = false): Slot[] =>
   Array.from({ length: count }, (_, i) => (spread ? { pod: `pod-p${i}`, project_id: `p${i}` } : { pod: 'pod-p0', project_id: 'p0' }))
 
-async function claimAgain({ tasks, serverMs }: BenchStore, slots: number, { spread }: Mix): Promise<{ tookMs: number[]; claimed: number }> {
+async function claimAgain(
+  { tasks, serverMs }: BenchStore,
+  url: string,
+  slots: number,
+  { spread }: Mix,
+): Promise<Pick<Row, 'tookMs' | 'claimed' | 'processorMs'>> {
   const tookMs: number[] = []
   let claimed = 0
+  let processorMs = 0
+  let clock = async () => 0
   const deadline = performance.now() + maxRowMs
   for (let i = 0; i < sizes.claims + warmUps && performance.now() < deadline; i++) {
+    if (i === warmUps) clock = await serverClock(url)
+    const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
     // One that the database's own limit ended is as good as one that takes for ever.
     const taken = await tasks.claim({ clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000 }).catch(() => null)
-    if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0 }
+    if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }
     // The first prepare what every later one finds.
     if (i >= warmUps) {
       tookMs.push(serverMs.at(-1) ?? Number.NaN)
       claimed += taken.length
+      processorMs += (await clock()) - before
     }
     await tasks.requeue(
       taken.map(({ task }) => ({ task_id: task.id, attempt: task.attempt })),
       Date.now() - 1_000,
     )
   }
-  return { tookMs, claimed }
+  return { tookMs, claimed, processorMs: processorMs / tookMs.length }
 }
