@@ -212,6 +212,14 @@ test('a result that the log already holds ends an adopted attempt at once', () =
   expect(it.types({ type: 'acked' })).toEqual(['let_go', 'finished', 'remove', 'forget'])
 })
 
+// Found by the simulator: its log was reached after its pod was gone, and it waited for ever for an end that nobody would tell.
+test('a log that is reached only after the pod is gone is told so', () => {
+  const it = setup(true)
+  expect(it.types({ type: 'pod_gone' })).toEqual(['let_go', 'report'])
+  expect(it.types({ type: 'restart' })).toEqual(['report'])
+  expect(it.state.phase).toBe('reporting')
+})
+
 // Found by the simulator: another agent had finished and removed it, and it stayed here for ever.
 test('what its pod does not have any more is forgotten without a word', () => {
   const it = setup()

@@ -151,6 +151,8 @@ function started(state: AttemptState): AttemptStep {
 
 function restart(state: AttemptState): AttemptStep {
   if (state.phase === 'starting') return nothing({ ...state, restartDue: true })
+  // Nothing is left to be read; the line has forgotten the result.
+  if (state.podGone) return { state, effects: [{ type: 'report' }] }
   const reading = state.reading + 1
   const phase = state.phase === 'reporting' ? 'running' : state.phase
   const effects: AttemptEffect[] = [{ type: 'let_go' }, { type: 'read', reading }]
