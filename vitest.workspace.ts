@@ -8,7 +8,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{shared,control-plane,cluster-agent,dev}/**/*.test.ts'],
+          include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
