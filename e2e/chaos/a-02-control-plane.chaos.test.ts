@@ -19,7 +19,7 @@ afterAll(async () => {
   await database[Symbol.asyncDispose]()
 })
 // A new one dials at once; one that has seen many losses within a minute waits longer each time.
-beforeEach(() => chaos.restartAgent().then(() => chaos.connected()))
+beforeEach(() => chaos.restartAgent())
 
 const derived = 'hello and welcome: what should run is derived anew for every connection'
 const stored = 'events and cursor are stored in one write, before the acknowledgement'
@@ -61,7 +61,6 @@ scenario(
     for (const [index, kind] of kinds.entries()) {
       await runsThrough(kind, 1 + ((index * 7) % 20))
       await chaos.restartAgent()
-      await chaos.connected()
     }
 
     // Each line four times: one that is cut again and again within a minute waits longer each time.
@@ -151,7 +150,6 @@ scenario(
       const { tasks } = await chaos.verdict()
       expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
       await chaos.restartAgent()
-      await chaos.connected()
     }
   },
   { timeoutMs: 400_000 },

@@ -13,7 +13,7 @@ beforeAll(async () => {
 })
 afterAll(() => teardown(chaos))
 // Whatever a scenario left behind, the next one has an agent.
-beforeEach(() => chaos.restartAgent().then(() => chaos.connected()))
+beforeEach(() => chaos.restartAgent())
 
 const races = 1_000
 const beside = 16
@@ -72,7 +72,6 @@ scenario(
   'a cancel comes for an attempt whose assignment died with the agent: it is cancelled, with nothing left',
   'the wish is in the row and in the log, and told at every connection',
   async () => {
-    await chaos.connected()
     const held = chaos.agentProxy.on(({ type }) => type === 'assign', 'hold')
     const { id } = await chaos.script(chaos.ledger.scripts.counting(600, 0.1))
     await held.caught

@@ -43,6 +43,7 @@ export interface Chaos extends StackBundle {
   secondAgent(options?: AgentOptions & { readonly without?: string }): Promise<Child>
   /** SIGKILL to node and workerd at once, and a new one on the same storage. */
   restartControlPlane(): Promise<void>
+  /** SIGKILL, and a new one; resolves when that is welcomed. */
   restartAgent(): Promise<void>
 }
 
@@ -155,7 +156,11 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
     },
     restartAgent: async () => {
       await stack.agent.kill('SIGKILL')
+      // The hub may not have missed the old one yet: what it says of its pods proves nothing.
+      const welcome = agentProxy.on(({ type }) => type === 'welcome', 'pass')
       await stack.startAgent()
+      await welcome.caught
+      welcome.release()
     },
   }) satisfies Chaos
 }
