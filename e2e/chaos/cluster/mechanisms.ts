@@ -23,22 +23,22 @@ const oneLife: Mechanism = {
 }
 
 export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
-  'exit record (exec says Success)': { ...streamsDecide, ...proves('exec', '27 ') },
-  'exit record (kubelet)': { ...streamsDecide, ...proves('node', '27 · 32 ') },
+  'exit record (exec says Success)': { ...streamsDecide, ...proves('exec', '27 every exec') },
+  'exit record (kubelet)': { ...streamsDecide, ...proves('node', '27 · 32 the kubelet') },
   'exit record (containerd)': { ...streamsDecide, ...proves('node', '27 containerd') },
   'sizes in the record': {
     file: `${agent}pods/follow.ts`,
     find: 'record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes',
     put: 'record !== undefined',
-    ...proves('exec', '28 '),
+    ...proves('exec', '28 output'),
   },
   'offsets of a follower': {
     file: `${agent}pods/follow.ts`,
     find: '${following.name} ${at.stdout} ${at.stderr}',
     put: '${following.name} 0 0',
-    ...proves('exec', '29 '),
+    ...proves('exec', '29 execs'),
   },
-  'pings of exec, signs of life': [
+  'pings of exec and signs of life': [
     {
       file: `${agent}pods/kubernetes-socket.ts`,
       find: 'if (!heard && !socket.isPaused) socket.terminate()',
@@ -62,35 +62,35 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
     ...proves('pods', '31 a process'),
   },
   'life of a container': { ...oneLife, ...proves('pods', '31 a container') },
-  'life of a container (reboot)': { ...oneLife, ...proves('node', '31 ') },
-  'life of a container (no agent)': { ...oneLife, ...proves('node', '9 ') },
+  'life of a container (reboot)': { ...oneLife, ...proves('node', '31 the node') },
+  'life of a container (no agent)': { ...oneLife, ...proves('node', '9 a pod replaced') },
   'identity of a pod': [
-    { ...deletedStays, ...proves('pods', '9 ') },
-    { file: `${agent}pods/kubernetes-inventory.ts`, find: "uid: pod.metadata?.uid ?? ''", put: "uid: ''" },
+    { ...deletedStays, ...proves('pods', '9 a pod that') },
+    { file: `${agent}pods/kubernetes-inventory.ts`, find: "uid: pod.metadata?.uid ?? ''", put: "uid: 'one'" },
     oneLife,
   ],
   'a dead supervisor’s tree is ended': {
     file: `${agent}pods/supervisor.sh`,
     find: `r_kill_tree "$1" '' - "$r_now" "$((r_now + 1000))"`,
     put: ':',
-    ...proves('pods', '33 '),
+    ...proves('pods', '33 its'),
   },
   'room for the record': {
     file: `${agent}pods/supervisor.sh`,
     find: 'if [ -f "$r_dir/room" ]; then rm -f "$r_dir/room"; else sleep 1; fi',
     put: 'sleep 1',
-    ...proves('pods', '34 '),
+    ...proves('pods', '34 on a full'),
   },
   'the tree ends with its main process': {
     file: `${agent}pods/supervisor.sh`,
     find: 'r_kill_tree "$r_task.$r_number" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"',
     put: ':',
-    ...proves('pods', '35 '),
+    ...proves('pods', '35 children'),
   },
   'window (exec)': {
     file: `${agent}link/line-machine.ts`,
     find: 'state.units.length === 0 || (state.units.length < maxUnackedUnits && state.unackedBytes + bytes <= maxUnackedBytes)',
     put: 'state.units.length + maxUnackedUnits + maxUnackedBytes + bytes > 0',
-    ...proves('node', '41 '),
+    ...proves('node', '41 50 MB'),
   },
 }
