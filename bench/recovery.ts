@@ -6,8 +6,10 @@ import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { availableParallelism, loadavg, tmpdir } from 'node:os'
 import { bundleClusterAgent, repository } from '../dev/bundle.ts'
+import { openAccount } from './account.ts'
 import { lineEveryMs, startRuns, type LiveRuns } from './live-runs.ts'
 import { sizes, wantedParts } from './options.ts'
+import { processorOf, type Shares } from './processor.ts'
 import { startQueueStack } from './queue-stack.ts'
 import { percentile, printTable } from './table.ts'
 
@@ -19,8 +21,11 @@ interface Round {
   readonly caughtUpMs: readonly number[]
   /** When the agent was welcomed, from the return; by its own log. */
   readonly welcomeMs: number
+  /** Until the last had caught up; what the runs and their supervisors take anyway is in it. */
+  readonly usedMs: Shares
 }
 
+const restMs = Number(process.env.RDEV_BENCH_REST_MS ?? 65_000)
 /** Not caught up by then: a figure, and no wait for ever. */
 const limitMs = 120_000
 
@@ -33,8 +38,8 @@ let welcomedAt = Number.POSITIVE_INFINITY
 const stack = await startQueueStack({ serverUrl, directory }, 'recovery', {
   slots: sizes.runs,
   logLevel: 'info',
-  // Should this program die, its runs do not stay for half an hour.
-  // The agent is the bundle, as its image has it: from its sources it takes four times the processor to start.
+  // The agent is the bundle, as its image has it: from its sources it takes four times the processor to start. And should this program die,
+  // its runs do not stay for half an hour.
   agentEnv: { RDEV_ORPHAN_TTL_S: '300', RDEV_AGENT_FILE: await bundleClusterAgent(`${directory}/agent`) },
   onLog: (text) => {
     if (text.includes('"agent connected"')) welcomedAt = performance.now()
@@ -68,13 +73,19 @@ async function killAgain(name: string, live: LiveRuns, kill: () => Promise<void>
     await start()
     const back = performance.now()
     const lines = await live.written()
+    const { pid } = stack.agent
+    const account = await openAccount(`rdev-bench-${rounds.length}`, pid)
+    const programs = { groups: { 'control plane': stack.controlPlane.pid, agent: pid }, databaseUrl: stack.databaseUrl, account }
     const late = new Promise<number>((resolve) => setTimeout(resolve, limitMs, Number.POSITIVE_INFINITY).unref())
-    const at = await Promise.all(live.runs.map((run, index) => Promise.race([run.reaches(lines[index]!), late])))
+    const { result: at, usedMs } = await processorOf(programs, () =>
+      Promise.all(live.runs.map((run, index) => Promise.race([run.reaches(lines[index]!), late]))),
+    )
     rounds.push({
       name: `${name}, ${round}`,
       awayMs: back - killed,
       caughtUpMs: at.map((ms) => Math.max(0, ms - back)),
       welcomeMs: welcomedAt - back,
+      usedMs,
     })
     print(rounds.slice(-1))
   }
@@ -86,11 +97,11 @@ async function behind({ runs: all, written }: LiveRuns): Promise<number[]> {
   return all.map((run, index) => lines[index]! - run.seen)
 }
 
-/** Until every reader has what was written when this was asked, and the sockets have counted as healthy for a moment. */
+/** Until every reader has what was written when this was asked, and every socket counts as healthy: what is cut again sooner waits longer on purpose. */
 async function settled(live: LiveRuns): Promise<void> {
   const lines = await live.written()
   await Promise.all(live.runs.map((run, index) => run.reaches(lines[index]!)))
-  await new Promise((resolve) => setTimeout(resolve, 5_000))
+  await new Promise((resolve) => setTimeout(resolve, restMs))
 }
 
 function print(of: readonly Round[]): void {
@@ -105,5 +116,11 @@ function print(of: readonly Round[]): void {
       percentile(caughtUpMs, 0.95),
       Math.max(...caughtUpMs),
     ]),
+  )
+  const programs = Object.keys(of[0]?.usedMs ?? {})
+  printTable(
+    'Processor until then (ms)',
+    ['killed', ...programs],
+    of.map(({ name, usedMs }) => [name, ...programs.map((program) => usedMs[program] ?? Number.NaN)]),
   )
 }
