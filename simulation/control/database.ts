@@ -11,6 +11,8 @@ export interface DatabaseFaults {
   failBefore: number
   failAfter: number
   slow: number
+  /** It runs a second time, up to a minute later: somebody in the middle repeated the request. */
+  repeated: number
 }
 
 /** Fetch deadlines of the stores are 8 s; the server ends a statement after 5 s. */
@@ -21,7 +23,7 @@ export class DatabaseError extends Error {}
 type Method = (...args: never[]) => Promise<unknown>
 
 export class Database {
-  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0 }
+  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 }
   readonly stores: Stores
   readonly #kernel: Kernel
   /** Called after each statement, with what it was: the judge looks at the rows. */
@@ -64,7 +66,18 @@ export class Database {
         return answer(random.skewed(1, deadlineMs), fail('failed before it ran'))
       }
       const slow = random.maybe(this.faults.slow)
-      const runsIn = slow ? random.skewed(5, 12_000) : 1 + random.int(0, 3)
+      const runsIn = slow ? Math.round(5 + 15_000 * random.chance() ** 2) : 1 + random.int(0, 3)
+      if (random.maybe(this.faults.repeated)) {
+        kernel.count('statement ran twice')
+        kernel.after(runsIn + random.skewed(1, 60_000), kernel.world, () => {
+          kernel.touched()
+          kernel.say('database', () => `${name} runs once more`)
+          run().then(
+            (result) => this.onStatement(name, args, result),
+            () => {},
+          )
+        })
+      }
       let late = false
       if (runsIn >= deadlineMs) {
         late = true

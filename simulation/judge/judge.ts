@@ -19,7 +19,9 @@ export class Judge {
   readonly #ended = new Map<string, Ended>()
   /** Attempts whose row was seen running: their start was confirmed. */
   readonly #confirmed = new Set<string>()
-  /** What was known about each attempt's process when its row went on from it. */
+  /** In which attempt a task was when somebody wanted it cancelled. */
+  readonly #wished = new Map<string, number>()
+  /** The highest attempt of each task. */
   readonly #attempts = new Map<string, number>()
 
   constructor(history: History) {
@@ -69,6 +71,11 @@ export class Judge {
       kernel.count('leased')
       if (task.attempt > 1) kernel.count('leased again')
     }
+    const wished = this.#wished.get(task.id)
+    if (wished !== undefined && task.attempt > wished) {
+      this.violated(4, `${shortName(task.id)} was to be cancelled in attempt ${wished}, and was given attempt ${task.attempt}`)
+      this.#wished.delete(task.id)
+    } else if (task.cancel_requested_at !== null && wished === undefined) this.#wished.set(task.id, task.attempt)
     const over = task.status === 'queued' || isTerminal(task.status)
     if (over && task.attempt > 0) {
       for (const process of ledger.alive(task.id)) {
@@ -85,7 +92,7 @@ export class Judge {
       this.#ended.set(task.id, { row, at: kernel.now })
       kernel.count(`ended: ${task.status}${task.error_code === null ? '' : ` ${task.error_code}`}`)
       kernel.say('database', () => `${task.id} has ended: ${task.status} ${task.error_code ?? ''} ${task.error ?? ''}`)
-    } else if (ended.row !== row) this.violated(1, `${shortName(task.id)} was terminal and changed: ${ended.row} → ${row}`)
+    } else if (ended.row !== row) this.violated(1, `${shortName(task.id)} was terminal and changed: ${difference(ended.row, row)}`)
   }
 
   /** What holds at every instant: limits of projects, workspaces and sessions. */
@@ -249,4 +256,10 @@ function rowsIn(result: unknown): readonly Task[] {
   if (typeof result !== 'object' || result === null) return []
   if ('spec' in result && 'status' in result) return [result as Task]
   return ['task', 'after', 'data'].flatMap((key) => (key in result ? rowsIn((result as Record<string, unknown>)[key]) : []))
+}
+
+function difference(before: string, after: string): string {
+  const [a, b] = [before, after].map((text) => JSON.parse(text) as Record<string, unknown>)
+  const keys = Object.keys(b!).filter((key) => JSON.stringify(a![key]) !== JSON.stringify(b![key]))
+  return keys.map((key) => `${key} ${JSON.stringify(a![key])} → ${JSON.stringify(b![key])}`).join(', ')
 }

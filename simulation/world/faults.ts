@@ -138,6 +138,7 @@ export const faults: readonly Fault[] = [
     begin: ({ database, kernel }) => void (database.faults.failAfter = 0.02 + kernel.random.chance() * 0.3),
   },
   { name: 'slow database', begin: ({ database, kernel }) => void (database.faults.slow = 0.05 + kernel.random.chance() * 0.4) },
+  { name: 'statements repeated', begin: ({ database, kernel }) => void (database.faults.repeated = 0.02 + kernel.random.chance() * 0.3) },
   {
     name: 'agent killed',
     begin: (history, until) => {
