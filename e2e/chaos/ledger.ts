@@ -2,7 +2,6 @@
 // `ledger` is append-only: `start <attempt> <pid> <uptime>` and `end <attempt> <exit code> <uptime>`, uptime in hundredths of a second.
 // `<attempt>.out` holds each line that an attempt printed, written before it was printed.
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
-import { watch } from 'node:fs'
 import { tmpdir } from 'node:os'
 
 export interface Mark {
@@ -61,18 +60,8 @@ export async function openLedger(): Promise<Ledger> {
     marks: read,
     starts: async (taskId) => (await read()).filter(({ what, attempt }) => what === 'start' && attempt.startsWith(`${taskId}.`)),
     until: async (wanted) => {
-      // The watch first: a mark between the look and the watch would never be seen.
-      const watcher = watch(directory)
-      try {
-        for (;;) {
-          const { promise: changed, resolve } = Promise.withResolvers<void>()
-          watcher.once('change', () => resolve())
-          if (wanted(await read())) return
-          await changed
-        }
-      } finally {
-        watcher.close()
-      }
+      // A look costs less than a watch, and those are few on a busy machine.
+      while (!wanted(await read())) await new Promise((resolve) => setTimeout(resolve, 20))
     },
     printed: (attempt) => readFile(`${directory}/out/${attempt}`, 'utf8').catch(() => undefined),
     lastPrinted: async (attempt) => {
