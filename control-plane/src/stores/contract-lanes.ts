@@ -69,11 +69,15 @@ export function laneContract(setup: () => Contract): void {
     it("owe nobody for places in their project's own pods", async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
-      await t.addMany(30)
-      expect(await t.claim(demoSlots(30))).toHaveLength(30)
+      await t.addMany(20)
       await t.addMany(20, { target: 'pool' })
       await t.addMany(20, { project_id: 'other', target: 'pool' })
-      expect(Math.abs(count(await leased(t, 10), 'demo') - 5)).toBeLessThanOrEqual(1)
+      const order: string[] = []
+      for (let i = 0; i < 10; i++) {
+        expect(await t.claim(demoSlots(2))).toHaveLength(2)
+        order.push(...(await leased(t, 1)))
+      }
+      expect(Math.abs(count(order, 'demo') - 5)).toBeLessThanOrEqual(1)
     })
 
     it('order their own tasks by priority, and nobody else has to wait for that', async () => {

@@ -41,7 +41,8 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
       for (const lane of lanes) {
         const mine = answers.filter((_, i) => list[i]!.spec.project_id === lane)
         const added = mine.filter(({ task }) => task !== null).length
-        if (known.has(lane)) depths.inserted(lane, added)
+        // A statement that answers another depth than it was told has counted by itself.
+        if (known.has(lane) && known.get(lane) === mine[0]!.depth) depths.inserted(lane, added)
         else if (mine[0]!.refused !== 'no_project') {
           const full = mine.some(({ refused }) => refused === 'queue_full')
           depths.counted(lane, { depth: mine[0]!.depth, inserted: added, full }, now)
