@@ -22,23 +22,25 @@ const oneLife: Mechanism = {
   put: 'r_life=always',
 }
 
+/** Whoever knows the end is taken to have read everything. */
+const recordIsAll: Mechanism = {
+  file: `${agent}pods/follow.ts`,
+  find: 'record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes',
+  put: 'record !== undefined',
+}
+
 export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
   'exit record (exec says Success)': { ...streamsDecide, ...proves('exec', '27 every exec') },
   'exit record (kubelet)': { ...streamsDecide, ...proves('node', '27 · 32 the kubelet') },
   'exit record (containerd)': { ...streamsDecide, ...proves('node', '27 containerd') },
-  'sizes in the record': {
-    file: `${agent}pods/follow.ts`,
-    find: 'record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes',
-    put: 'record !== undefined',
-    ...proves('exec', '28 output'),
-  },
+  'sizes in the record': { ...recordIsAll, ...proves('exec', '28 output') },
   'offsets of a follower': {
     file: `${agent}pods/follow.ts`,
     find: '${following.name} ${at.stdout} ${at.stderr}',
     put: '${following.name} 0 0',
     ...proves('exec', '29 execs'),
   },
-  'pings of exec and signs of life': [
+  'pings of exec and sizes in the record': [
     {
       file: `${agent}pods/kubernetes-socket.ts`,
       find: 'if (!heard && !socket.isPaused) socket.terminate()',
@@ -46,6 +48,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
       ...proves('exec', '30 execs that freeze'),
     },
     { file: `${agent}pods/control.ts`, find: 'ping ??= setTimeout(', put: 'ping ??= (() => undefined as NodeJS.Timeout | undefined)(' },
+    recordIsAll,
   ],
   'inventory (frozen)': { ...deletedStays, ...proves('exec', '30 execs frozen') },
   'inventory (drained)': { ...deletedStays, ...proves('pods', '31 a pod that is evicted') },
