@@ -119,12 +119,17 @@ async function prove(only: string | undefined): Promise<number> {
     Array.from({ length: Math.min(threads, chosen.length) }, async () => {
       for (let mutation = queue.shift(); mutation !== undefined; mutation = queue.shift()) {
         const one = thread({ mutation: mutation.name })
+        const clean = thread({})
         let caught: JobDone['violations'][number] | undefined
         for (let first = from; first < from + limit && caught === undefined; first += chunk) {
           const job = { seeds: Array.from({ length: Math.min(chunk, from + limit - first) }, (_, i) => first + i), untilViolation: true }
           caught = (await one.run(job)).violations[0]
+          // What goes wrong without the mutation too proves nothing.
+          if (caught !== undefined && (await clean.run({ seeds: [caught.seed], untilViolation: true })).violations.length > 0)
+            caught = undefined
         }
         one.end()
+        clean.end()
         if (caught === undefined) missed++
         const seen = caught === undefined ? `NOT CAUGHT in ${limit} seeds (${mutation.guards})` : caught.violations[0]!.split('\n')[0]!
         console.log(`${mutation.name.padEnd(20)}  ${String(caught?.seed ?? '-').padEnd(14)}  ${seen.slice(0, 180)}`)

@@ -81,6 +81,13 @@ export function startLoad(d: Draft): void {
   d.effects.push({ type: 'load' })
 }
 
+/** It is over here, whatever an answer says that was on its way meanwhile. */
+export function forget(d: Draft, ref: AttemptRef): void {
+  const name = nameOf(ref)
+  d.live.delete(name)
+  if (d.claim !== null) d.claim = { ...d.claim, over: [...d.claim.over, name] }
+}
+
 /** The attempt ends so, unless its log holds a result already. */
 export function endAttempt(d: Draft, entry: Live, end: TaskOutcome): void {
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })

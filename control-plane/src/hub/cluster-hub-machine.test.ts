@@ -202,6 +202,19 @@ describe('claiming', () => {
     expect(hub.assigned()).toEqual([])
   })
 
+  // Found by the simulator: its row was read meanwhile, it ran and was over, and the late answer started it once more.
+  test('an answer that tells of what is over already starts nothing', () => {
+    const hub = welcomed()
+    hub.step({ type: 'poke' })
+    hub.hello([aPod()])
+    hub.loaded(live(1))
+    expect(hub.assigned()).toEqual(['01.1'])
+    hub.frame(finished(1))
+    hub.forget()
+    hub.claimed(live(1), live(2))
+    expect(hub.assigned()).toEqual(['02.1'])
+  })
+
   test('an answer that comes when the agent is gone waits for the next hello', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })

@@ -12,6 +12,7 @@ import {
   assign,
   claimId,
   done,
+  forget,
   knowPods,
   nameOf,
   open,
@@ -163,7 +164,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
     case 'rejected':
       return rejected(d, up, random, now)
     case 'finished':
-      for (const ref of up.attempts) d.live.delete(nameOf(ref))
+      for (const ref of up.attempts) forget(d, ref)
       return wantClaim(d, now)
     case 'pods':
       knowPods(d, up.pods)
@@ -220,7 +221,7 @@ function tryClaim(d: Draft, now: number): void {
     return
   }
   const claim_id = claimId(d)
-  d.claim = { claim_id, slots, busy: true }
+  d.claim = { claim_id, slots, busy: true, over: [] }
   d.effects.push({ type: 'claim', claim_id, slots })
 }
 
@@ -240,12 +241,13 @@ function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
 
 function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: number): void {
   const asked = d.claim?.claim_id === claimId ? d.claim.slots.length : Infinity
+  const over = new Set(d.claim?.over)
   if (d.claim?.claim_id === claimId) d.claim = null
   const sentOn = d.ready ? (d.connection?.id ?? null) : null
   const fresh: Live[] = []
   for (const dispatch of tasks) {
     const name = nameOf(refOf(dispatch))
-    if (d.live.has(name)) continue
+    if (d.live.has(name) || over.has(name)) continue
     const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
     const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
     const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
@@ -287,10 +289,10 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
   d.writes.delete(id)
   switch (what?.kind) {
     case 'end':
-      d.live.delete(nameOf({ task_id: what.task.id, attempt: what.task.attempt }))
+      forget(d, { task_id: what.task.id, attempt: what.task.attempt })
       return wantClaim(d, now)
     case 'requeue':
-      d.live.delete(nameOf(what.ref))
+      forget(d, what.ref)
       if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
       for (const task of tasks) if (task.cancel_requested_at !== null) write(d, { kind: 'cancel_queued', task_id: task.id })
       d.queued = true

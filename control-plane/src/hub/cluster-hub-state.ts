@@ -89,7 +89,13 @@ export interface HubState {
   readonly early: readonly HubUp[]
   readonly live: ReadonlyMap<string, Live>
   readonly writes: ReadonlyMap<number, PendingWrite>
-  readonly claim: { readonly claim_id: string; readonly slots: readonly Slot[]; readonly busy: boolean } | null
+  /** `over`: attempts that came and went while its answer was on the way; it may tell of them as if they were new. */
+  readonly claim: {
+    readonly claim_id: string
+    readonly slots: readonly Slot[]
+    readonly busy: boolean
+    readonly over: readonly string[]
+  } | null
   readonly claimAgain: boolean
   /** Something may be queued. */
   readonly queued: boolean
