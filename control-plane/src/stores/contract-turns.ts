@@ -107,12 +107,15 @@ export function turnContract(setup: () => Contract): void {
     })
 
     it('a first task that is tried again goes back to the pod of its conversation', async () => {
-      const { converse, run, claim, tasks } = setup()
+      const { add, converse, run, claim, tasks } = setup()
       const { task } = await converse({ target: 'pool' })
       const live = await run(slots('worker-1', null))
       const told = outcome('failed', { error_code: 'AGENT_ERROR', provider_session_id: 'told' })
       await tasks.finish(refOf(live), told, Date.now() - 1)
       expect(await claim(slots('worker-2', null, 4))).toEqual([])
+      // It takes no place from what is behind it meanwhile.
+      const behind = await add({ target: 'pool' })
+      expect(ids(await claim(slots('worker-2', null, 1)))).toEqual([behind.id])
       expect(ids(await claim([...slots('worker-2', null, 4), ...slots('worker-1', null)]))).toEqual([task.id])
     })
 
