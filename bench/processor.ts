@@ -25,7 +25,8 @@ export async function processorOf<Result>(programs: Programs, work: () => Promis
   const result = await work()
   const after = await look(programs)
   const usedMs = Object.fromEntries(Object.entries(after).map(([name, ms]) => [name, ms - (before[name] ?? 0)]))
-  if (usedMs.pods !== undefined) usedMs.pods -= usedMs.agent ?? 0
+  // The agent's own is told in ticks, and may be more than the group's by one.
+  if (usedMs.pods !== undefined) usedMs.pods = Math.max(0, usedMs.pods - (usedMs.agent ?? 0))
   return { result, usedMs }
 }
 
