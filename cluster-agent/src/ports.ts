@@ -110,6 +110,8 @@ export interface Attempt {
   stop(): Promise<void>
   /** Hands events to the log together with the cursor after them, atomically. Resolves when there is room for more: await it. */
   emit(events: readonly NewEvent[], cursor: Cursor): Promise<void>
+  /** Resolves when the log has everything emitted. What was read from a process cannot be read again when that is gone: stop it only then. */
+  stored(): Promise<void>
   delta(data: EventData): void
   connect(port: number): Promise<Duplex>
   readNote(note: string): Promise<string | undefined>
@@ -162,8 +164,8 @@ export interface TaskLine {
   result(outcome: TaskOutcome): void
   /** A fresh token; a line that was turned away dials again with it. */
   token(token: string): void
-  /** Resolves when everything emitted is acknowledged, or after `maxMs`. */
-  flushed(maxMs: number): Promise<void>
+  /** Resolves when everything emitted is acknowledged, at `close`, or after `maxMs`; without that it waits as long as it takes. */
+  flushed(maxMs?: number): Promise<void>
   close(): void
 }
 

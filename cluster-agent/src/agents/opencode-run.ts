@@ -104,6 +104,8 @@ export class OpenCodeRun {
       late.stop()
       if (server) await this.#converse(server)
       else if (!this.#over.signal.aborted) await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`)
+      // The conversation is in the server only, until the log has it.
+      if (this.#finished) await Promise.race([this.#attempt.stored(), aborted(signal)])
       // When the attempt is to end, its runner ends the processes and says why.
       if (this.#finished && !signal.aborted) await this.#attempt.stop()
       return openCodeResult(this.#state, await ended, this.#words)
@@ -352,6 +354,12 @@ export class OpenCodeRun {
     }
   }
 }
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
 
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 

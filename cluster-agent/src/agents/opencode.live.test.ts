@@ -133,3 +133,20 @@ test('cut connections and a dead agent neither lose nor repeat anything, and the
   ])
   expect(model.requests.filter((asked) => asked.tools > 0 && asked.prompt === prompt)).toHaveLength(2)
 })
+
+test('the server stays until the log has what it said: who comes after an agent that died in between asks it again', async () => {
+  const child = new Child(pod)
+  const prompt = '[[scenario: plain The last word.]]'
+  const first = setup(prompt, { child })
+  first.attempt.withhold()
+  await first.attempt.until((event) => event.type === 'usage')
+  // Time enough to see that it is at its end, and to stop it.
+  expect(await Promise.race([first.result.then(() => 'ended'), new Promise((resolve) => setTimeout(resolve, 4_000, 'waits'))])).toBe(
+    'waits',
+  )
+  first.attempt.die()
+  const began = first.attempt.emitted.findIndex((event) => event.type === 'message.user')
+  const second = setup(prompt, { child, cursor: first.attempt.emitted[began]!.cursor })
+  expect(await second.result).toMatchObject({ status: 'succeeded', result: 'The last word.' })
+  expect(second.attempt.types).toEqual(['message.assistant', 'usage'])
+})

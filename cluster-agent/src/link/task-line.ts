@@ -73,10 +73,10 @@ class SocketLine implements TaskLine {
     this.#connection.dial()
   }
 
-  flushed(maxMs: number): Promise<void> {
+  flushed(maxMs?: number): Promise<void> {
     if (this.#isFlushed()) return Promise.resolve()
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, maxMs)
+      const timer = maxMs === undefined ? undefined : setTimeout(resolve, maxMs)
       this.#whenFlushed.push(() => {
         clearTimeout(timer)
         resolve()

@@ -279,6 +279,7 @@ export class AttemptRun {
       exited: () => this.#record.promise,
       stop: () => this.#stopTree(stopGraceS, 'stopped'),
       emit: (events, cursor) => this.#line?.emit(events, cursor) ?? Promise.resolve(),
+      stored: () => this.#line?.flushed() ?? Promise.resolve(),
       delta: (data) => this.#line?.delta(data),
       connect: (port) => host.connect(pod, port),
       readNote: (note) => directories.readNote(pod, this.name, note),

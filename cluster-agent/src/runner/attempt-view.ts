@@ -16,6 +16,7 @@ export interface ViewOwner {
   exited(): Promise<ExitRecord>
   stop(): Promise<void>
   emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
+  stored(): Promise<void>
   delta(data: EventData): void
   connect(port: number): Promise<Duplex>
   readNote(note: string): Promise<string | undefined>
@@ -51,7 +52,7 @@ export class AttemptView implements Attempt {
     this.#stored = stored
   }
 
-  /** Waits for room in the line's window: silence then is not the process's. */
+  /** Waits for the log: silence then is not the process's. */
   get blocked(): boolean {
     return this.#blocked > 0
   }
@@ -104,6 +105,14 @@ export class AttemptView implements Attempt {
     this.#blocked++
     // Handed over in one go, so that nothing of another call comes between the parts.
     await Promise.all(parts.map((part) => this.#owner.emit(part.events, part.cursor)))
+    this.#blocked--
+    this.#owner.active()
+  }
+
+  async stored(): Promise<void> {
+    if (this.released) return
+    this.#blocked++
+    await this.#owner.stored()
     this.#blocked--
     this.#owner.active()
   }

@@ -212,6 +212,12 @@ export class ChildAttempt implements Attempt {
     this.#changed.emit('change')
     return Promise.resolve()
   }
+  /** The log does not say any more that it has what was emitted. */
+  withhold(): void {
+    this.#stored = new Promise(() => {})
+  }
+  #stored = Promise.resolve()
+  stored = () => this.#stored
   delta(data: EventData): void {
     this.deltas.push(data)
   }
