@@ -27,24 +27,29 @@ scenario(
   'the first reason that is written in the attempt directory wins; the row is written once',
   async () => {
     let more = races
-    const outcomes = { succeeded: 0, cancelled: 0 }
+    const outcomes = { succeeded: [] as string[], cancelled: [] as string[] }
     // Moves to where both happen equally often.
-    let delayMs = 100
+    let delayMs = 400
     const race = async () => {
       while (more-- > 0) {
-        const { id } = await chaos.script(chaos.ledger.scripts.body('say racing; sleep 0.1'))
-        await new Promise((resolve) => setTimeout(resolve, Math.random() * 2 * delayMs))
+        const { id } = await chaos.script(chaos.ledger.scripts.body('say racing; sleep 0.4'))
+        await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())))
         await wish(id)
         const { status } = await chaos.client.finished(id)
         if (status === 'cancelled' && (await left(id)).length > 0) throw new Error(`${id} is cancelled and has processes`)
-        expect(['succeeded', 'cancelled']).toContain(status)
-        outcomes[status as keyof typeof outcomes]++
-        delayMs = Math.max(1, delayMs + (status === 'cancelled' ? 3 : -3))
+        if (status !== 'succeeded' && status !== 'cancelled') throw new Error(`${id} is ${status}`)
+        outcomes[status].push(id)
+        delayMs = Math.max(1, delayMs + (status === 'cancelled' ? 10 : -10))
       }
     }
     await Promise.all(Array.from({ length: beside }, race))
-    console.log('cancel races', outcomes, `cancelled after ${delayMs} ms on average`)
-    expect(Math.min(outcomes.succeeded, outcomes.cancelled)).toBeGreaterThan(races / 10)
+    const marks = await chaos.ledger.marks()
+    const begun = new Set(marks.map(({ attempt }) => attempt.slice(0, attempt.lastIndexOf('.'))))
+    const ended = new Set(marks.flatMap(({ what, attempt }) => (what === 'end' ? [attempt.slice(0, attempt.lastIndexOf('.'))] : [])))
+    const cut = outcomes.cancelled.filter((id) => begun.has(id) && !ended.has(id))
+    console.log(`${outcomes.succeeded.length} succeeded, ${outcomes.cancelled.length} cancelled, ${cut.length} of those in the middle`)
+    // Otherwise it was no race.
+    expect(Math.min(outcomes.succeeded.length, cut.length)).toBeGreaterThan(races / 20)
     await chaos.verdict()
   },
   { timeoutMs: 600_000 },
