@@ -56,12 +56,16 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     put: 'if (key === undefined || key !== undefined) {',
     proof: { file: 'e2e/chaos/b-queue', test: '49 ' },
   },
-  'fair lanes': {
+  'fair lanes': [
+    ['greatest(l.vtime, pool.vtime, 0) as base', '0::float8 as base'],
+    ['where n = seats', 'where n = seats and false'],
+    ['(partition by class order by tag, run_after, id) as rank_in_class', '(partition by class order by run_after, id) as rank_in_class'],
+  ].map(([find = '', put = '']) => ({
     file: 'control-plane/src/stores/postgres-claim.ts',
-    find: 'greatest(l.vtime, pool.vtime, 0) as base',
-    put: '0::float8 as base',
+    find,
+    put,
     proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
-  },
+  })),
   'cursor of the log (everything at once)': {
     file: 'cluster-agent/src/link/line-machine.ts',
     find: "{ type: 'restart', received: frame.received, cursor: frame.cursor }",
