@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { numbered, output, processesOf, setup } from './testing/setup.ts'
@@ -53,13 +53,14 @@ test('killed with SIGKILL again and again: each line once, in order, the process
 test('SIGTERM: the hub is told, the attempt goes on, the log has what was read; the next one finishes it', async () => {
   const first = start()
   await it.plane.until(() => it.plane.connected)
-  const task = it.shell('for i in $(seq 30); do echo "line $i"; sleep 0.05; done')
+  const task = it.shell('for i in $(seq 30); do echo "line $i"; sleep 0.05; done; until [ -e go ]; do sleep 0.05; done')
   await it.plane.until(() => output(task).includes('line 3\n'))
   first.child.kill('SIGTERM')
   expect(await first.exited).toBe(0)
   await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'drain'))
   // The script's own shell waited warm and carries no tag; its sleeps do, one after the other.
-  await expect.poll(async () => (await processesOf(task)).length).toBeGreaterThan(0)
+  await expect.poll(async () => (await processesOf(task)).length, { timeout: 20_000 }).toBeGreaterThan(0)
+  await writeFile(`${it.directory}/demo/workspace/go`, '')
   start()
   await it.ended(task)
   expect(output(task)).toBe(numbered(30))
