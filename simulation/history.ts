@@ -38,6 +38,8 @@ const mustEndMs = 4 * 60 * 60_000
 const settleMs = 40 * 60_000
 const idleMs = 10 * 60_000
 
+const restlessFaults = ['slow database', 'statements repeated', 'answers lost after commit', 'disk full', 'slow commands', 'slow pods']
+
 export class History {
   readonly kernel: Kernel
   readonly ledger = new Ledger()
@@ -61,14 +63,19 @@ export class History {
     this.kernel = new Kernel(seed * 2)
     this.kernel.trace = trace
     this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
-    this.workload = drawWorkload(plan, this.lengthMs * 0.7)
+    // Some histories are about what races around another attempt: most processes fail, everybody wants it tried again, rows are slow.
+    const restless = plan.maybe(0.2)
+    this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
     this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
     this.plane = new ControlPlane(this.kernel, this.database)
     this.plane.strict = strict
     this.cluster = new Cluster(this.kernel, this.ledger)
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
-    for (const fault of allFaults) if (plan.chance() < many / allFaults.length) this.faultNames.push(fault.name)
+    for (const fault of allFaults) {
+      const likely = restless && restlessFaults.includes(fault.name) ? 0.5 : many / allFaults.length
+      if (plan.chance() < likely) this.faultNames.push(fault.name)
+    }
   }
 
   get network(): Network {

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { mutations } from './mutations.ts'
 import type { Job, JobDone } from './worker.ts'
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   options: {
     seeds: { type: 'string', default: '1000' },
     from: { type: 'string', default: '1' },
@@ -16,7 +16,6 @@ const { values } = parseArgs({
   },
   allowPositionals: true,
 })
-const { positionals } = parseArgs({ strict: false, allowPositionals: true })
 
 const whole = (name: string, text: string): number => {
   if (!/^\d+$/.test(text)) throw new RangeError(`--${name} wants a whole number`)

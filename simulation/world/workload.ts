@@ -27,23 +27,15 @@ export interface Workload {
   readonly tasks: readonly PlannedTask[]
 }
 
-export function drawWorkload(random: Random, lengthMs: number): Workload {
+export function drawWorkload(random: Random, lengthMs: number, restless: boolean): Workload {
   const projects = ['apple', 'birch', 'cedar'].slice(0, random.int(1, 3))
   const pods: PlannedPod[] = projects.map((id) => ({ name: `home-${id}`, role: 'project', project_id: id, slots: random.int(1, 4) }))
   for (let i = random.int(0, 2); i > 0; i--) pods.push({ name: `worker-${i}`, role: 'worker', project_id: null, slots: random.int(1, 3) })
   const limits = new Map(projects.map((id) => [id, { max_running: random.int(1, 4), weight: random.int(1, 3) * 100 }]))
   const count = random.maybe(0.2) ? random.int(12, 30) : random.int(1, 10)
   const tasks: PlannedTask[] = []
-  for (let i = 0; i < count; i++)
-    tasks.push(
-      drawTask(
-        random,
-        projects,
-        pods.some(({ role }) => role === 'worker'),
-        tasks,
-        lengthMs,
-      ),
-    )
+  const pool = pods.some(({ role }) => role === 'worker')
+  for (let i = 0; i < count; i++) tasks.push(drawTask(random, projects, pool, tasks, lengthMs, restless))
   tasks.sort((a, b) => a.atMs - b.atMs)
   return { pods, limits, tasks }
 }
@@ -54,18 +46,19 @@ function drawTask(
   pool: boolean,
   earlier: readonly PlannedTask[],
   lengthMs: number,
+  restless: boolean,
 ): PlannedTask {
-  const agent = random.maybe(0.4)
+  const agent = random.maybe(restless ? 0.8 : 0.4)
   const continued = agent && earlier.length > 0 && random.maybe(0.4) ? random.int(0, earlier.length - 1) : null
   const session = continued !== null && earlier[continued]!.asked.kind === 'agent' ? continued : null
   const before = session === null ? undefined : earlier[session]
-  const plans = Array.from({ length: random.int(1, 2) }, () => drawPlan(random, agent))
+  const plans = Array.from({ length: random.int(1, 2) }, () => drawPlan(random, agent, restless))
   const classes: readonly RetryClass[] = ['infra', 'lost', 'rate_limited', 'agent_error', 'never_started']
   const text = encodePlans(plans)
   return {
     atMs: random.int(0, lengthMs) + (before?.atMs ?? 0),
     continues: session,
-    cancelAfterMs: random.maybe(0.25) ? random.skewed(0, 90_000) : null,
+    cancelAfterMs: random.maybe(restless ? 0.5 : 0.25) ? random.skewed(0, 90_000) : null,
     readers: random.maybe(0.5) ? random.int(1, 2) : 0,
     asked: {
       kind: agent ? 'agent' : 'shell',
@@ -85,9 +78,9 @@ function drawTask(
       run_after: null,
       idle_timeout_s: random.maybe(0.1) ? random.int(20, 60) : null,
       priority: random.int(0, 2),
-      retry: random.maybe(0.5)
+      retry: random.maybe(restless ? 0 : 0.5)
         ? { max_attempts: 1, on: [] }
-        : { max_attempts: random.int(2, 4), on: classes.filter(() => random.maybe(0.6)) },
+        : { max_attempts: random.int(2, 4), on: classes.filter(() => restless || random.maybe(0.6)) },
       target: pool && random.maybe(0.4) ? 'pool' : 'project',
       deltas: false,
       labels: {},
@@ -96,8 +89,8 @@ function drawTask(
   }
 }
 
-function drawPlan(random: Random, agent: boolean): ProcessPlan {
-  const long = random.maybe(0.3)
+function drawPlan(random: Random, agent: boolean, restless: boolean): ProcessPlan {
+  const long = random.maybe(restless ? 0.15 : 0.3)
   const writes = Array.from({ length: random.maybe(0.1) ? 40 : random.int(0, 6) }, (_, i) => {
     const whole = random.maybe(0.8)
     return {
@@ -109,7 +102,7 @@ function drawPlan(random: Random, agent: boolean): ProcessPlan {
   return {
     writes,
     endsAfterMs: random.skewed(1, long ? 300_000 : 3_000),
-    exitCode: random.maybe(0.25) ? random.int(1, 3) : 0,
+    exitCode: random.maybe(restless ? 0.7 : 0.25) ? random.int(1, 3) : 0,
     childMs: random.maybe(0.1) ? random.skewed(100, 30_000) : 0,
     ignores: random.pick(['nothing', 'nothing', 'int', 'int and term']),
     fails: agent ? random.pick([undefined, 'RATE_LIMITED', 'AGENT_ERROR']) : undefined,
