@@ -73,7 +73,7 @@ export class History {
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
-      const likely = restless && restlessFaults.includes(fault.name) ? 0.5 : many / allFaults.length
+      const likely = restless && restlessFaults.includes(fault.name) ? 0.7 : many / allFaults.length
       if (plan.chance() < likely) this.faultNames.push(fault.name)
     }
   }

@@ -47,7 +47,7 @@ function thread(data: object): { run(job: Job): Promise<JobDone>; end(): void } 
           resolve(message)
         }
         worker.on('message', listen)
-        worker.postMessage(job)
+        worker.postMessage(job, [])
       }),
     end: () => void worker.terminate(),
   }

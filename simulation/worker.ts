@@ -22,7 +22,8 @@ if (mutation !== undefined) applyMutation(mutation)
 const { runSeed } = await import('./history.ts')
 
 parentPort!.on('message', (job: Job) => void run(job))
-parentPort!.postMessage('ready')
+const tell = (message: JobDone | 'ready') => parentPort!.postMessage(message, [])
+tell('ready')
 
 async function run({ seeds, untilViolation }: Job): Promise<void> {
   const counts: Record<string, number> = {}
@@ -40,5 +41,5 @@ async function run({ seeds, untilViolation }: Job): Promise<void> {
     violations.push(outcome)
     if (untilViolation) break
   }
-  parentPort!.postMessage({ ran, violations, counts, tasks, virtualMs } satisfies JobDone)
+  tell({ ran, violations, counts, tasks, virtualMs })
 }

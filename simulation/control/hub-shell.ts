@@ -162,7 +162,7 @@ export class HubShell implements Instance {
       }
       case 'survey':
         return this.#ask(
-          () => this.#survey(),
+          () => this.#survey(effect.pods),
           () => ({ type: 'survey_failed', random: this.#chance() }),
         )
       case 'write': {
@@ -230,7 +230,7 @@ export class HubShell implements Instance {
     })
   }
 
-  async #survey(): Promise<HubInput> {
+  async #survey(pods: readonly string[] | null): Promise<HubInput> {
     const { tasks } = this.#deps()
     const cluster = this.#cell.name
     let due = await tasks.nextDue(cluster)
@@ -239,7 +239,8 @@ export class HubShell implements Instance {
       expired = await tasks.expireQueued(cluster)
       if (expired.length > 0) due = await tasks.nextDue(cluster)
     }
-    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at }
+    const homeless = pods !== null && due.queued ? await tasks.homeless(cluster, pods) : null
+    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at, homeless }
   }
 
   async #write(write: Write): Promise<readonly Task[]> {
@@ -254,6 +255,8 @@ export class HubShell implements Instance {
         return []
       case 'requeue':
         return tasks.requeue([write.ref], write.run_after)
+      case 'fail_homeless':
+        return tasks.failHomeless(this.#cell.name, write.pods)
       case 'end':
         await logs.end(write.task, write.outcome)
         return []

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { protocolVersion } from '@rdev/shared/wire/version'
-import { podAbsentMs, sweepEveryMs } from './cluster-hub-state.ts'
+import { lateStatementMs, podAbsentMs, sweepEveryMs } from './cluster-hub-state.ts'
 import { aPod, aTask, aTaskId } from './machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, finished, dispatched } from './cluster-hub-fixtures.ts'
 
@@ -202,6 +202,24 @@ describe('claiming', () => {
     expect(hub.assigned()).toEqual([])
   })
 
+  // Found by the simulator: the first statement of a claim ran after its repetition had found nothing, and what it leased was nobody's.
+  test('after a claim that had to be repeated, the rows are looked at once it cannot run any more', () => {
+    const hub = welcomed()
+    hub.step({ type: 'poke' })
+    hub.step({ type: 'claim_failed', claim_id: hub.state().claim!.claim_id, random: 0 })
+    hub.pass(1_000)
+    hub.alarm()
+    hub.claimed()
+    hub.surveyed()
+    hub.forget()
+    hub.pass(lateStatementMs)
+    hub.alarm()
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod()])
+    hub.loaded(live(1))
+    expect(hub.assigned()).toEqual(['01.1'])
+  })
+
   // Found by the simulator: its row was read meanwhile, it ran and was over, and the late answer started it once more.
   test('an answer that tells of what is over already starts nothing', () => {
     const hub = welcomed()
@@ -259,7 +277,7 @@ describe('claiming', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     hub.claimed()
-    hub.step({ type: 'surveyed', expired: [aTask({ status: 'failed' })], queued: false, next_at: null })
+    hub.step({ type: 'surveyed', expired: [aTask({ status: 'failed' })], queued: false, next_at: null, homeless: null })
     expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ status: 'failed' }] }])
   })
 

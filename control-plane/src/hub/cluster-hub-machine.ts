@@ -22,8 +22,10 @@ import {
   write,
   type Draft,
 } from './cluster-hub-draft.ts'
+import { foundHomeless, podsToLookBeside } from './cluster-hub-homes-machine.ts'
 import {
   doneLimitMs,
+  lateStatementMs,
   leaseMs,
   maxClaimSlots,
   maxEarlyFrames,
@@ -63,7 +65,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       return
     case 'poke':
       d.queued = true
-      return d.connection === null ? startSurvey(d) : tryClaim(d, now)
+      return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
@@ -82,6 +84,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'claim_failed':
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
+      d.lookAt = now + lateStatementMs
       return retryLater(d, input.random, now)
     case 'surveyed':
       return surveyed(d, input, now)
@@ -95,6 +98,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'write_failed': {
       const pending = d.writes.get(input.id)
       if (pending === undefined) return
+      if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
       d.writes.set(input.id, { ...pending, busy: false })
       return retryLater(d, input.random, now)
     }
@@ -109,6 +113,7 @@ function connected(d: Draft, id: string): void {
   const epoch = d.durable.epoch + 1
   d.durable = { ...d.durable, epoch }
   d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.welcomedAt = null
   d.ready = false
   d.early = []
   d.orphanAt = null
@@ -117,10 +122,11 @@ function connected(d: Draft, id: string): void {
 
 function closed(d: Draft, now: number): void {
   d.connection = null
+  d.welcomedAt = null
   d.ready = false
   d.early = []
   if (d.live.size > 0) d.orphanAt = now + leaseMs + orphanMs
-  if (d.queued) startSurvey(d)
+  if (d.queued) startSurvey(d, now)
 }
 
 function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
@@ -150,7 +156,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
     return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
   }
   d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
-  knowPods(d, up.pods)
+  knowPods(d, up.pods, now)
   d.ready = false
   write(d, { kind: 'report', pods: up.pods })
   startLoad(d)
@@ -167,7 +173,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
       for (const ref of up.attempts) forget(d, ref)
       return wantClaim(d, now)
     case 'pods':
-      knowPods(d, up.pods)
+      knowPods(d, up.pods, now)
       write(d, { kind: 'report', pods: up.pods })
       checkPods(d, random, now)
       return wantClaim(d, now)
@@ -190,6 +196,7 @@ function loaded(d: Draft, rows: readonly Dispatch[], random: number, now: number
   if (connection.hello === null) return
   greet(d, connection, rows, began, random, now)
   d.ready = true
+  d.welcomedAt ??= now
   // An object that sleeps between its alarms never sweeps: its leases are renewed here.
   renew(
     d,
@@ -259,21 +266,22 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
   if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
   if (d.claimAgain || tasks.length >= asked) tryClaim(d, now)
-  else startSurvey(d)
+  else startSurvey(d, now)
 }
 
-function startSurvey(d: Draft): void {
+function startSurvey(d: Draft, now: number): void {
   if (d.surveying) return
   d.surveying = true
   d.surveyAt = null
   // What is poked while the answer is on its way sets it again.
   d.queued = false
-  d.effects.push({ type: 'survey' })
+  d.effects.push({ type: 'survey', pods: podsToLookBeside(d, now) })
 }
 
 function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now: number): void {
   d.surveying = false
   d.queued = d.queued || found.queued
+  foundHomeless(d, found.homeless, now)
   if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
   if (!d.queued) {
     d.claimAgain = false
@@ -298,6 +306,13 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
       d.queued = true
       d.surveyAt = Math.min(d.surveyAt ?? what.run_after, what.run_after)
       return wantClaim(d, now)
+    case 'fail_homeless':
+      if (tasks.length === 0) return
+      d.effects.push({ type: 'sync_logs', tasks })
+      // What stood behind them may go now, or be as homeless.
+      d.homesAt = null
+      d.queued = true
+      return wantClaim(d, now)
   }
 }
 
@@ -307,15 +322,19 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   if (d.connection === null) {
     // Woken by a time that was set in an earlier life: only the rows know what it was for.
     if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
-    if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d)
+    if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d, now)
     return
+  }
+  if (d.lookAt !== null && d.lookAt <= now) {
+    d.lookAt = null
+    askHello(d)
   }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
     d.surveyAt = null
     if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
-    else startSurvey(d)
+    else startSurvey(d, now)
   }
 }
 
@@ -352,8 +371,10 @@ function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
+  // The next hello looks anyway.
+  else d.lookAt = null
   const inFlight = d.loading !== null || d.surveying || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
-  const times = [d.retryAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
+  const times = [d.retryAt, d.lookAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
   d.alarmAt = at

@@ -51,6 +51,8 @@ export type Write =
   | { readonly kind: 'requeue'; readonly ref: AttemptRef; readonly run_after: number }
   /** Through the task's log, where a result that is held already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
+  /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */
+  | { readonly kind: 'fail_homeless'; readonly pods: readonly string[] }
   /** Of a task that went back to the queue although somebody wants it cancelled. */
   | { readonly kind: 'cancel_queued'; readonly task_id: string }
 
@@ -78,6 +80,12 @@ export interface HubState {
   readonly counter: number
   readonly connection: Connection | null
   readonly pods: readonly Pod[]
+  /** Since when this connection's agent tells what pods there are; null: it is not welcomed. */
+  readonly welcomedAt: number | null
+  /** When a pod was last in the inventory, of those that went lately. */
+  readonly wentAt: ReadonlyMap<string, number>
+  /** When somebody last looked for tasks whose pod is gone. */
+  readonly homesAt: number | null
   /** The rows were read for this `hello`; before that nothing is claimed. */
   readonly ready: boolean
   /** When the load in flight began, by `counter`; null: none. */
@@ -97,6 +105,8 @@ export interface HubState {
     readonly over: readonly string[]
   } | null
   readonly claimAgain: boolean
+  /** A claim had to be repeated: its first statement may still run, and lease what nobody here hears of. Then the rows are looked at. */
+  readonly lookAt: number | null
   /** Something may be queued. */
   readonly queued: boolean
   readonly surveying: boolean
@@ -126,9 +136,16 @@ export type HubInput =
   | { readonly type: 'load_failed'; readonly random: number }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
   | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
-  | { readonly type: 'surveyed'; readonly expired: readonly Task[]; readonly queued: boolean; readonly next_at: number | null }
+  /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
+  | {
+      readonly type: 'surveyed'
+      readonly expired: readonly Task[]
+      readonly queued: boolean
+      readonly next_at: number | null
+      readonly homeless: readonly string[] | null
+    }
   | { readonly type: 'survey_failed'; readonly random: number }
-  /** `tasks`: the rows that a requeue changed. */
+  /** `tasks`: the rows that it changed, where there can be any. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
   | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
 
@@ -139,8 +156,8 @@ export type HubEffect =
   | { readonly type: 'load' }
   /** Answer `claimed` or `claim_failed`. The same id may be asked for again. */
   | { readonly type: 'claim'; readonly claim_id: string; readonly slots: readonly Slot[] }
-  /** Fail what waited too long, see what waits; answer `surveyed` or `survey_failed`. */
-  | { readonly type: 'survey' }
+  /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `surveyed` or `survey_failed`. */
+  | { readonly type: 'survey'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
   | { readonly type: 'write'; readonly id: number; readonly write: Write }
   /** Bring these tasks' logs up to their rows; a hint, not repeated. */
@@ -159,6 +176,9 @@ export const initialHub = (boot: string, epoch: number, homes: HubMemory['homes'
   counter: 0,
   connection: null,
   pods: [],
+  welcomedAt: null,
+  wentAt: new Map(),
+  homesAt: null,
   ready: false,
   loading: null,
   loadWanted: false,
@@ -168,6 +188,7 @@ export const initialHub = (boot: string, epoch: number, homes: HubMemory['homes'
   writes: new Map(),
   claim: null,
   claimAgain: false,
+  lookAt: null,
   queued: false,
   surveying: false,
   surveyAt: null,
@@ -188,11 +209,17 @@ export const netMs = 5_000
 export const orphanMs = 30 * 60_000 + 6_000 + 60_000
 /** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
 export const podAbsentMs = 30_000
+/** A pod that was missing for so long without a break is not on its way back: what waits for it alone fails. */
+export const homelessMs = 5 * 60_000
+/** How often such tasks are looked for, while something is queued. */
+export const homesEveryMs = 30_000
 /** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
 export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
+/** A statement whose asker has given up has surely run by then, or never will. */
+export const lateStatementMs = 30_000
 /** Names of pods that are remembered after they are gone. */
 export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */
