@@ -1,7 +1,6 @@
 // Somebody wants it to stop, at the worst moment.
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
-import { cancel } from '../scenarios.ts'
 import { processesOf } from './judge.ts'
 import { setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
@@ -93,8 +92,9 @@ scenario(
 scenario(38, 'a process ignores INT and TERM: the cancel ends it all the same', 'INT, TERM, KILL, until nothing is left', async () => {
   const { id } = await chaos.script(chaos.ledger.scripts.deaf())
   await chaos.follow(id).until((event) => event.type === 'output')
-  await cancel(chaos, id)
-  await chaos.verdict()
+  await wish(id)
+  const { tasks } = await chaos.verdict()
+  expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED', attempt: 1 })
 })
 
 scenario(
@@ -105,7 +105,7 @@ scenario(
     const { id } = await chaos.script(chaos.ledger.scripts.daemoniser(5, 0.1))
     const other = await chaos.script(chaos.ledger.scripts.daemoniser(600, 0.1))
     await chaos.follow(other.id).until((event) => event.type === 'output')
-    await cancel(chaos, other.id)
+    await wish(other.id)
     const { tasks } = await chaos.verdict()
     expect(tasks.map(({ status }) => status)).toEqual(['succeeded', 'cancelled'])
     expect([...(await left(id)), ...(await left(other.id))]).toEqual([])

@@ -111,6 +111,8 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     '17 ',
     patch(taskLog, `const told = tellRow({ ...state, line }, now)`, 'const told: TaskLogStep = { state: { ...state, line }, effects: [] }'),
     patch(taskLog, `case 'alarm':\n      return tellRow(state, now)`, `case 'alarm':\n      return { state, effects: [] }`),
+    // What the hub concludes once the directory is removed would bring it about as well.
+    patch(taskLog, `if (durable.result !== null) return tellRow(state, now)`, 'if (durable.result !== null) return { state, effects: [] }'),
   ),
   'rows read by the hub that is new': proof('a-02', '26 ', assignedAgain),
   'dialling again': proof('a-02', '16 ', dialledAgain),
