@@ -75,6 +75,8 @@ export interface QueueLane {
     readonly task_id: string
     readonly reason: WaitReason
     readonly target: TaskTarget
+    /** The pod that holds its conversation: it goes there or nowhere. Null: any of its target. */
+    readonly home: string | null
     readonly run_after: number
     readonly by: string | null
   }
@@ -117,6 +119,13 @@ export interface TaskStore {
   renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
   /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED, at most 500 at once; answers them. */
   expireQueued(clusterId: string): Promise<readonly Task[]>
+  /**
+   * Of the pods that due tasks are bound to by their conversation, those that are not among `pods`, at most 100 names. Whoever is first in
+   * its line is looked at; what stands behind it may be left for later. Lanes that are paused wait, whatever pods there are.
+   */
+  homeless(clusterId: string, pods: readonly string[]): Promise<readonly string[]>
+  /** Fails what `homeless` found to be bound to these pods with POD_UNAVAILABLE, at most 500 at once; answers them. */
+  failHomeless(clusterId: string, pods: readonly string[]): Promise<readonly Task[]>
   /** The lanes that have something queued, deepest first, at most `limit`. */
   queue(filter: { projects: ProjectFilter; project_id?: string }, limit: number): Promise<readonly QueueLane[]>
   /** Whether anything is queued, and when the cluster next has something to look at: the earliest future `run_after` or any `queue_deadline_at`. */

@@ -6,6 +6,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '../ports.ts'
 import {
+  homelessMs,
   maxAssignChars,
   maxGoneHomes,
   type Dispatch,
@@ -35,13 +36,16 @@ export const refOf = ({ task }: Pick<Live, 'task'>): AttemptRef => ({ task_id: t
 export const podOf = (d: Draft, name: string | null): Pod | undefined => d.pods.find((pod) => pod.name === name)
 
 /** The inventory; a pod that took a name begins a generation. */
-export function knowPods(d: Draft, pods: readonly Pod[]): void {
+export function knowPods(d: Draft, pods: readonly Pod[], now: number): void {
+  const here = new Set(pods.map(({ name }) => name))
+  // Who went before the agent was welcomed, or longer ago than it matters, needs no note.
+  const went = [...d.wentAt, ...d.pods.map(({ name }) => [name, now] as const)]
+  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < homelessMs))
   d.pods = pods
   const { homes } = d.durable
   const fresh = pods.filter((pod) => homes[pod.name]?.uid !== pod.uid)
   if (fresh.length === 0) return
   const generation = generationOf(d) + 1
-  const here = new Set(pods.map(({ name }) => name))
   const kept = Object.entries(homes).filter(([name]) => here.has(name))
   const gone = Object.entries(homes).filter(([name]) => !here.has(name))
   const added = fresh.map((pod) => [pod.name, { uid: pod.uid, generation }] as const)

@@ -30,7 +30,8 @@ export function setup(state: HubState = initialHub('boot', 6)) {
     )
   const loaded = (...live: Dispatch[]) => step({ type: 'loaded', live, random: 0 })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
-  const surveyed = (queued = false, next_at: number | null = null) => step({ type: 'surveyed', expired: [], queued, next_at })
+  const surveyed = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
+    step({ type: 'surveyed', expired: [], queued, next_at, homeless })
   /** Answers every write of a kind; with these rows. */
   const written = (kind: string, ...tasks: Task[]) => {
     for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'written', id, tasks })

@@ -236,7 +236,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
       case 'survey':
         return this.#ask(
           'queue could not be looked at',
-          () => this.#survey(),
+          () => this.#survey(effect.pods),
           () => ({ type: 'survey_failed', random: this.#chance() }),
         )
       case 'write': {
@@ -326,7 +326,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
     await this.#deps.logs.sync(task)
   }
 
-  async #survey(): Promise<HubInput> {
+  async #survey(pods: readonly string[] | null): Promise<HubInput> {
     const { tasks } = this.#deps
     let due = await tasks.nextDue(this.#clusterId)
     let expired: readonly Task[] = []
@@ -334,7 +334,8 @@ export class ClusterHubObject extends DurableObject<unknown> {
       expired = await tasks.expireQueued(this.#clusterId)
       if (expired.length > 0) due = await tasks.nextDue(this.#clusterId)
     }
-    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at }
+    const homeless = pods !== null && due.queued ? await tasks.homeless(this.#clusterId, pods) : null
+    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at, homeless }
   }
 
   async #write(write: Write): Promise<readonly Task[]> {
@@ -348,6 +349,8 @@ export class ClusterHubObject extends DurableObject<unknown> {
         return []
       case 'requeue':
         return tasks.requeue([write.ref], write.run_after)
+      case 'fail_homeless':
+        return tasks.failHomeless(this.#clusterId, write.pods)
       case 'end':
         await logs.end(write.task, write.outcome)
         return []

@@ -1,6 +1,7 @@
 // The suite that every set of stores passes: memory runs it here, Postgres in dev/postgres-stores.test.ts.
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest'
 import { claimContract } from './contract-claim.ts'
+import { homelessContract } from './contract-homeless.ts'
 import { idempotencyContract } from './contract-idempotency.ts'
 import { insertContract } from './contract-insert.ts'
 import { laneContract } from './contract-lanes.ts'
@@ -31,6 +32,7 @@ export function storesContract(name: string, open: () => Promise<StoresUnderTest
     turnContract(setup)
     insertContract(setup)
     queueContract(setup)
+    homelessContract(setup)
     idempotencyContract(setup)
     lifeContract(setup)
     raceContract(setup)

@@ -1,13 +1,14 @@
 import type { Session } from '@rdev/shared/domain/session'
-import { expire, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
+import { expire, failHomeless, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
 import { queueLane } from './memory-queue.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
 import { storableOutcome } from './storable.ts'
 
-/** How many tasks one call of `expireQueued` ends. */
+/** How many tasks one call of `expireQueued` or `failHomeless` ends. */
 export const maxExpired = 500
+const maxHomeless = 100
 
 const isLive = (task: Task) => task.status === 'leased' || task.status === 'running'
 
@@ -20,6 +21,16 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
     return task
   }
   const all = (test: (task: Task) => boolean) => [...rows.tasks.values()].filter(test).sort((a, b) => (a.id < b.id ? -1 : 1))
+
+  /** Due tasks whose conversation is in some pod. */
+  const housed = (clusterId: string) => {
+    const now = clock.now()
+    const due = all((task) => task.cluster_id === clusterId && task.status === 'queued' && task.run_after <= now)
+    return due.flatMap((task) => {
+      const home = sessionOf(task)?.pod ?? null
+      return home === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, home }]
+    })
+  }
 
   function insertOne({ id, spec, created_by, created_at, new_session, retry_of }: NewTask): Inserted {
     const known = rows.tasks.get(id)
@@ -176,6 +187,20 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       const now = clock.now()
       const late = all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task)
       return late.slice(0, maxExpired).map((task) => save(expire(task, now)))
+    },
+
+    async homeless(clusterId, pods) {
+      const homes = new Set(housed(clusterId).map(({ home }) => home))
+      return [...homes]
+        .filter((home) => !pods.includes(home))
+        .sort()
+        .slice(0, maxHomeless)
+    },
+
+    async failHomeless(clusterId, pods) {
+      const now = clock.now()
+      const found = housed(clusterId).filter(({ home }) => pods.includes(home))
+      return found.slice(0, maxExpired).map(({ task }) => save(failHomeless(task, now)))
     },
 
     async queue({ projects, project_id }, limit) {

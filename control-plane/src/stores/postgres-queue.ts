@@ -37,12 +37,14 @@ head as materialized (
 )
 select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,
   running.count::int as live, ${ms('oldest.created_at')} as oldest_at, lane.priorities, head.id as task_id, head.target, head.later,
-  ${ms('head.run_after')} as run_after, workspace.id as workspace_by, session.id as session_by
+  ${ms('head.run_after')} as run_after, workspace.id as workspace_by, session.id as session_by,
+  conversation.pod as home
 from lane
 join head on head.lane = lane.id
 join tasks oldest on oldest.id = lane.oldest
 cross join lateral (select count(*) from tasks t where t.project_id = lane.id and t.status in ${live}) running
 left join tasks workspace on workspace.project_id = lane.id and workspace.workspace = head.workspace and workspace.status in ${live}
+left join sessions conversation on conversation.id = head.session_id
 left join tasks session on session.session_id = head.session_id and session.status in ${live}
 order by lane.depth desc, lane.id`
 }
@@ -74,6 +76,7 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
       task_id: text('task_id'),
       ...inTheWay(),
       target: row.target === 'pool' ? 'pool' : 'project',
+      home: textOrNull('home'),
       run_after: Number(row.run_after),
     },
   }

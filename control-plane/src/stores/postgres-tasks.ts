@@ -7,6 +7,7 @@ import { claimLock, claimStatement, plainPlans } from './postgres-claim.ts'
 import type { Database } from './postgres-connection.ts'
 import { postgresInsert } from './postgres-insert.ts'
 import { rawLiveTask, rawTask, taskOf, type TaskRow } from './postgres-rows.ts'
+import { failHomelessStatement, homelessStatement } from './postgres-homeless.ts'
 import { nextDueStatement, queueLaneOf, queueStatement } from './postgres-queue.ts'
 import {
   expireStatement,
@@ -131,6 +132,14 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
     },
 
     expireQueued: (clusterId) => many(expireStatement(clusterId)),
+
+    homeless: async (clusterId, pods) =>
+      (await database.batch(plainPlans, homelessStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
+
+    async failHomeless(clusterId, pods) {
+      const statement = failHomelessStatement(clusterId, pods.filter(isStorable))
+      return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
+    },
 
     queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
 

@@ -30,7 +30,11 @@ export async function readQueue(
 
 function placeFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
   if (!connected) return 'agent_away'
-  const fit = pods.filter((pod) => pod.ready && (head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id))
+  const fits = (pod: HubStatus['pods'][number]) => {
+    if (head.home !== null) return pod.name === head.home
+    return head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id
+  }
+  const fit = pods.filter((pod) => pod.ready && fits(pod))
   if (fit.length === 0) return 'no_pod'
   return fit.some((pod) => freeSlots(pod, pod.running) > 0) ? 'due' : 'no_place'
 }

@@ -183,6 +183,18 @@ export function expire(task: Task, now: number): Task {
   }
 }
 
+/** queued → failed: the pod that holds its conversation is gone, and it could go nowhere else. */
+export function failHomeless(task: Task, now: number): Task {
+  if (task.status !== 'queued') return task
+  return {
+    ...task,
+    status: 'failed',
+    error_code: 'POD_UNAVAILABLE',
+    error: 'the pod that holds this conversation is gone',
+    finished_at: now,
+  }
+}
+
 /** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
 export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): RetryClass | null {
   if (end.status === 'lost') return 'lost'
