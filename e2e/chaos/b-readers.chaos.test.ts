@@ -93,38 +93,61 @@ async function heldByControlPlane(): Promise<Set<string>> {
 /** A reader of a new task whose connection, from its first bytes on, is neither read nor closed. */
 async function vanish(command: string) {
   const { id } = await chaos.client.task({ kind: 'shell', project_id: 'demo', target: 'pool', command })
-  // Then the attempt's own line is there already.
+  // Then the attempt's own line is there already, and this reader has gone again.
+  const left = entered.next('TaskLog.webSocketClose', id)
   await until(chaos, id, ({ type }) => type === 'output')
+  await left
   const before = await heldByControlPlane()
-  const gone = new AbortController()
   const headers = { accept: 'text/event-stream' }
-  const response = await chaos.proxied.fetch('GET', `/v1/tasks/${id}/events`, { headers, signal: gone.signal })
-  await response.body!.getReader().read()
+  const response = await chaos.proxied.fetch('GET', `/v1/tasks/${id}/events`, { headers })
+  const reader = response.body!.getReader()
+  await reader.read()
   const own = [...(await heldByControlPlane())].filter((port) => !before.has(port))
   expect(own).toHaveLength(1)
   const hold = chaos.clientProxy.hold({ existing: true })
   return {
     id,
-    /** Whether the control plane holds its connection. */
-    held: async () => (await heldByControlPlane()).has(own[0] ?? ''),
+    /** It is there again: what it reads to the end of its connection, and how that came. */
+    comesBack: async () => {
+      hold.release()
+      let text = ''
+      try {
+        for (let next = await reader.read(); !next.done; next = await reader.read())
+          text = (text + Buffer.from(next.value).toString()).slice(-200)
+        return { text, broken: false }
+      } catch {
+        return { text, broken: true }
+      }
+    },
+    letGo: () => eventually(async () => !(await heldByControlPlane()).has(own[0] ?? ''), 'the control plane lets go of the connection'),
     forget: () => {
-      gone.abort()
       hold.release()
       chaos.clientProxy.cut()
     },
   }
 }
 
+async function cancel(id: string) {
+  await chaos.client.json('POST', `/v1/tasks/${id}/cancel`)
+  expect(await chaos.client.finished(id)).toMatchObject({ status: 'cancelled' })
+}
+
 scenario(
   44,
-  'a client of a busy log vanishes without a word: its connection is dropped, and the task is not held up',
+  'a client of a busy log vanishes without a word: its stream is given up, and is not written on when it shows up again',
   'limit of an undrained stream',
   async () => {
     // More than every buffer on the way holds.
-    const { id, held, forget } = await vanish(`n=0; while [ $n -lt 40 ]; do n=$((n + 1)); seq -f "%0500.0f" 1 800; sleep 0.1; done`)
-    await eventually(async () => !(await held()), 'the control plane lets go of the client')
-    forget()
-    expect(await chaos.client.finished(id)).toMatchObject({ status: 'succeeded' })
+    const { id, comesBack, letGo } = await vanish(
+      `n=0; while [ $n -lt 40 ]; do n=$((n + 1)); seq -f "%0500.0f" 1 800; sleep 0.05; done; exec sleep 1000`,
+    )
+    // The limit is 2 s here, and the stream's own time not much more.
+    await new Promise((resolve) => setTimeout(resolve, 6_000))
+    const { text, broken } = await comesBack()
+    expect(text).not.toContain('stream.end')
+    expect(broken).toBe(true)
+    await letGo()
+    await cancel(id)
   },
 )
 
@@ -137,7 +160,6 @@ scenario(
     // Nothing is written that could show that nobody reads, but heartbeats, which the network's buffers take.
     await entered.next('TaskLog.webSocketClose', id)
     forget()
-    await chaos.client.json('POST', `/v1/tasks/${id}/cancel`)
-    expect(await chaos.client.finished(id)).toMatchObject({ status: 'cancelled' })
+    await cancel(id)
   },
 )
