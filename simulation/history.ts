@@ -135,7 +135,7 @@ export class History {
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
-    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0 })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0 })
     this.readerCutMs = 0
     network.unblocked()
     for (const pod of cluster.pods.values()) {

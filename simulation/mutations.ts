@@ -81,13 +81,6 @@ export const mutations: readonly Mutation[] = [
     replace: 'this.reason = { why, killAt: kernel.now + graceMs }',
   },
   {
-    name: 'workspace-lock',
-    guards: 'one attempt at a time in a working copy',
-    module: pod,
-    find: 'lock !== null &&',
-    replace: 'lock === undefined &&',
-  },
-  {
     name: 'hub-connection',
     guards: 'frames of a superseded connection are not heard',
     module: hub,

@@ -70,7 +70,7 @@ export class Database {
       // A claim has no proof of its own against that: one that found nothing would lease what nobody hears of.
       if (name !== 'claim' && random.maybe(this.faults.repeated)) {
         kernel.count('statement ran twice')
-        kernel.after(runsIn + random.skewed(1, 60_000), kernel.world, () => {
+        kernel.after(runsIn + (random.maybe(0.5) ? random.int(1, 3_000) : random.skewed(1, 60_000)), kernel.world, () => {
           kernel.touched()
           kernel.say('database', () => `${name} runs once more`)
           run().then(

@@ -72,7 +72,8 @@ export class Judge {
       if (task.attempt > 1) kernel.count('leased again')
     }
     const wished = this.#wished.get(task.id)
-    if (wished !== undefined && task.attempt > wished) {
+    // One that never started may go back to the queue and be handed out once more before the queue hears of the wish: its next line is told.
+    if (wished !== undefined && task.attempt > wished && this.#confirmed.has(`${task.id}.${task.attempt - 1}`)) {
       this.violated(4, `${shortName(task.id)} was to be cancelled in attempt ${wished}, and was given attempt ${task.attempt}`)
       this.#wished.delete(task.id)
     } else if (task.cancel_requested_at !== null && wished === undefined) this.#wished.set(task.id, task.attempt)
@@ -220,6 +221,9 @@ export class Judge {
       return
     }
     if (record === undefined) return this.violated(5, `${short} is ${is}, and has no exit record`)
+    if (process.endedByItself && !['exited', 'supervisor_died', 'container_gone'].includes(record.reason)) {
+      this.violated(5, `${short} ended by itself before anybody stopped it, and its record says ${record.reason}`)
+    }
     const allowed = {
       exited: record.exit_code === 0 ? ['succeeded'] : ['failed'],
       cancelled: ['cancelled'],

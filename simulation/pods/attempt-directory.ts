@@ -30,6 +30,8 @@ export class AttemptDirectory implements ProcessOwner {
   tree: ProcessTree | undefined
   /** The container that it ran in. */
   #container: Life | undefined
+  /** Its guard lives on when the supervisor is killed alone. */
+  #guarded = true
   #exitCode = -1
   #startedAt = 0
   readonly #watchers = new Set<() => void>()
@@ -67,21 +69,33 @@ export class AttemptDirectory implements ProcessOwner {
     const supervisor = new Life('supervisor', life)
     this.supervisor = supervisor
     const { random } = kernel
-    kernel.after(random.maybe(this.#pod.faults.slow) ? random.skewed(1, 4_000) : random.int(1, 4), supervisor, () => {
-      if (this.begun !== undefined) {
-        // Somebody took the right to begin.
-        supervisor.die()
-        return this.changed()
-      }
-      this.begun = 'by the process'
-      this.#container = life
-      this.#startedAt = kernel.now
-      const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid, lock: this.lock }
-      kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `PROCESS of ${this.name} starts`)
-      this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
-      kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
-      this.#guard(supervisor)
+    const pause = () => (random.maybe(this.#pod.faults.slow) ? random.skewed(1, 8_000) : random.int(1, 4))
+    // The main process looks whether its supervisor lives, and a moment later takes the right to begin. In between it may be alone.
+    kernel.after(pause(), supervisor, () => {
+      if (random.maybe(this.#pod.faults.supervisorDies)) this.killSupervisor(random.maybe(0.5))
+      kernel.after(pause(), life, () => this.#begin(plan, timeoutMs, supervisor, life))
     })
+  }
+
+  #begin(plan: ProcessPlan, timeoutMs: number, supervisor: Life, life: Life): void {
+    const { kernel } = this.#pod
+    if (this.begun !== undefined) {
+      // Somebody took the right to begin.
+      supervisor.die()
+      return this.changed()
+    }
+    this.begun = 'by the process'
+    this.#container = life
+    this.#startedAt = kernel.now
+    const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid, lock: this.lock }
+    kernel.say(
+      `pod ${this.#pod.name}/${this.#pod.uid}`,
+      () => `PROCESS of ${this.name} starts${supervisor.dead ? ', without its supervisor' : ''}`,
+    )
+    this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
+    kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
+    if (!supervisor.dead) this.#guard(supervisor)
+    else if (this.#guarded) kernel.after(kernel.random.int(50, guardEveryMs), life, () => this.exit === undefined && this.bury(() => {}))
   }
 
   #guard(supervisor: Life): void {
@@ -149,6 +163,7 @@ export class AttemptDirectory implements ProcessOwner {
     kernel.say(`pod ${this.#pod.name}/${this.#pod.uid}`, () => `supervisor of ${this.name} is killed${guardToo ? ', and its guard' : ''}`)
     kernel.count('supervisor killed')
     this.supervisor?.die()
+    this.#guarded = !guardToo
     this.changed()
     if (!guardToo && this.begun !== undefined) {
       kernel.after(kernel.random.int(50, guardEveryMs), life, () => this.exit === undefined && this.bury(() => {}))

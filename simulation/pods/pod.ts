@@ -13,6 +13,8 @@ export interface PodFaults {
   slow: number
   /** A start finds the disk full. */
   diskFull: number
+  /** Of each start: the supervisor is killed while its main process takes the orders. */
+  supervisorDies: number
 }
 
 export interface Disk {

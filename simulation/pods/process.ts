@@ -20,12 +20,13 @@ export class ProcessTree {
   readonly #life: Life
   #main = true
   #child = false
+  #signalled = false
 
   constructor(
     kernel: Kernel,
     ledger: Ledger,
     pod: Life,
-    facts: Omit<ProcessFacts, 'startedAt' | 'emptyAt' | 'stdout' | 'stderr' | 'record'>,
+    facts: Omit<ProcessFacts, 'startedAt' | 'emptyAt' | 'stdout' | 'stderr' | 'endedByItself' | 'record'>,
     plan: ProcessPlan,
     owner: ProcessOwner,
   ) {
@@ -33,7 +34,7 @@ export class ProcessTree {
     this.#plan = plan
     this.#owner = owner
     this.#life = new Life('process', pod)
-    this.facts = { ...facts, startedAt: kernel.now, emptyAt: null, stdout: '', stderr: '', record: undefined }
+    this.facts = { ...facts, startedAt: kernel.now, emptyAt: null, stdout: '', stderr: '', endedByItself: false, record: undefined }
     ledger.processes.push(this.facts)
     kernel.count('process started')
     let at = 0
@@ -53,6 +54,7 @@ export class ProcessTree {
   }
 
   signal(signal: Signal): void {
+    this.#signalled = true
     const { ignores } = this.#plan
     if (signal === 'INT' && ignores !== 'nothing') return
     if (signal === 'TERM' && ignores === 'int and term') return
@@ -74,6 +76,7 @@ export class ProcessTree {
   #endMain(exitCode: number, killed = false): void {
     if (!this.#main) return
     this.#main = false
+    this.facts.endedByItself = !this.#signalled
     if (this.#plan.childMs > 0 && !killed) {
       this.#child = true
       this.#kernel.after(this.#plan.childMs, this.#life, () => {

@@ -177,7 +177,7 @@ export const faults: readonly Fault[] = [
   },
   { name: 'slow commands', begin: ({ cluster, kernel }) => void (cluster.faults.slowMs = kernel.random.skewed(100, 30_000)) },
   { name: 'slow pods', begin: ({ cluster, kernel }) => void (cluster.podFaults.slow = kernel.random.chance() * 0.6) },
-  { name: 'disk full', begin: ({ cluster, kernel }) => void (cluster.podFaults.diskFull = kernel.random.chance() * 0.3) },
+  { name: 'disk full', begin: ({ cluster, kernel }) => void (cluster.podFaults.diskFull = 0.1 + kernel.random.chance() * 0.5) },
   {
     name: 'API server away',
     begin: (history, until) => {
@@ -253,6 +253,7 @@ export const faults: readonly Fault[] = [
     name: 'supervisors killed',
     begin: (history, until) => {
       const { cluster, kernel } = history
+      cluster.podFaults.supervisorDies = kernel.random.chance() * 0.2
       often(history, until, history.scaled(20_000), () => {
         const pod = cluster.pods.get(kernel.random.pick(history.podNames))
         const alive = [...(pod?.disk.directories.values() ?? [])].filter((each) => each.alive)

@@ -14,6 +14,8 @@ export interface ProcessFacts {
   emptyAt: number | null
   stdout: string
   stderr: string
+  /** Its main process ended before anybody sent a signal. */
+  endedByItself: boolean
   /** What its supervisor, or whoever buried it, wrote. */
   record: ExitRecord | undefined
 }
