@@ -1,10 +1,12 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import type { Assignment } from '@rdev/shared/domain/attempt'
+import { newId } from '@rdev/shared/domain/ids'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
+import { homelessMs } from './cluster-hub-state.ts'
 import { createHubs } from './hubs.ts'
 import { createTaskLogs } from './logs.ts'
 import { events, objects } from './object-fixtures.ts'
@@ -178,6 +180,41 @@ describe('dispatch', () => {
     }
     expect(await logs.ended(task.id, 5_000, new AbortController().signal)).toBe(true)
     expect(await row(task)).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
+  })
+})
+
+describe('a conversation whose pod is gone', () => {
+  test('its next task fails once the agent has not had that pod for five minutes; what stands behind it runs', async () => {
+    const { queue, agent, cluster, world, row } = await connected()
+    const session_id = newId('session', Date.now(), new Uint8Array(10).fill(7))
+    const spec = { kind: 'agent', provider: 'claude-code', prompt: 'hello', command: null, session_id } as const
+    const { tasks } = world.stores
+    const template = await queue({ priority: 900 })
+    const id = newId('task', Date.now(), new Uint8Array(10).fill(7))
+    const first = { id, spec: { ...template.spec, ...spec, target: 'pool' as const }, created_by: 'key_1', created_at: Date.now() }
+    await tasks.insert([{ ...first, new_session: true, retry_of: null }])
+    const slots = [{ pod: 'gone', project_id: null }]
+    const [live] = await tasks.claim({ clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000 })
+    await tasks.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
+
+    const next = await queue({ ...spec, workspace: 'main' })
+    const behind = await queue({ workspace: 'main' })
+    await hubs.poke(cluster)
+    expect((await assigned(agent)).task_id).toBe(template.id)
+    expect((await row(next)).status).toBe('queued')
+
+    const real = Date.now
+    const later = vi.spyOn(Date, 'now').mockImplementation(() => real() + homelessMs)
+    try {
+      agent.send({ type: 'heartbeat', agent_time: 1, attempts: [] })
+      await frame(agent, 'alive')
+      await hubs.poke(cluster)
+      expect(await logs.ended(next.id, 5_000, new AbortController().signal)).toBe(true)
+      expect(await row(next)).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE', attempt: 0 })
+      expect((await assigned(agent)).task_id).toBe(behind.id)
+    } finally {
+      later.mockRestore()
+    }
   })
 })
 

@@ -112,6 +112,23 @@ test('where nothing in the rows keeps it waiting, the hub knows: no agent, no po
   expect(await head('?project_id=other')).toMatchObject({ reason: 'no_pod' })
 })
 
+test('a task of a conversation waits for the pod that holds it, whatever others are free', async () => {
+  const { head, createTask, start, finish, hubs } = await setup()
+  const { pods } = await hubs.status('home')
+  const agent = { kind: 'agent', project_id: 'demo', prompt: 'x', workspace: null }
+  const first = await createTask(agent)
+  await start(first.id)
+  await finish(first.id, { provider_session_id: 'told' })
+  await createTask({ kind: 'agent', project_id: 'demo', prompt: 'y', session_id: first.session_id })
+  expect(await head()).toMatchObject({ reason: 'due' })
+  hubs.connect(
+    'home',
+    '1',
+    pods.map((pod) => (pod.project_id === 'demo' ? { ...pod, name: 'demo-1' } : pod)),
+  )
+  expect(await head()).toMatchObject({ reason: 'no_pod' })
+})
+
 test('limits of a project are set one by one, and the hub hears of it', async () => {
   const { call, patch, hubs } = await setup()
   const changed = projectSchema.parse(await (await patch({ weight: 200, max_running: 0 })).json())
