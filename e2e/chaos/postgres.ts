@@ -51,6 +51,8 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   }
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   let server: ChildProcess | undefined
+  /** Ends the server and its data when we are gone, however that came: it waits for the end of its stdin. */
+  let heir: ChildProcess | undefined
   const clients = new Set<Client>()
 
   const connect = async (to: string) => {
@@ -75,6 +77,9 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   const start = async () => {
     for (const deadline = Date.now() + startMs; ;) {
       server = spawn(`${binaries}/postgres`, ['-D', data, ...flags], { ...owner, cwd: home, stdio: 'ignore' })
+      heir?.kill('SIGKILL')
+      const will = `cat; kill -QUIT "$1"; rm -rf "$2"`
+      heir = spawn('sh', ['-c', will, 'sh', String(server.pid), home], { stdio: ['pipe', 'ignore', 'ignore'], detached: true })
       const exited = once(server, 'exit').then(() => 'exited' as const)
       for (;;) {
         const answered = await Promise.race([exited, rows('select 1').catch(() => undefined)])
@@ -90,14 +95,11 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   const end = async (signal: NodeJS.Signals) => {
     const ended = server
     server = undefined
+    heir?.kill('SIGKILL')
     if (!ended || ended.exitCode !== null || ended.signalCode !== null) return
     ended.kill(signal)
     await once(ended, 'exit')
   }
-  /** A test that dies takes its server along. */
-  const last = () => void server?.kill('SIGQUIT')
-  process.once('exit', last)
-
   await start()
   await rows('create role stack login createdb')
   await rows('create role crowd login')
@@ -143,7 +145,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
     },
     rows,
     async [Symbol.asyncDispose]() {
-      process.off('exit', last)
+      heir?.kill('SIGKILL')
       await Promise.allSettled([...clients].map((client) => client.end()))
       await end('SIGQUIT')
       await rm(home, { recursive: true, force: true })
