@@ -180,7 +180,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           RDEV_STOP_ATTEMPTS_ON_EXIT: 'true',
           RDEV_LOG_LEVEL: options.logLevel ?? 'info',
           // As in kustomize/base/agent.yaml.
-          NODE_OPTIONS: '--max-semi-space-size=4',
+          NODE_OPTIONS: '--max-old-space-size=384 --max-semi-space-size=4',
           ...agentEnv,
         },
         onOutput: onLog,
