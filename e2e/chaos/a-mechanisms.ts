@@ -70,7 +70,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
   'start guard (repeated exec)': proof('a-01', '6 ', ...startGuard),
   'protocol version': proof(
     'a-01',
-    '51 an agent',
+    '51 an agent of a protocol',
     patch('shared/src/wire/version.ts', 'version >= oldestProtocolVersion && version <= protocolVersion', 'version > 0'),
   ),
   'unknown types of frames ignored': proof(
