@@ -10,12 +10,15 @@ export function applyMutation(name: string): Mutation {
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context)
       if (!url.endsWith(`/${mutation.module}`)) return loaded
-      const source = textOf(loaded.source)
-      const parts = source.split(mutation.find)
-      if (parts.length !== 2) {
-        throw new Error(`mutation ${name} finds its text ${parts.length - 1} times in ${mutation.module}: the mechanism has moved`)
+      let source = textOf(loaded.source)
+      for (const { find, replace } of [mutation, ...(mutation.also === undefined ? [] : [mutation.also])]) {
+        const parts = source.split(find)
+        if (parts.length !== 2) {
+          throw new Error(`mutation ${name} finds its text ${parts.length - 1} times in ${mutation.module}: the mechanism has moved`)
+        }
+        source = parts.join(replace)
       }
-      return { ...loaded, source: parts.join(mutation.replace) }
+      return { ...loaded, source }
     },
   })
   return mutation

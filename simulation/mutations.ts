@@ -9,6 +9,8 @@ export interface Mutation {
   readonly module: string
   readonly find: string
   readonly replace: string
+  /** Where two mechanisms back each other up, both are taken out; in the same module. */
+  readonly also?: { readonly find: string; readonly replace: string }
 }
 
 const hubAttempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
@@ -82,10 +84,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'hub-connection',
-    guards: 'frames of a superseded connection are not heard',
+    guards: 'a newer connection closes the older, and what that still says is not heard',
     module: hub,
     find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
     replace: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    also: {
+      find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
+      replace: 'void reason',
+    },
   },
   {
     name: 'line-epoch',
@@ -101,6 +107,7 @@ export const mutations: readonly Mutation[] = [
     find: "d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
     replace:
       "d.claim = { ...d.claim, claim_id: claimId(d) }\n    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
+    also: { find: 'd.lookAt = now + lateStatementMs', replace: '' },
   },
   {
     name: 'received-check',

@@ -37,6 +37,9 @@ export class ControlPlane {
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
   /** Every frame against the wire's own schemas: slow, so not in every history. */
   strict = false
+  /** Told of an event that a log took from a line older than one it had opened. */
+  onStale: (taskId: string, attempt: number, epoch: number, newest: number) => void = () => {}
+  readonly #epochs = new Map<string, number>()
   readonly #failures = new Map<string, number>()
   readonly #readers = new Map<string, Set<ReaderSocket>>()
 
@@ -64,6 +67,14 @@ export class ControlPlane {
   }
   wall(virtualMs: number): number {
     return epochMs + virtualMs
+  }
+
+  /** The highest epoch that a log has opened a line of this attempt for. */
+  newestEpoch(name: string): number {
+    return this.#epochs.get(name) ?? 0
+  }
+  opened(name: string, epoch: number): void {
+    this.#epochs.set(name, Math.max(epoch, this.newestEpoch(name)))
   }
 
   get hub(): ObjectCell<unknown> {

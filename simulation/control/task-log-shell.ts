@@ -77,11 +77,19 @@ export class TaskLogShell implements Instance {
     const line: Line = { connection: socket.id, attempt: Number(attempt), epoch: Number(epoch) }
     socket.attachment = line
     this.#step({ type: 'connected', line })
+    const { memory } = this.#cell.stored ?? {}
+    if (memory?.attempt === line.attempt) this.#plane.opened(`${this.#cell.name}.${line.attempt}`, memory.epoch)
   }
 
   frame(socket: SimConnection, frame: object): void {
     this.#plane.check('taskUp', frame)
+    const before = this.#cell.stored
+    const told = before?.events.length ?? 0
+    const { attempt, epoch: its } = socket.attachment as Line
+    const epoch = this.#plane.newestEpoch(`${this.#cell.name}.${attempt}`)
     this.#step({ type: 'frame', connection: socket.id, frame: frame as TaskUp })
+    const grown = (this.#cell.stored?.events.length ?? 0) > told
+    if (grown && attempt === before?.memory.attempt && its < epoch) this.#plane.onStale(this.#cell.name, attempt, its, epoch)
   }
 
   closed(socket: SimConnection): void {
@@ -159,6 +167,13 @@ export class TaskLogShell implements Instance {
         return this.#complete()
       case 'load':
         return this.#later(this.#load())
+      case 'poke':
+        return this.#later(
+          this.#plane
+            .depsOf(this.#life)
+            .hubs.poke(this.#state.durable.cluster_id)
+            .catch(() => {}),
+        )
       case 'finish':
         return this.#later(this.#finish(effect.attempt, effect.outcome))
     }

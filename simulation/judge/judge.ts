@@ -26,10 +26,19 @@ export class Judge {
 
   constructor(history: History) {
     this.#history = history
+    history.plane.onStale = (...what) => this.stale(...what)
     history.database.onStatement = (method, _args, result) => {
       for (const task of rowsIn(result)) this.#row(task)
       if (method === 'claim' || method === 'markStarted') void this.#live()
     }
+  }
+
+  /** A log took an event from a line of an agent that another had followed. */
+  stale(taskId: string, attempt: number, epoch: number, newest: number): void {
+    this.violated(
+      7,
+      `${shortName(`${taskId}.${attempt}`)}: its log took events on a line of epoch ${epoch}, after it had opened one of epoch ${newest}`,
+    )
   }
 
   accepted(task: Task): void {

@@ -73,7 +73,8 @@ export class AttemptDirectory implements ProcessOwner {
     // The main process looks whether its supervisor lives, and a moment later takes the right to begin. In between it may be alone.
     kernel.after(pause(), supervisor, () => {
       if (random.maybe(this.#pod.faults.supervisorDies)) this.killSupervisor(random.maybe(0.5))
-      kernel.after(pause(), life, () => this.#begin(plan, timeoutMs, supervisor, life))
+      const alone = supervisor.dead ? random.skewed(1, 20_000) : pause()
+      kernel.after(alone, life, () => this.#begin(plan, timeoutMs, supervisor, life))
     })
   }
 

@@ -43,6 +43,7 @@ export const faults: readonly Fault[] = [
     },
   },
   { name: 'slow network', begin: ({ network, kernel }) => void (network.faults.slowMs = kernel.random.skewed(50, 8_000)) },
+  { name: 'batches lost or doubled', begin: ({ network, kernel }) => void (network.faults.unfaithful = kernel.random.chance() * 0.2) },
   {
     name: 'partitions',
     begin: (history, until) => {

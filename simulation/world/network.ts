@@ -25,6 +25,8 @@ export interface NetworkFaults {
   slowMs: number
   upBlocked: boolean
   downBlocked: boolean
+  /** Of each batch of events on a line: somebody in the middle loses it, or sends it twice. */
+  unfaithful: number
 }
 
 export class SimConnection {
@@ -54,7 +56,7 @@ export class SimConnection {
 }
 
 export class Network {
-  readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false }
+  readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0 }
   readonly connections = new Set<SimConnection>()
   readonly #kernel: Kernel
   readonly #server: ServerEnd
@@ -95,9 +97,17 @@ export class Network {
 
   sendUp(connection: SimConnection, frame: object): void {
     if (!connection.clientOpen) return
-    this.#up(connection, () => {
+    const arrive = () => {
       if (connection.serverOpen) this.#server.frame(connection, frame)
-    })
+    }
+    const { random } = this.#kernel
+    if ('type' in frame && frame.type === 'events' && random.maybe(this.faults.unfaithful)) {
+      const twice = random.maybe(0.5)
+      this.#kernel.count(twice ? 'batch sent twice' : 'batch lost')
+      if (!twice) return
+      this.#up(connection, arrive)
+    }
+    this.#up(connection, arrive)
   }
 
   sendDown(connection: SimConnection, frame: object): void {

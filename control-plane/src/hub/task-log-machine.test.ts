@@ -322,6 +322,23 @@ describe('cancel', () => {
 })
 
 describe('the result', () => {
+  // Found by the simulator: the answer of the finish was lost, a reader brought the log up to the row, and nobody told the hub that it was queued.
+  test('a row that is queued again unknown to this log is told to the hub; one that its own finish queued was', () => {
+    const queued = { status: 'queued', attempt: 1, run_after: 1_000_500 } as const
+    const log = running()
+    log.result('a', 0)
+    log.forget()
+    log.sync(queued)
+    expect(log.take('poke')).toHaveLength(1)
+    log.sync(queued)
+    expect(log.take('poke')).toEqual([])
+
+    const told = running()
+    told.result('a', 0)
+    told.step({ type: 'finish_answered', task: told.row(queued), random: 0 })
+    expect(told.take('poke')).toEqual([])
+  })
+
   test('is kept, acknowledged, and told to the row; task.finished comes from the row', () => {
     const log = running()
     log.events('a', 0, 'one')

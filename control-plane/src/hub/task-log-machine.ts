@@ -83,6 +83,8 @@ export type TaskLogEffect =
   | { readonly type: 'finish'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** Wake at that time; null: not any more. */
   | { readonly type: 'alarm'; readonly at: number | null }
+  /** The row is queued again, and who wrote that may not have lived to tell the hub. A hint. */
+  | { readonly type: 'poke' }
   /** The log is complete: readers may go. */
   | { readonly type: 'complete' }
 
@@ -232,6 +234,7 @@ function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], no
       const seq = durable.seq + 1
       events.push(ended ? finishedEvent(task, durable.result, seq, now) : requeuedEvent(task, task.attempt, durable.result, seq, now))
       if (isUnsettled(durable)) effects.push({ type: 'alarm', at: null })
+      if (isUnsettled(durable) && requeued) effects.push({ type: 'poke' })
       durable = { ...durable, seq, over: true, finished: ended }
     }
     if (!durable.over && task.cancel_requested_at !== null && durable.cancel === null) {
@@ -362,7 +365,8 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
     }
   }
   const synced = sync(state, task, now)
-  if (!isUnsettled(synced.state.durable)) return synced
+  // Whoever finished it has told the hub.
+  if (!isUnsettled(synced.state.durable)) return { state: synced.state, effects: synced.effects.filter(({ type }) => type !== 'poke') }
   const failed = finishFailed(synced.state, random, now)
   return { state: failed.state, effects: [...synced.effects, ...failed.effects] }
 }

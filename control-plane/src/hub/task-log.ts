@@ -200,6 +200,8 @@ export class TaskLogObject extends DurableObject<unknown> {
         return
       case 'load':
         return this.#later(() => this.#load())
+      case 'poke':
+        return this.#later(() => this.#poke())
       case 'finish':
         return this.#later(() => this.#finish(effect.attempt, effect.outcome))
     }
@@ -219,6 +221,15 @@ export class TaskLogObject extends DurableObject<unknown> {
       return this.#step({ type: 'load_failed' })
     }
     this.#step({ type: 'loaded', task })
+  }
+
+  async #poke(): Promise<void> {
+    const { task_id, cluster_id } = this.#state.durable
+    try {
+      await this.#deps.hubs.poke(cluster_id)
+    } catch (error) {
+      this.#deps.log('warn', 'hub was not poked', { task_id, error: String(error) })
+    }
   }
 
   async #finish(attempt: number, outcome: TaskOutcome): Promise<void> {
