@@ -95,7 +95,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
     release: (id) => ledger.release(`${id}.1 wait`),
     notes: (id) => ledger.lines.filter((entry) => entry.startsWith(`${id}.`)).map((entry) => entry.slice(id.length + 1)),
     async end(id) {
-      const task = await client.finished(id)
+      const task = await finishedIn(endMs, id, client.finished(id))
       const events: TaskEvent[] = []
       for await (const event of client.events(id, { resume: true })) events.push(event)
       expect(isWhole(events), line.printed.join('')).toBe(true)
@@ -109,6 +109,17 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
     status: async (id) => (await client.json<TaskView>('GET', `/v1/tasks/${id}`)).status,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** Pings and questions that find a frozen exec take half a minute; on a busy machine nothing takes more than this. */
+const endMs = 120_000
+
+async function finishedIn(ms: number, id: string, end: Promise<TaskView>): Promise<TaskView> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`task ${id} was accepted and has no end after ${ms / 1000} s`)), ms)
+  })
+  return await Promise.race([end, late]).finally(() => clearTimeout(timer))
 }
 
 /** One line a connection, answered when it is kept. */
