@@ -49,7 +49,7 @@ export async function bundleClusterAgent(outDir = `${repository}dist/cluster-age
     logLevel: 'error',
   })
   // What is sent into the pods is read from beside the program.
-  for (const script of ['supervisor.sh', 'control.sh'])
+  for (const script of ['supervisor.sh', 'start.sh', 'control.sh'])
     await copyFile(`${repository}cluster-agent/src/pods/${script}`, `${outDir}/${script}`)
   return `${outDir}/main.mjs`
 }

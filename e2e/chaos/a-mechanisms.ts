@@ -7,6 +7,7 @@ const proof = (file: string, test: string, ...patches: readonly Patch[]): readon
 const patch = (file: string, find: string, put: string): Patch => ({ file, find, put })
 
 const supervisor = 'cluster-agent/src/pods/supervisor.sh'
+const start = 'cluster-agent/src/pods/start.sh'
 const line = 'cluster-agent/src/link/line-machine.ts'
 const connection = 'cluster-agent/src/link/connection-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
@@ -16,7 +17,7 @@ const attempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
 
 /** Both files made with O_EXCL: the one that is signed, and the one that the main process takes before it begins. */
 const startGuard: readonly Patch[] = [
-  patch(supervisor, 'r_claim "$r_dir/supervisor"', 'rm -f "$r_dir/supervisor"; r_claim "$r_dir/supervisor"'),
+  patch(start, 'r_claim "$r_dir/supervisor"', 'rm -f "$r_dir/supervisor"; r_claim "$r_dir/supervisor"'),
   patch(supervisor, 'r_claim "$r_dir/begun"', 'rm -f "$r_dir/begun"; r_claim "$r_dir/begun"'),
 ]
 const cursorInResume = patch(

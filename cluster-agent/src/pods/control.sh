@@ -1,4 +1,4 @@
-# The part of the library that a pod's control shell needs; it follows supervisor.sh. One shell answers for all attempts of the pod.
+# The part of the library that a pod's control shell needs; it follows start.sh. One shell answers for all attempts of the pod.
 # Nothing in here polls, apart from the moments between a start and the supervisor's signature.
 
 # ---- the control shell: `<id> <verb> <args>` in, `<id> = <data>` any number of times and `<id> <answer>` out ----

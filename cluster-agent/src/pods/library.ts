@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 
-const text = ['supervisor.sh', 'control.sh'].map((file) => readFileSync(new URL(file, import.meta.url), 'utf8')).join('\n')
+const text = ['supervisor.sh', 'start.sh', 'control.sh'].map((file) => readFileSync(new URL(file, import.meta.url), 'utf8')).join('\n')
 const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
 
 const newline = '\n'
