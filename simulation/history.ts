@@ -35,7 +35,7 @@ export interface RunOptions {
 /** After the faults: attempts whose agent was away live as long as their supervisor's orphan deadline, and a lease after that. */
 const mustEndMs = 4 * 60 * 60_000
 /** What was set for an agent that did not come back rings once, for nothing. */
-const settleMs = 40 * 60_000
+const settleMs = 60 * 60_000
 const idleMs = 10 * 60_000
 
 const restlessFaults = ['slow database', 'statements repeated', 'answers lost after commit', 'disk full', 'slow commands', 'slow pods']

@@ -226,7 +226,7 @@ export class SimAttempt {
           return this.#reading?.begin()
         }
         const reasons = { floor: 'floor', busy: 'workspace_busy', failed: 'start_failed' } as const
-        this.#step({ type: 'rejected', reason: reasons[outcome], detail: undefined })
+        this.#raiseFloor(() => this.#step({ type: 'rejected', reason: reasons[outcome], detail: undefined }))
       },
       () => this.#later(tries, () => this.#start(tries + 1)),
     )
@@ -273,10 +273,14 @@ export class SimAttempt {
         this.#reading?.ended(record)
       },
       () => {
-        if (this.started) this.#step({ type: 'pod_gone' })
+        if (this.started) this.#raiseFloor(() => this.#step({ type: 'pod_gone' }))
         else this.#later(tries, () => this.#watchEnd(tries + 1))
       },
     )
+  }
+
+  #raiseFloor(done: () => void): void {
+    this.#agent.directories.remove(this.#assignment.pod, this.name, this.#over, done, done)
   }
 
   #remove(tries: number): void {

@@ -56,7 +56,7 @@ function drawTask(
   const classes: readonly RetryClass[] = ['infra', 'lost', 'rate_limited', 'agent_error', 'never_started']
   const text = encodePlans(plans)
   return {
-    atMs: random.int(0, lengthMs) + (before?.atMs ?? 0),
+    atMs: Math.min(lengthMs, random.int(0, lengthMs) + (before?.atMs ?? 0)),
     continues: session,
     cancelAfterMs: random.maybe(restless ? 0.5 : 0.25) ? random.skewed(0, 90_000) : null,
     readers: random.maybe(0.5) ? random.int(1, 2) : 0,

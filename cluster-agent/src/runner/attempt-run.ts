@@ -298,8 +298,18 @@ export class AttemptRun {
     const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
+    await this.#raiseFloor()
     this.#step({ type: 'rejected', ...refusalOf(started) })
     throw new RejectedStart()
+  }
+
+  /** A start whose answer was lost, ours or another agent's, may still be on its way: what is given up here must not begin after that. */
+  async #raiseFloor(): Promise<void> {
+    try {
+      await this.#deps.directories.remove(this.pod.name, this.name)
+    } catch {
+      this.#deps.log('warn', 'floor could not be raised', { ...this.ref, pod: this.pod.name })
+    }
   }
 
   async #stopTree(graceS: number, reason: StopReason): Promise<void> {
@@ -331,6 +341,7 @@ export class AttemptRun {
         if (this.#over.signal.aborted) return undefined
         // The pod answers, and what it had of the attempt is no more: as lost as with the pod.
         if (error instanceof Error && error.name === 'AttemptGone' && this.started) {
+          await this.#raiseFloor()
           this.#step({ type: 'pod_gone' })
           return undefined
         }

@@ -66,7 +66,7 @@ export function setup(state: HubState = initialHub('boot', 6)) {
   }
 }
 
-/** A hub with an agent that was welcomed, and nothing queued. */
+/** A hub with an agent that was welcomed a while ago, and nothing queued. */
 export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly AttemptPresence[] = [], ...live: Dispatch[]) {
   const hub = setup()
   hub.step({ type: 'connected', connection: 'a' })
@@ -77,8 +77,8 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
     hub.surveyed()
   }
   hub.written('report')
-  hub.forget()
-  return hub
+  // The look that follows on every connection has a test of its own.
+  return setup({ ...hub.state(), lookAt: null, alarmAt: null })
 }
 
 export const live = (n: number, change: Partial<Task> = {}): Dispatch => ({

@@ -220,6 +220,29 @@ describe('claiming', () => {
     expect(hub.assigned()).toEqual(['01.1'])
   })
 
+  // Found by the simulator: the hub was killed while it claimed, and the statement ran when the next life had read the rows.
+  test('some time after an agent has connected the rows are looked at once more, and then never again', () => {
+    const hub = setup()
+    hub.step({ type: 'connected', connection: 'a' })
+    hub.hello([aPod()])
+    hub.loaded()
+    hub.claimed()
+    hub.surveyed()
+    hub.written('report')
+    hub.pass(lateStatementMs)
+    hub.alarm()
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod()])
+    hub.loaded()
+    hub.claimed()
+    hub.surveyed()
+    hub.written('report')
+    hub.pass(lateStatementMs)
+    hub.alarm()
+    expect(hub.sent('sync')).toEqual([])
+    expect(hub.state().alarmAt).toBeNull()
+  })
+
   // Found by the simulator: its row was read meanwhile, it ran and was over, and the late answer started it once more.
   test('an answer that tells of what is over already starts nothing', () => {
     const hub = welcomed()

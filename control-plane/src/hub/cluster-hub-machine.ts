@@ -56,7 +56,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       d.connection = { ...input.connection, version: null, hello: null, draining: false }
       return askHello(d)
     case 'connected':
-      return connected(d, input.connection)
+      return connected(d, input.connection, now)
     case 'frame':
       if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
       return
@@ -105,7 +105,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
   }
 }
 
-function connected(d: Draft, id: string): void {
+function connected(d: Draft, id: string, now: number): void {
   if (d.connection !== null) {
     const reason = 'a newer connection took over'
     d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
@@ -118,6 +118,8 @@ function connected(d: Draft, id: string): void {
   d.early = []
   d.orphanAt = null
   d.sweepAt = null
+  // An earlier life of this object may have left a claim that still runs.
+  d.lookAt = now + lateStatementMs
 }
 
 function closed(d: Draft, now: number): void {

@@ -105,7 +105,7 @@ export interface HubState {
     readonly over: readonly string[]
   } | null
   readonly claimAgain: boolean
-  /** A claim had to be repeated: its first statement may still run, and lease what nobody here hears of. Then the rows are looked at. */
+  /** A claim of an earlier life, or one that had to be repeated, may still run, and lease what nobody here hears of: the rows are looked at then. */
   readonly lookAt: number | null
   /** Something may be queued. */
   readonly queued: boolean
