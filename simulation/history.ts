@@ -40,6 +40,16 @@ const idleMs = 10 * 60_000
 
 const restlessFaults = ['slow database', 'statements repeated', 'answers lost after commit', 'disk full', 'slow commands', 'slow pods']
 
+const movingFaults = [
+  'pods replaced',
+  'control plane killed',
+  'objects reset',
+  'agent killed',
+  'two agents',
+  'slow commands',
+  'agent stopped for a while',
+]
+
 export class History {
   readonly kernel: Kernel
   readonly ledger = new Ledger()
@@ -55,6 +65,7 @@ export class History {
   agents: AgentProcess[] = []
   readerCutMs = 0
   readonly #leaving = new Set<AgentProcess>()
+  readonly #moving: boolean
   #agentCount = 0
 
   constructor(seed: number, { trace, strict = false }: RunOptions) {
@@ -65,6 +76,9 @@ export class History {
     this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
     // Some histories are about what races around another attempt: most processes fail, everybody wants it tried again, rows are slow.
     const restless = plan.maybe(0.2)
+    // Others are about who is where: pods, agents and objects come and go at once.
+    const moving = !restless && plan.maybe(0.2)
+    this.#moving = moving
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
     this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
     this.plane = new ControlPlane(this.kernel, this.database)
@@ -73,7 +87,8 @@ export class History {
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
-      const likely = restless && restlessFaults.includes(fault.name) ? 0.7 : many / allFaults.length
+      const likely =
+        (restless && restlessFaults.includes(fault.name)) || (moving && movingFaults.includes(fault.name)) ? 0.7 : many / allFaults.length
       if (plan.chance() < likely) this.faultNames.push(fault.name)
     }
   }
@@ -89,7 +104,7 @@ export class History {
   }
   /** Faults of short histories come faster. */
   scaled(meanMs: number): number {
-    return Math.min(meanMs, this.lengthMs / 4)
+    return Math.min(this.#moving ? meanMs / 4 : meanMs, this.lengthMs / 4)
   }
 
   async run(): Promise<void> {

@@ -36,7 +36,7 @@ test.each(mutations)('the text of mutation $name is in its module, once', ({ mod
 
 test('a mechanism that is taken out is missed', () => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
-  const { stdout, status } = spawnSync(process.execPath, [main, '--mutate', 'stop-list', '--threads', '1'], { encoding: 'utf8' })
-  expect(stdout).toContain('all 1 caught')
+  const { stdout, status } = spawnSync(process.execPath, [main, '--mutate', 'floor', '--threads', '1'], { encoding: 'utf8' })
+  expect(stdout).toMatch(/^floor +\d+ /m)
   expect(status).toBe(0)
 }, 120_000)

@@ -140,6 +140,9 @@ export class Judge {
     for (const process of ledger.processes) {
       if (process.emptyAt === null) this.violated(2, `${name(process)} runs for ever in ${process.pod}/${process.uid}`)
     }
+    // Cleared at the next hello, whenever that comes.
+    for (const pod of this.#history.cluster.pods.values())
+      for (const _ of pod.disk.directories) this.#history.kernel.count('directory left behind')
     this.#locks(ledger.processes)
     this.#idle(statements, turns)
   }

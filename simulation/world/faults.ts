@@ -152,7 +152,7 @@ export const faults: readonly Fault[] = [
     name: 'agent stopped for a while',
     begin: (history, until) => {
       const { kernel } = history
-      const longest = kernel.random.pick([3_000, 90_000])
+      const longest = kernel.random.pick([3_000, 90_000, 2_700_000])
       often(history, until, history.scaled(40_000), () => history.stopAgent(kernel.random.skewed(100, longest), kernel.random.maybe(0.4)))
     },
   },
