@@ -82,6 +82,14 @@ export interface QueueLane {
   }
 }
 
+export interface Claim {
+  readonly clusterId: string
+  readonly claimId: string
+  readonly slots: readonly Slot[]
+  readonly leaseMs: number
+  readonly notAfter?: number
+}
+
 export interface TaskStore {
   /**
    * One statement for all of them, each answered on its own, in their order; the cluster comes from the project's row. A session that
@@ -101,8 +109,9 @@ export interface TaskStore {
    * shared among lanes by weight: one that has thousands queued delays another by one place. A lane that is paused, or whose work is all
    * in the future or blocked, takes no place from others. Tasks past `queue_deadline_at` are not claimed.
    * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
+   * Nothing is leased after `notAfter`, by the store's clock: a statement that runs when its asker has long given up leases what nobody hears of.
    */
-  claim(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): Promise<readonly LiveTask[]>
+  claim(claim: Claim): Promise<readonly LiveTask[]>
   /** Every leased or running task of a cluster. */
   live(clusterId: string): Promise<readonly LiveTask[]>
   /** leased → running for each that is still at that attempt; one statement. */

@@ -4,6 +4,7 @@ import { cancel, type Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { stepHub } from '../../control-plane/src/hub/cluster-hub-machine.ts'
 import {
+  claimWindowMs,
   initialHub,
   leaseMs,
   type Dispatch,
@@ -152,9 +153,10 @@ export class HubShell implements Instance {
         )
       case 'claim': {
         const { claim_id, slots } = effect
+        const notAfter = this.#plane.now() + claimWindowMs
         return this.#ask(
           async () => {
-            const claimed = await this.#deps().tasks.claim({ clusterId: this.#cell.name, claimId: claim_id, slots, leaseMs })
+            const claimed = await this.#deps().tasks.claim({ clusterId: this.#cell.name, claimId: claim_id, slots, leaseMs, notAfter })
             return { type: 'claimed', claim_id, tasks: this.#dispatches(claimed) }
           },
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),

@@ -218,6 +218,8 @@ export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
+/** A claim that starts later than this after it was asked for leases nothing; it runs for 5 s at most. */
+export const claimWindowMs = 15_000
 /** A statement whose asker has given up has surely run by then, or never will. */
 export const lateStatementMs = 30_000
 /** Names of pods that are remembered after they are gone. */

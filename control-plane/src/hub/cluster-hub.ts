@@ -12,6 +12,7 @@ import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
 import { stepHub } from './cluster-hub-machine.ts'
 import {
+  claimWindowMs,
   initialHub,
   leaseMs,
   type Dispatch,
@@ -226,7 +227,8 @@ export class ClusterHubObject extends DurableObject<unknown> {
         )
       case 'claim': {
         const { claim_id, slots } = effect
-        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs }
+        const notAfter = this.#deps.clock.now() + claimWindowMs
+        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, notAfter }
         return this.#ask(
           'claim failed',
           async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await this.#deps.tasks.claim(claim)) }),

@@ -37,6 +37,17 @@ export function claimContract(setup: () => Contract): void {
       expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
+    it('leases nothing when it comes too late, and still says what it leased in time', async () => {
+      const { add, tasks, id } = setup()
+      const task = await add()
+      const late = { clusterId: 'home', claimId: id('claim'), slots: demoSlots(), leaseMs: 60_000, notAfter: Date.now() - 1_000 }
+      expect(await tasks.claim(late)).toEqual([])
+      expect(await tasks.live('home')).toEqual([])
+      const inTime = { ...late, claimId: id('claim'), notAfter: Date.now() + 60_000 }
+      expect(ids(await tasks.claim(inTime))).toEqual([task.id])
+      expect(ids(await tasks.claim({ ...inTime, notAfter: Date.now() - 1_000 }))).toEqual([task.id])
+    })
+
     it('leases at most one task for each slot, and none without', async () => {
       const { add, claim } = setup()
       for (let i = 0; i < 4; i++) await add()

@@ -120,8 +120,9 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       return { before, after: save(step(before)) }
     },
 
-    async claim({ clusterId, claimId, slots, leaseMs }) {
-      if (rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
+    async claim({ clusterId, claimId, slots, leaseMs, notAfter = Infinity }) {
+      if (rows.claims.has(claimId) || clock.now() > notAfter)
+        return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
       const now = clock.now()
       const due = all(
         (task) =>

@@ -7,8 +7,8 @@
 // memory-claim.ts says in plain words who is chosen.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { Slot } from '../ports.ts'
-import { after, columnsOf, storeNow } from './postgres-connection.ts'
+import type { Claim } from '../ports.ts'
+import { after, at, columnsOf, storeNow } from './postgres-connection.ts'
 import { headColumns, laneHeads, lineHeads, queueIndex } from './postgres-lines.ts'
 import { tasks } from './schema.ts'
 import { openTurns } from './turn.ts'
@@ -31,8 +31,9 @@ const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or
  */
 const steppedOver = sql.raw('16')
 
-export function claimStatement(claim: { clusterId: string; claimId: string; slots: readonly Slot[]; leaseMs: number }): SQL {
-  const { clusterId, claimId, leaseMs } = claim
+export function claimStatement(claim: Claim): SQL {
+  const { clusterId, claimId, leaseMs, notAfter } = claim
+  const inTime = notAfter === undefined ? sql`true` : sql`${storeNow} <= ${at(notAfter)}`
   const slots = JSON.stringify(claim.slots.map(({ pod, project_id }) => ({ pod, class: project_id ?? '' })))
   return sql`
 with recursive slot as materialized (
@@ -41,7 +42,7 @@ with recursive slot as materialized (
 ),
 pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
-${laneHeads(sql`t.cluster_id = ${clusterId} and not exists (select from attempts a where a.claim_id = ${claimId})`, sql`t.cluster_id = ${clusterId}`)},
+${laneHeads(sql`t.cluster_id = ${clusterId} and ${inTime} and not exists (select from attempts a where a.claim_id = ${claimId})`, sql`t.cluster_id = ${clusterId}`)},
 live_task as materialized (
   select t.project_id, t.session_id, t.workspace from tasks t where t.cluster_id = ${clusterId} and t.status in ${live}
 ),
