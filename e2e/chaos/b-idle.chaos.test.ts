@@ -14,7 +14,7 @@ import { withoutVariable } from './without.ts'
 
 const seconds = Number(process.env.RDEV_CHAOS_IDLE_SECONDS ?? 60)
 /** After the work: an alarm that was set while something ran may ring once, for nothing. */
-const settleMs = 30_000
+const settleMs = 45_000
 
 let postgres: PostgresServer
 let database: DatabaseProxy

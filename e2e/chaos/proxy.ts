@@ -46,6 +46,8 @@ export interface Proxy extends AsyncDisposable {
   readonly counters: { connections: number; bytes: Record<Direction, number>; frames: Record<Direction, number> }
   /** Connections that are open now. */
   readonly open: number
+  /** The local ports of the proxy's own ends, towards whom it dials, of the connections that carry such a request. */
+  farPorts(path: RegExp): number[]
   /** Ends connections now; new ones pass. What was on its way is lost. */
   cut(which?: { readonly path?: RegExp; readonly how?: 'reset' | 'end' }): number
   /** New connections are reset at once (the port stays ours, so it is no plain refusal); the open ones stay. */
@@ -238,6 +240,7 @@ export async function startProxy(target: () => { readonly port: number; readonly
     get open() {
       return links.size
     },
+    farPorts: (path) => [...links].filter((link) => path.test(link.up.path)).flatMap(({ far }) => far.localPort ?? []),
     cut,
     refuse: () => void (refusing = true),
     accept: () => void (refusing = false),
