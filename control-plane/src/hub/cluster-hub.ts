@@ -43,6 +43,8 @@ const tokenGraceMs = 60 * 60_000
 const statusWaitMs = 2_000
 /** How long a wanted alarm is kept in memory before it is written; see #wantAlarm. */
 const alarmDelayMs = 100
+/** How long none is wanted before what is set is deleted; see #dropAlarm. */
+const alarmDropMs = 1_000
 
 export class ClusterHubObject extends DurableObject<unknown> {
   readonly #deps: ClusterHubDeps
@@ -53,6 +55,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
   #waiting: (() => void)[] = []
   #lastFrameAt = 0
   #alarmWanted = false
+  #alarmUnwanted = false
   /** What the platform holds, as far as this life of the object has set it. */
   #alarmSetAt = Number.POSITIVE_INFINITY
   #state: HubState
@@ -177,7 +180,8 @@ export class ClusterHubObject extends DurableObject<unknown> {
       // An alarm that throws is given up after six times; one that is not set is given up at once.
       const wanted = this.#state.alarmAt
       if (wanted !== null && (await this.ctx.storage.getAlarm()) === null) {
-        await this.ctx.storage.setAlarm(Math.max(wanted, this.#deps.clock.now() + 1_000))
+        this.#alarmSetAt = Math.max(wanted, this.#deps.clock.now() + 1_000)
+        await this.ctx.storage.setAlarm(this.#alarmSetAt)
       }
     }
   }
@@ -214,7 +218,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
         return
       }
       case 'alarm':
-        return this.#wantAlarm()
+        return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()
       case 'load':
         return this.#ask(
           'live tasks could not be read',
@@ -272,6 +276,21 @@ export class ClusterHubObject extends DurableObject<unknown> {
       this.#alarmSetAt = wanted
       void this.ctx.storage.setAlarm(wanted, { allowUnconfirmed: true })
     }, alarmDelayMs)
+  }
+
+  /**
+   * One that nobody wants any more would wake the object from its sleep, without memory: it would ask the agent, and want an alarm while
+   * it waits for the answer, and so on for ever. Deleted when things have been quiet for a moment, well before the object sleeps.
+   */
+  #dropAlarm(): void {
+    if (this.#alarmUnwanted) return
+    this.#alarmUnwanted = true
+    setTimeout(() => {
+      this.#alarmUnwanted = false
+      if (this.#state.alarmAt !== null || this.#alarmSetAt === Number.POSITIVE_INFINITY) return
+      this.#alarmSetAt = Number.POSITIVE_INFINITY
+      void this.ctx.storage.deleteAlarm()
+    }, alarmDropMs)
   }
 
   #chance(): number {
