@@ -22,7 +22,7 @@ import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shel
 export const clusterId = 'hub'
 const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
 
-const caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null } as unknown as Caller
+const caller: Caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null }
 
 export interface RpcFaults {
   fails: number
@@ -189,7 +189,7 @@ export class ControlPlane {
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
       hubs,
-      logs: this.logs(life) as unknown as TaskLogs,
+      logs: this.logs(life),
       clock: { now: () => this.now() },
       random: { chance: () => kernel.random.chance(), bytes: (count: number) => kernel.random.bytes(count) },
       log: () => {},

@@ -1,7 +1,7 @@
 // The cluster hub's object as the simulator runs it: the real machine, effects as control-plane/src/hub/cluster-hub.ts does them.
 
-import { cancel, type Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
+import { carryOut, survey } from '../../control-plane/src/hub/cluster-hub-asks.ts'
 import { stepHub } from '../../control-plane/src/hub/cluster-hub-machine.ts'
 import {
   claimWindowMs,
@@ -12,7 +12,6 @@ import {
   type HubInput,
   type HubMemory,
   type HubState,
-  type Write,
 } from '../../control-plane/src/hub/cluster-hub-state.ts'
 import type { AttemptRef, LiveTask } from '../../control-plane/src/ports.ts'
 import type { Life } from '../world/kernel.ts'
@@ -164,14 +163,14 @@ export class HubShell implements Instance {
       }
       case 'survey':
         return this.#ask(
-          () => this.#survey(effect.pods),
+          () => survey(this.#deps().tasks, this.#cell.name, effect.pods),
           () => ({ type: 'survey_failed', random: this.#chance() }),
         )
       case 'write': {
         const { id, write } = effect
         kernel.count(`hub ${write.kind}`)
         return this.#ask(
-          async () => ({ type: 'written', id, tasks: await this.#write(write) }),
+          async () => ({ type: 'written', id, tasks: await carryOut(this.#deps(), this.#cell.name, write) }),
           () => ({ type: 'write_failed', id, random: this.#chance() }),
         )
       }
@@ -230,45 +229,5 @@ export class HubShell implements Instance {
       const expires = this.#plane.now() + task.spec.timeout_s * 1_000 + tokenGraceMs
       return { task, provider_session_id, token: this.#plane.signLine(task.id, task.attempt, epoch, expires) }
     })
-  }
-
-  async #survey(pods: readonly string[] | null): Promise<HubInput> {
-    const { tasks } = this.#deps()
-    const cluster = this.#cell.name
-    let due = await tasks.nextDue(cluster)
-    let expired: readonly Task[] = []
-    if (due.queued) {
-      expired = await tasks.expireQueued(cluster)
-      if (expired.length > 0) due = await tasks.nextDue(cluster)
-    }
-    const homeless = pods !== null && due.queued ? await tasks.homeless(cluster, pods) : null
-    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at, homeless }
-  }
-
-  async #write(write: Write): Promise<readonly Task[]> {
-    const { tasks, projects } = this.#deps()
-    const logs = this.#plane.logs(this.#life)
-    switch (write.kind) {
-      case 'report':
-        await projects.report(this.#cell.name, write.pods)
-        return []
-      case 'mark_started':
-        await tasks.markStarted(write.started)
-        return []
-      case 'requeue':
-        return tasks.requeue([write.ref], write.run_after)
-      case 'fail_homeless':
-        return tasks.failHomeless(this.#cell.name, write.pods)
-      case 'end':
-        await logs.end(write.task, write.outcome)
-        return []
-      case 'cancel_queued': {
-        const changed = await tasks.change(write.task_id, null, (task) =>
-          task.status === 'queued' ? cancel(task, this.#plane.now()) : task,
-        )
-        if (changed) await logs.sync(changed.after)
-        return []
-      }
-    }
   }
 }

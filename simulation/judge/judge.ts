@@ -1,6 +1,7 @@
 // The judge: knows the rows, the logs, what readers saw and the ledger of the processes, and nothing of how the system works. Its numbers are
 // those of the invariants in docs/faults.md.
 
+import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
 import { clusterId } from '../control/control-plane.ts'
 import type { History } from '../history.ts'
@@ -204,7 +205,7 @@ export class Judge {
       if (!this.#confirmed.has(`${task.id}.${attempt}`)) continue
       const requeued = log.find((event) => event.type === 'task.requeued' && event.attempt === attempt)
       const reason = String(requeued?.data['reason'])
-      const kind = retryClassOf({ status: reason === 'LOST' ? 'lost' : 'failed', error_code: reason as never })
+      const kind = retryClassOf({ status: reason === 'LOST' ? 'lost' : 'failed', error_code: reason as TaskErrorCode })
       const { max_attempts, on } = task.spec.retry
       if (kind === null || !on.includes(kind) || attempt >= max_attempts) {
         this.violated(

@@ -3,13 +3,13 @@
 
 import { DurableObject } from 'cloudflare:workers'
 
-import { cancel } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import type { Task } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
+import { carryOut, survey, type HubLogs } from './cluster-hub-asks.ts'
 import { stepHub } from './cluster-hub-machine.ts'
 import {
   claimWindowMs,
@@ -20,15 +20,11 @@ import {
   type HubInput,
   type HubMemory,
   type HubState,
-  type Write,
 } from './cluster-hub-state.ts'
 import { closeSocket, sendOn } from './sockets.ts'
 
 export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
-  readonly logs: Pick<Deps['logs'], 'sync'> & {
-    /** The attempt will report nothing more and ended so, unless its log holds a result already. */
-    end(task: Task, outcome: TaskOutcome): Promise<void>
-  }
+  readonly logs: HubLogs
 }
 
 interface Attachment {
@@ -242,14 +238,14 @@ export class ClusterHubObject extends DurableObject<unknown> {
       case 'survey':
         return this.#ask(
           'queue could not be looked at',
-          () => this.#survey(effect.pods),
+          () => survey(this.#deps.tasks, this.#clusterId, effect.pods),
           () => ({ type: 'survey_failed', random: this.#chance() }),
         )
       case 'write': {
         const { id, write } = effect
         return this.#ask(
           `${write.kind} failed`,
-          async () => ({ type: 'written', id, tasks: await this.#write(write) }),
+          async () => ({ type: 'written', id, tasks: await carryOut(this.#deps, this.#clusterId, write) }),
           () => ({ type: 'write_failed', id, random: this.#chance() }),
         )
       }
@@ -345,42 +341,6 @@ export class ClusterHubObject extends DurableObject<unknown> {
   async #syncLog(task: Task): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0))
     await this.#deps.logs.sync(task)
-  }
-
-  async #survey(pods: readonly string[] | null): Promise<HubInput> {
-    const { tasks } = this.#deps
-    let due = await tasks.nextDue(this.#clusterId)
-    let expired: readonly Task[] = []
-    if (due.queued) {
-      expired = await tasks.expireQueued(this.#clusterId)
-      if (expired.length > 0) due = await tasks.nextDue(this.#clusterId)
-    }
-    const homeless = pods !== null && due.queued ? await tasks.homeless(this.#clusterId, pods) : null
-    return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at, homeless }
-  }
-
-  async #write(write: Write): Promise<readonly Task[]> {
-    const { tasks, projects, logs, clock } = this.#deps
-    switch (write.kind) {
-      case 'report':
-        await projects.report(this.#clusterId, write.pods)
-        return []
-      case 'mark_started':
-        await tasks.markStarted(write.started)
-        return []
-      case 'requeue':
-        return tasks.requeue([write.ref], write.run_after)
-      case 'fail_homeless':
-        return tasks.failHomeless(this.#clusterId, write.pods)
-      case 'end':
-        await logs.end(write.task, write.outcome)
-        return []
-      case 'cancel_queued': {
-        const changed = await tasks.change(write.task_id, null, (task) => (task.status === 'queued' ? cancel(task, clock.now()) : task))
-        if (changed) await logs.sync(changed.after)
-        return []
-      }
-    }
   }
 }
 

@@ -8,7 +8,7 @@ import type { Later } from './later.ts'
 /** Between the polite request, TERM and KILL. */
 export const cancelGraceS = 10
 
-type Needs = Pick<Deps, 'tasks' | 'logs' | 'clock' | 'log'>
+type Needs = Pick<Deps, 'tasks' | 'clock' | 'log'> & { readonly logs: Pick<Deps['logs'], 'sync' | 'cancel'> }
 
 /** Queued: final at once. Leased or running: the wish is kept and told to the attempt. Ended: unchanged. Safe to repeat. */
 export async function cancelTask(deps: Needs, id: string, projects: ProjectFilter, later: Later): Promise<Task> {
