@@ -1,6 +1,7 @@
 // Takes one mechanism out of the real modules while they are loaded. Must be called before any of them is imported.
 
 import { registerHooks } from 'node:module'
+import { patched } from '../dev/text-patch.ts'
 import { mutations, type Mutation } from './mutations.ts'
 
 export function applyMutation(name: string): Mutation {
@@ -10,14 +11,7 @@ export function applyMutation(name: string): Mutation {
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context)
       if (!url.endsWith(`/${mutation.module}`)) return loaded
-      let source = textOf(loaded.source)
-      for (const { find, replace } of [mutation, ...(mutation.also === undefined ? [] : [mutation.also])]) {
-        const parts = source.split(find)
-        if (parts.length !== 2) {
-          throw new Error(`mutation ${name} finds its text ${parts.length - 1} times in ${mutation.module}: the mechanism has moved`)
-        }
-        source = parts.join(replace)
-      }
+      const source = patched(mutation.module, textOf(loaded.source), [mutation, ...(mutation.also === undefined ? [] : [mutation.also])])
       return { ...loaded, source }
     },
   })

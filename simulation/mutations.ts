@@ -1,18 +1,18 @@
 // The mechanisms that keep the promises, each with the text that takes it out of the real module when that is loaded. The shipped code has no
 // switch for it. A text that is not found any more makes the proof fail loudly: then the mechanism has moved, and the mutation must follow.
 
-export interface Mutation {
+import type { TextPatch } from '../dev/text-patch.ts'
+
+export interface Mutation extends TextPatch {
   readonly name: string
   /** What it is for, in one line of the table. */
   readonly guards: string
   /** The module, by the end of its path. */
   readonly module: string
-  readonly find: string
-  readonly replace: string
-  /** Where two mechanisms back each other up, both are taken out; in the same module. */
   /** What keeps the promise too, so that no history has shown this one missing: told in the table, not counted as a failure of the proof. */
   readonly backedBy?: string
-  readonly also?: { readonly find: string; readonly replace: string }
+  /** Where two mechanisms back each other up, both are taken out; in the same module. */
+  readonly also?: TextPatch
 }
 
 const hubAttempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
@@ -32,66 +32,66 @@ export const mutations: readonly Mutation[] = [
     guards: 'the attempt check in finish',
     module: task,
     find: "if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task\n  const { duration_ms",
-    replace: "if (isTerminal(task.status) || task.status === 'queued') return task\n  const { duration_ms",
+    put: "if (isTerminal(task.status) || task.status === 'queued') return task\n  const { duration_ms",
   },
   {
     name: 'finish-terminal',
     guards: 'a terminal row never changes',
     module: task,
     find: "if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task\n  const { duration_ms",
-    replace: 'if (task.attempt !== attempt) return task\n  const { duration_ms',
+    put: 'if (task.attempt !== attempt) return task\n  const { duration_ms',
   },
   {
     name: 'cancel-fence',
     guards: 'what somebody wants cancelled is not tried again',
     module: task,
     find: ' || task.attempt !== attempt || task.cancel_requested_at !== null) return task',
-    replace: ' || task.attempt !== attempt) return task',
+    put: ' || task.attempt !== attempt) return task',
   },
   {
     name: 'requeue-attempt',
     guards: 'the attempt check in requeue',
     module: task,
     find: "if (task.status !== 'leased' || task.attempt !== attempt) return task\n  return { ...task, status: 'queued'",
-    replace: "if (task.status !== 'leased') return task\n  return { ...task, status: 'queued'",
+    put: "if (task.status !== 'leased') return task\n  return { ...task, status: 'queued'",
   },
   {
     name: 'floor',
     guards: 'the floor of a task in its pod',
     module: pod,
     find: 'const floor = () => disk.floors.get(ref.task_id) ?? 0',
-    replace: 'const floor = () => 0 * (disk.floors.get(ref.task_id) ?? 0)',
+    put: 'const floor = () => 0 * (disk.floors.get(ref.task_id) ?? 0)',
   },
   {
     name: 'start-guard',
     guards: 'O_EXCL: whoever signs the directory first starts',
     module: pod,
     find: "if (here.owner !== undefined) return answer(here.owner === owner ? 'started' : 'exists')",
-    replace: '',
+    put: '',
   },
   {
     name: 'begun-guard',
     guards: 'O_EXCL: whoever writes `begun` first decides whether it runs',
     module: directory,
     find: 'if (this.begun !== undefined) {',
-    replace: 'if (this.begun === null) {',
+    put: 'if (this.begun === null) {',
   },
   {
     name: 'reason-guard',
     guards: 'the first reason of an end wins',
     module: directory,
     find: 'this.reason ??= { why, killAt: kernel.now + graceMs }',
-    replace: 'this.reason = { why, killAt: kernel.now + graceMs }',
+    put: 'this.reason = { why, killAt: kernel.now + graceMs }',
   },
   {
     name: 'hub-connection',
     guards: 'a newer connection closes the older, and what that still says is not heard',
     module: hub,
     find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
-    replace: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
     also: {
       find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
-      replace: 'void reason',
+      put: 'void reason',
     },
   },
   {
@@ -99,44 +99,43 @@ export const mutations: readonly Mutation[] = [
     guards: 'a line with an older epoch is refused',
     module: taskLog,
     find: 'if (past || line.epoch < durable.epoch)',
-    replace: 'if (past)',
+    put: 'if (past)',
   },
   {
     name: 'claim-id',
     guards: 'a claim whose answer was lost is repeated by its id',
     module: hub,
     find: "d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
-    replace:
-      "d.claim = { ...d.claim, claim_id: claimId(d) }\n    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
-    also: { find: 'd.lookAt = null\n    askHello(d)', replace: 'd.lookAt = null' },
+    put: "d.claim = { ...d.claim, claim_id: claimId(d) }\n    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
+    also: { find: 'd.lookAt = null\n    askHello(d)', put: 'd.lookAt = null' },
   },
   {
     name: 'received-check',
     guards: 'events must follow on what the log holds',
     module: taskLog,
     find: "if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'events do not follow on what is held')",
-    replace: '',
+    put: '',
   },
   {
     name: 'repeat-check',
     guards: 'a batch that the log holds is not stored twice',
     module: taskLog,
     find: 'if (up.after + up.events.length <= durable.received && up.after < durable.received) return { state, effects: ack(state) }\n  if (up.after !== durable.received)',
-    replace: 'if (up.after > durable.received)',
+    put: 'if (up.after > durable.received)',
   },
   {
     name: 'cursor',
     guards: 'the cursor is stored with its events',
     module: taskLog,
     find: 'const cursor = durable.result === null ? up.cursor : durable.cursor',
-    replace: 'const cursor = durable.cursor',
+    put: 'const cursor = durable.cursor',
   },
   {
     name: 'cursor-compare',
     guards: 'the same count at another cursor is read anew',
     module: line,
     find: 'if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {',
-    replace: 'if (!kept) {',
+    put: 'if (!kept) {',
   },
   {
     name: 'line-attempt',
@@ -144,10 +143,10 @@ export const mutations: readonly Mutation[] = [
     backedBy: 'the count that every batch follows on, and the held result',
     module: taskLog,
     find: 'const past = line.attempt < durable.attempt || (durable.over && durable.result === null)',
-    replace: 'const past = false',
+    put: 'const past = false',
     also: {
       find: 'if (line !== null && (line.attempt !== durable.attempt || (durable.over && durable.result === null))) {',
-      replace: 'if (false) {',
+      put: 'if (false) {',
     },
   },
   {
@@ -155,65 +154,64 @@ export const mutations: readonly Mutation[] = [
     guards: 'a result is held before it is acknowledged',
     module: taskLog,
     find: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: told.state, effects: [...ack(kept), ...told.effects] }',
-    replace:
-      'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
+    put: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
   },
   {
     name: 'result-wins',
     guards: 'a result that is held wins over what the hub concludes',
     module: taskLog,
     find: 'if (durable.result !== null) return tellRow(state, now)\n',
-    replace: '',
+    put: '',
   },
   {
     name: 'finish-alarm',
     guards: 'what the row does not have yet is told again',
     module: taskLog,
     find: "finishing: false }, effects: [{ type: 'alarm', at: again }] }",
-    replace: 'finishing: false }, effects: [] }',
-    also: { find: "{ type: 'alarm', at: now + finishRescueMs }", replace: "{ type: 'alarm', at: null }" },
+    put: 'finishing: false }, effects: [] }',
+    also: { find: "{ type: 'alarm', at: now + finishRescueMs }", put: "{ type: 'alarm', at: null }" },
   },
   {
     name: 'result-after-events',
     guards: 'a result follows on all its events',
     module: taskLog,
     find: "if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'the result does not follow on what is held')",
-    replace: '',
+    put: '',
   },
   {
     name: 'orphan-proof',
     guards: 'without its agent an attempt is lost only when its supervisor has surely ended it',
     module: hubAttempts,
     find: 'const goneAt = (row.task.lease_until ?? now) + orphanMs',
-    replace: 'const goneAt = row.task.lease_until ?? now',
+    put: 'const goneAt = row.task.lease_until ?? now',
   },
   {
     name: 'pod-uid',
     guards: 'what was leased to a pod is not sent to another of its name',
     module: hubAttempts,
     find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
-    replace: '} else if (false) {',
+    put: '} else if (false) {',
   },
   {
     name: 'pod-not-ready',
     guards: 'a pod that cannot be looked into proves nothing',
     module: hubAttempts,
     find: '} else if (pod !== undefined && !pod.ready) {',
-    replace: '} else if (false) {',
+    put: '} else if (false) {',
   },
   {
     name: 'silent-pod',
     guards: 'a pod that did not answer is told as not ready',
     module: runner,
     find: 'return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
-    replace: 'return providers ? { ...pod, providers: [...providers] } : pod',
+    put: 'return providers ? { ...pod, providers: [...providers] } : pod',
   },
   {
     name: 'refused-for-ever',
     guards: 'what an agent refused once it never starts',
     module: runner,
     find: 'if (before) return before\n',
-    replace: '',
+    put: '',
   },
   {
     name: 'held-frames',
@@ -221,20 +219,20 @@ export const mutations: readonly Mutation[] = [
     backedBy: 'the hello that is asked for again',
     module: link,
     find: "if (state.phase === 'gathering') return nothing({ ...state, held: [...state.held, frame] })",
-    replace: "if (state.phase === 'gathering') return nothing(state)",
+    put: "if (state.phase === 'gathering') return nothing(state)",
   },
   {
     name: 'retry-policy',
     guards: 'after a confirmed start only the policy gives another attempt',
     module: task,
     find: 'task.spec.retry.on.includes(kind)',
-    replace: 'true',
+    put: 'true',
   },
   {
     name: 'max-running',
     guards: 'at most max_running live tasks of a project',
     module: claim,
     find: '>= project.max_running) continue',
-    replace: '> project.max_running) continue',
+    put: '> project.max_running) continue',
   },
 ]

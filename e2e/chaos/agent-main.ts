@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { patched, patchesOf, withoutVariable } from './without.ts'
+import { patched } from '../../dev/text-patch.ts'
+import { patchesOf, withoutVariable } from './without.ts'
 
 const wanted = patchesOf(process.env[withoutVariable] ?? '')
 delete process.env[withoutVariable]
@@ -24,7 +25,7 @@ registerHooks({
       const text = JSON.stringify(patched(script, readFileSync(script, 'utf8'), change))
       const find = "readFileSync(new URL(file, import.meta.url), 'utf8')"
       const name = script.slice(script.lastIndexOf('/') + 1)
-      source = patched(path, source, [{ file: path, find, put: `(file === '${name}' ? ${text} : ${find})` }])
+      source = patched(path, source, [{ find, put: `(file === '${name}' ? ${text} : ${find})` }])
     }
     return { ...loaded, source }
   },

@@ -2,7 +2,8 @@
 import type { Plugin } from 'esbuild'
 import { readFile } from 'node:fs/promises'
 import { bundleControlPlane } from '../../dev/bundle.ts'
-import { isOfAgent, patched, patchesOf } from './without.ts'
+import { patched } from '../../dev/text-patch.ts'
+import { isOfAgent, patchesOf } from './without.ts'
 
 export async function bundleWithout(names: string, outFile: string): Promise<string> {
   const wanted = patchesOf(names)

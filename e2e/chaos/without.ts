@@ -21,14 +21,5 @@ export function patchesOf(names: string): ReadonlyMap<string, readonly Mechanism
   return found
 }
 
-export function patched(path: string, text: string, patches: readonly Mechanism[]): string {
-  let result = text
-  for (const { find, put } of patches) {
-    if (result.split(find).length !== 2) throw new Error(`the text to take out is not (once) in ${path}:\n${find}`)
-    result = result.replace(find, () => put)
-  }
-  return result
-}
-
 /** Those live in the agent's process only. */
 export const isOfAgent = (path: string) => path.startsWith(`${repository}cluster-agent/`)
