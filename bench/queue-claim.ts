@@ -128,7 +128,10 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
   await client.query('UPDATE projects SET max_running = 10000')
   const sample = newTask({ project_id: 'p0', workspace: mix.live ? 'busy' : null })
   await tasks.insert([sample])
-  if (mix.live) await tasks.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000 })
+  if (mix.live) {
+    const { generation } = await tasks.takeOver(clusterId, 1)
+    await tasks.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
+  }
 
   // Every column as the store wrote it, but for those that the mix is about.
   const { rows } = await client.query<{ column_name: string }>(
@@ -156,6 +159,7 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
   await client.query('VACUUM ANALYZE tasks')
 }
 
+let generations = 1
 /** Free places in the pod of the one project, or one in each of many. */
 const slotsFor = (count: number, spread = false): Slot[] =>
   Array.from({ length: count }, (_, i) => (spread ? { pod: `pod-p${i}`, project_id: `p${i}` } : { pod: 'pod-p0', project_id: 'p0' }))
@@ -171,12 +175,14 @@ async function claimAgain(
   let processorMs = 0
   let clock = async () => 0
   const deadline = performance.now() + maxRowMs
+  const { generation } = await tasks.takeOver(clusterId, ++generations)
   for (let i = 0; i < sizes.claims + warmUps && performance.now() < deadline; i++) {
     if (i === warmUps) clock = await serverClock(url)
     const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
     // One that the database's own limit ended is as good as one that takes for ever.
-    const taken = await tasks.claim({ clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000 }).catch(() => null)
+    const ask = { clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
+    const taken = await tasks.claim(ask).catch(() => null)
     if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }
     // The first prepare what every later one finds.
     if (i >= warmUps) {

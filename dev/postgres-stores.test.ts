@@ -159,7 +159,9 @@ describe('a database that cannot be asked', () => {
     const stores = postgresStores({ databaseUrl: 'postgres://u:p@db.invalid:1/x', fetchEndpoint: 'http://127.0.0.1:1/sql', clock })
     const away = { name: 'DomainError', code: 'SERVICE_UNAVAILABLE' }
     await expect(stores.tasks.get('task_x', null)).rejects.toMatchObject(away)
-    await expect(stores.tasks.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1 })).rejects.toMatchObject(away)
+    await expect(
+      stores.tasks.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
+    ).rejects.toMatchObject(away)
     await expect(stores.tasks.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
     await expect(stores.keys.findByPrefix('x')).rejects.toMatchObject(away)
     expect(await stores.ready()).toBe(false)

@@ -145,7 +145,7 @@ export class History {
   #heal(): void {
     const { kernel, network, platform, database, plane, cluster } = this
     kernel.say('history', () => 'all faults are healed')
-    Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0 })
+    Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 })
     Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })

@@ -9,8 +9,6 @@ export interface Mutation extends TextPatch {
   readonly guards: string
   /** The module, by the end of its path. */
   readonly module: string
-  /** What keeps the promise too, so that no history has shown this one missing: told in the table, not counted as a failure of the proof. */
-  readonly backedBy?: string
   /** Where two mechanisms back each other up, both are taken out; in the same module. */
   readonly also?: TextPatch
 }
@@ -20,9 +18,9 @@ const hub = 'control-plane/src/hub/cluster-hub-machine.ts'
 const taskLog = 'control-plane/src/hub/task-log-machine.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/line-machine.ts'
-const link = 'cluster-agent/src/link/link-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory-claim.ts'
+const store = 'control-plane/src/stores/memory-tasks.ts'
 const pod = 'simulation/pods/pod.ts'
 const directory = 'simulation/pods/attempt-directory.ts'
 
@@ -105,9 +103,29 @@ export const mutations: readonly Mutation[] = [
     name: 'claim-id',
     guards: 'a claim whose answer was lost is repeated by its id',
     module: hub,
-    find: "d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
-    put: "d.claim = { ...d.claim, claim_id: claimId(d) }\n    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })",
-    also: { find: 'd.lookAt = null\n    askHello(d)', put: 'd.lookAt = null' },
+    find: 'd.claim = { ...d.claim, busy: true }',
+    put: 'd.claim = { ...d.claim, busy: true, claim_id: claimId(d) }',
+  },
+  {
+    name: 'claim-void',
+    guards: 'a claim that has run, or an older one, leases nothing',
+    module: store,
+    find: 'newest.generation !== generation || newest.number >= number',
+    put: 'newest.generation !== generation',
+  },
+  {
+    name: 'claim-generation',
+    guards: 'rows are read after every claim of before has run, or will lease nothing',
+    module: store,
+    find: 'newest.generation !== generation || newest.number >= number',
+    put: 'newest.generation === generation && newest.number >= number',
+  },
+  {
+    name: 'doubted-requeue',
+    guards: 'what its log has heard of is not given back as never started',
+    module: 'control-plane/src/hub/cluster-hub-asks.ts',
+    find: 'write.doubted !== null && ',
+    put: 'write.doubted === undefined && ',
   },
   {
     name: 'received-check',
@@ -140,7 +158,6 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'line-attempt',
     guards: 'a line of an earlier attempt is closed when the row goes on, and refused',
-    backedBy: 'the count that every batch follows on, and the held result',
     module: taskLog,
     find: 'const past = line.attempt < durable.attempt || (durable.over && durable.result === null)',
     put: 'const past = false',
@@ -186,6 +203,13 @@ export const mutations: readonly Mutation[] = [
     put: 'const goneAt = row.task.lease_until ?? now',
   },
   {
+    name: 'home',
+    guards: 'what was meant for a pod does not start in another that took its name',
+    module: pod,
+    find: "if (home !== undefined && home !== disk.home) return answer('failed')",
+    put: '',
+  },
+  {
     name: 'pod-uid',
     guards: 'what was leased to a pod is not sent to another of its name',
     module: hubAttempts,
@@ -212,14 +236,6 @@ export const mutations: readonly Mutation[] = [
     module: runner,
     find: 'if (before) return before\n',
     put: '',
-  },
-  {
-    name: 'held-frames',
-    guards: 'what is said while pods are asked follows the hello',
-    backedBy: 'the hello that is asked for again',
-    module: link,
-    find: "if (state.phase === 'gathering') return nothing({ ...state, held: [...state.held, frame] })",
-    put: "if (state.phase === 'gathering') return nothing(state)",
   },
   {
     name: 'retry-policy',

@@ -45,6 +45,8 @@ export interface ProcessSpec {
   readonly folder?: string | undefined
   /** At most one attempt of the pod holds a lock of that name: from its start until its process tree is empty and its record written. */
   readonly lock?: string | undefined
+  /** As `list` has told it: in a pod with another home it is not started. Undefined: in any. */
+  readonly home?: string | undefined
 }
 
 export type StartOutcome =
@@ -54,6 +56,11 @@ export type StartOutcome =
   /** Another attempt holds the lock; nothing of this one is left. */
   | { readonly outcome: 'busy'; readonly holder: string }
   | { readonly outcome: 'failed'; readonly detail: string }
+
+export interface PodAttempts {
+  readonly home: string
+  readonly attempts: readonly AttemptPresence[]
+}
 
 export interface Chunk {
   readonly stream: 'stdout' | 'stderr'
@@ -66,7 +73,10 @@ export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 
 /** Attempt directories and their process trees, by the supervisor, over the shells of a pod host. */
 export interface AttemptDirectories {
-  /** One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. */
+  /**
+   * One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. After `busy` and
+   * `failed` the attempt cannot be started in this pod any more.
+   */
   start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
   /**
    * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its
@@ -77,7 +87,11 @@ export interface AttemptDirectories {
   ended(pod: string, name: string, signal: AbortSignal): Promise<ExitRecord | undefined>
   /** INT, TERM, KILL with pauses inside `graceS`; resolves when no process of the attempt is left. Of an ended attempt: at once. */
   stop(pod: string, name: string, graceS: number, reason: StopReason): Promise<void>
-  list(pod: string): Promise<readonly AttemptPresence[]>
+  /**
+   * The attempts in the pod, and its home: a name that lives as long as the directories and floors do. A pod that took another's name has its own,
+   * unless it was handed the disk too.
+   */
+  list(pod: string): Promise<PodAttempts>
   /** Small files beside the output, for what a code agent must know after a restart of this program. Undefined if not there. */
   readNote(pod: string, name: string, note: string): Promise<string | undefined>
   writeNote(pod: string, name: string, note: string, text: string): Promise<void>

@@ -68,7 +68,11 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       tasks: stores.tasks,
       projects: stores.projects,
       tokens,
-      logs: { sync: logs.sync, end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome) },
+      logs: {
+        sync: logs.sync,
+        heard: async (task) => env.TASK_LOG.getByName(task.id).heard(task),
+        end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome),
+      },
     },
   }
 }

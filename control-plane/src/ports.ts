@@ -87,7 +87,10 @@ export interface Claim {
   readonly claimId: string
   readonly slots: readonly Slot[]
   readonly leaseMs: number
-  readonly notAfter?: number
+  /** That of the asker's last `takeOver`. */
+  readonly generation: number
+  /** Above that of every claim of this generation that was asked for before; from 1. */
+  readonly number: number
 }
 
 export interface TaskStore {
@@ -109,11 +112,15 @@ export interface TaskStore {
    * shared among lanes by weight: one that has thousands queued delays another by one place. A lane that is paused, or whose work is all
    * in the future or blocked, takes no place from others. Tasks past `queue_deadline_at` are not claimed.
    * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
-   * Nothing is leased after `notAfter`, by the store's clock: a statement that runs when its asker has long given up leases what nobody hears of.
+   * Nothing is leased by a claim of another generation, nor once a later one of its own has run, or it itself has: a statement that runs late or
+   * twice would lease what nobody hears of.
    */
   claim(claim: Claim): Promise<readonly LiveTask[]>
-  /** Every leased or running task of a cluster. */
-  live(clusterId: string): Promise<readonly LiveTask[]>
+  /**
+   * Begins this generation of claims, which makes those of before void, and answers every leased or running task of the cluster; and which
+   * generation it is now: another, if somebody has begun a later one. Safe to repeat, however late.
+   */
+  takeOver(clusterId: string, generation: number): Promise<{ readonly generation: number; readonly live: readonly LiveTask[] }>
   /** leased → running for each that is still at that attempt; one statement. */
   markStarted(started: readonly (AttemptRef & { started_at: number })[]): Promise<void>
   /** leased → queued for each that is still at that attempt; one statement. Only for attempts that never started. */

@@ -1,7 +1,7 @@
 // The cluster agent as one program: the real link and runner machines, effects as cluster-agent/src/link/hub-link.ts, runner/runner.ts and
 // compose.ts do them. It can be killed, stopped for a while, or asked to leave.
 
-import type { AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
@@ -203,9 +203,9 @@ export class AgentProcess {
   #performRunner(effect: RunnerEffect): void {
     switch (effect.type) {
       case 'begin': {
-        const { assignment, pod, adopted } = effect
+        const { assignment, pod, home, adopted } = effect
         this.kernel.count(adopted ? 'adopted' : 'begun')
-        const run = new SimAttempt(this, assignment, pod, adopted, () => {
+        const run = new SimAttempt(this, assignment, pod, { home, adopted }, () => {
           this.runs.delete(run.name)
           this.#stepRunner({ type: 'forgotten', name: run.name })
         })
@@ -278,8 +278,8 @@ export class AgentProcess {
     const { pods } = this.#runner
     const refused = [...this.runs.values()].filter((run) => run.refused).map((run) => run.name)
     const lists: PodList[] = []
-    const told = (pod: Pod, attempts: readonly AttemptPresence[] | undefined) => {
-      lists.push({ pod, attempts })
+    const told = (pod: Pod, found: PodList['found']) => {
+      lists.push({ pod, found })
       if (lists.length === pods.length) this.#gathered(gathering, lists, refused)
     }
     if (pods.length === 0) return void this.kernel.after(0, this.life, () => this.#gathered(gathering, [], refused))
@@ -292,7 +292,7 @@ export class AgentProcess {
       type: 'gathered',
       gathering,
       pods: inventoryFor(this.#runner),
-      attempts: lists.flatMap((list) => list.attempts ?? []),
+      attempts: lists.flatMap(({ found }) => found?.attempts ?? []),
       about: { version: 'simulated', instance: `${this.name}-instance`, wallMs: this.wall() },
     })
   }

@@ -31,6 +31,7 @@ export class SimAttempt {
   readonly #agent: AgentProcess
   readonly #assignment: Assignment
   readonly #adopted: boolean
+  readonly #home: string | undefined
   readonly #forget: () => void
   /** Ends when nothing of it is wanted any more: every question that it asked is dropped. */
   readonly #over: Life
@@ -47,11 +48,18 @@ export class SimAttempt {
   #refused = false
   #removing = false
 
-  constructor(agent: AgentProcess, assignment: Assignment, pod: Pod, adopted: boolean, forget: () => void) {
+  constructor(
+    agent: AgentProcess,
+    assignment: Assignment,
+    pod: Pod,
+    { home, adopted }: { readonly home: string | undefined; readonly adopted: boolean },
+    forget: () => void,
+  ) {
     const { task_id, attempt } = assignment
     this.#agent = agent
     this.#assignment = assignment
     this.#adopted = adopted
+    this.#home = home
     this.#forget = forget
     this.#over = new Life('attempt', agent.life)
     this.#state = newAttempt(adopted)
@@ -218,6 +226,7 @@ export class SimAttempt {
       String(plan),
       timeout_s * 1_000,
       workspaceNeeds(this.pod, this.#assignment).lock ?? null,
+      this.#home,
       this.#over,
       (outcome) => {
         if (outcome === 'started' || outcome === 'exists') {
@@ -226,7 +235,7 @@ export class SimAttempt {
           return this.#reading?.begin()
         }
         const reasons = { floor: 'floor', busy: 'workspace_busy', failed: 'start_failed' } as const
-        this.#raiseFloor(() => this.#step({ type: 'rejected', reason: reasons[outcome], detail: undefined }))
+        this.#step({ type: 'rejected', reason: reasons[outcome], detail: undefined })
       },
       () => this.#later(tries, () => this.#start(tries + 1)),
     )

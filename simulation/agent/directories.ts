@@ -3,10 +3,11 @@
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { PodAttempts } from '../../cluster-agent/src/ports.ts'
 import type { Cluster, Session } from '../pods/cluster.ts'
 import type { AttemptDirectory, Reason } from '../pods/attempt-directory.ts'
-import type { SimPod, StartAnswer } from '../pods/pod.ts'
+import type { PodList, SimPod, StartAnswer } from '../pods/pod.ts'
 import { Life } from '../world/kernel.ts'
 
 const reachMs = 60_000
@@ -50,6 +51,7 @@ export class Directories {
     command: string,
     timeoutMs: number,
     lock: string | null,
+    home: string | undefined,
     life: Life,
     done: (outcome: StartAnswer) => void,
     failed: () => void,
@@ -60,8 +62,19 @@ export class Directories {
       pod,
       reachMs,
       askMs,
-      (at, reply) => at.start({ name, owner, command, timeoutMs, lock }, reply),
-      done,
+      (at, reply) => at.start({ name, owner, command, timeoutMs, lock, home }, reply),
+      (outcome) => {
+        if (outcome !== 'busy' && outcome !== 'failed') return done(outcome)
+        this.#persist<'closed' | 'there'>(
+          life,
+          pod,
+          reachMs,
+          askMs,
+          (at, reply) => at.close(name, reply),
+          (state) => done(state === 'there' ? 'exists' : outcome),
+          failed,
+        )
+      },
       failed,
     )
   }
@@ -92,28 +105,28 @@ export class Directories {
     )
   }
 
-  list(pod: string, boundMs: number, done: (found: readonly AttemptPresence[] | undefined) => void): void {
+  list(pod: string, boundMs: number, done: (found: PodAttempts | undefined) => void): void {
     // What is asked here ends with the answer or with the bound.
     const asking = new Life('list', this.#life)
-    const finish = (found: readonly AttemptPresence[] | undefined) => {
+    const finish = (found: PodAttempts | undefined) => {
       if (asking.dead) return
       asking.die()
       done(found)
     }
     this.#cluster.kernel.after(boundMs, this.#life, () => finish(undefined))
-    this.#persist<readonly { name: string; state: AttemptPresence['state'] }[]>(
+    this.#persist<PodList>(
       asking,
       pod,
       reachMs,
       askMs,
       (at, reply) => at.list(reply),
-      (found) =>
-        finish(
-          found.flatMap(({ name, state }) => {
-            const ref = parseAttemptName(name)
-            return ref ? [{ ...ref, pod, state }] : []
-          }),
-        ),
+      ({ home, found }) => {
+        const attempts = found.flatMap(({ name, state }) => {
+          const ref = parseAttemptName(name)
+          return ref ? [{ ...ref, pod, state }] : []
+        })
+        finish({ home, attempts })
+      },
       () => finish(undefined),
     )
   }

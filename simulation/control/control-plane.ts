@@ -3,10 +3,11 @@
 
 import type { Caller } from '@rdev/shared/domain/api-key'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
-import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import type { Task } from '@rdev/shared/domain/task'
 import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
+import type { HubLogs } from '../../control-plane/src/hub/cluster-hub-asks.ts'
 import type { HubMemory } from '../../control-plane/src/hub/cluster-hub-state.ts'
 import { repeatPoke } from '../../control-plane/src/hub/repeat-poke.ts'
 import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
@@ -118,7 +119,7 @@ export class ControlPlane {
   }
 
   /** A call to another object: it may come late, not arrive, or its answer may be lost. */
-  #rpc(from: Life, cell: ObjectCell<unknown>, work: (instance: Instance) => void): Promise<void> {
+  #rpc<Result>(from: Life, cell: ObjectCell<unknown>, work: (instance: Instance) => Result): Promise<Result> {
     const { kernel, platform } = this
     const { random } = kernel
     kernel.touched()
@@ -133,23 +134,24 @@ export class ControlPlane {
       const delayMs = this.rpcFaults.slowMs > 0 && random.maybe(0.2) ? random.skewed(0, this.rpcFaults.slowMs) : random.int(0, 2)
       const { life } = platform
       kernel.after(delayMs, life, () => {
-        let done = false
+        let done: { readonly result: Result } | undefined
         cell.enter((instance) => {
-          work(instance)
-          done = true
+          done = { result: work(instance) }
         })
-        if (!done || this.#unlucky(cell.name)) return answer(() => reject(new Error('the object broke')))
-        answer(resolve)
+        if (done === undefined || this.#unlucky(cell.name)) return answer(() => reject(new Error('the object broke')))
+        const { result } = done
+        answer(() => resolve(result))
       })
     })
   }
 
-  logs(life: Life): Pick<TaskLogs, 'sync' | 'cancel'> & { end(task: Task, outcome: TaskOutcome): Promise<void> } {
-    const call = (id: string, work: (log: TaskLogShell) => void) =>
+  logs(life: Life): Pick<TaskLogs, 'sync' | 'cancel'> & HubLogs {
+    const call = <Result>(id: string, work: (log: TaskLogShell) => Result) =>
       this.#rpc(life, this.log(id), (instance) => work(instance as TaskLogShell))
     return {
       sync: (task) => call(task.id, (log) => log.sync(task)),
       cancel: (task, graceS) => call(task.id, (log) => log.cancel(task, graceS)),
+      heard: (task) => call(task.id, (log) => log.heard(task)),
       end: (task, outcome) => call(task.id, (log) => log.end(task, outcome)),
     }
   }

@@ -66,11 +66,10 @@ export class Database {
         return answer(random.skewed(1, deadlineMs), fail('failed before it ran'))
       }
       const slow = random.maybe(this.faults.slow)
-      const runsIn = slow ? Math.round(5 + 15_000 * random.chance() ** 2) : 1 + random.int(0, 3)
-      // A claim has no proof of its own against that: one that found nothing would lease what nobody hears of.
-      if (name !== 'claim' && random.maybe(this.faults.repeated)) {
+      const runsIn = slow ? Math.round(5 + 60_000 * random.chance() ** 3) : 1 + random.int(0, 3)
+      if (random.maybe(this.faults.repeated)) {
         kernel.count('statement ran twice')
-        kernel.after(runsIn + (random.maybe(0.5) ? random.int(1, 3_000) : random.skewed(1, 60_000)), kernel.world, () => {
+        kernel.after(runsIn + (random.maybe(0.5) ? random.int(1, 6_000) : random.skewed(1, 60_000)), kernel.world, () => {
           kernel.touched()
           kernel.say('database', () => `${name} runs once more`)
           run().then(

@@ -4,9 +4,9 @@ import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { carryOut, survey } from '../../control-plane/src/hub/cluster-hub-asks.ts'
 import { stepHub } from '../../control-plane/src/hub/cluster-hub-machine.ts'
 import {
-  claimWindowMs,
   initialHub,
   leaseMs,
+  newMemory,
   type Dispatch,
   type HubEffect,
   type HubInput,
@@ -28,6 +28,7 @@ interface Attachment {
 /** As in cluster-hub.ts. */
 const tokenGraceMs = 60 * 60_000
 const alarmDelayMs = 100
+const alarmDropMs = 1_000
 
 export class HubShell implements Instance {
   readonly #cell: ObjectCell<HubMemory>
@@ -37,6 +38,7 @@ export class HubShell implements Instance {
   #pending = 0
   #lastFrameAt = 0
   #alarmWanted = false
+  #alarmUnwanted = false
   #alarmSetAt = Infinity
   #state: HubState
 
@@ -44,7 +46,7 @@ export class HubShell implements Instance {
     this.#cell = cell
     this.#plane = plane
     this.#life = cell.life
-    this.#state = initialHub(`boot${Math.floor(cell.kernel.random.chance() * 1e12)}`, cell.stored?.epoch ?? 0, cell.stored?.homes)
+    this.#state = initialHub(`boot${Math.floor(cell.kernel.random.chance() * 1e12)}`, cell.stored ?? newMemory)
     let newest: { id: string; epoch: number } | null = null
     for (const socket of cell.sockets.values()) {
       const attachment = socket.attachment as Attachment | undefined
@@ -93,7 +95,7 @@ export class HubShell implements Instance {
   }
 
   idle(): boolean {
-    return this.#pending === 0 && !this.#alarmWanted
+    return this.#pending === 0 && !this.#alarmWanted && !this.#alarmUnwanted
   }
 
   #settle(): void {
@@ -144,18 +146,27 @@ export class HubShell implements Instance {
         return
       }
       case 'alarm':
-        return this.#wantAlarm()
+        return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()
       case 'load':
         return this.#ask(
-          async () => ({ type: 'loaded', live: this.#dispatches(await this.#deps().tasks.live(this.#cell.name)), random: this.#chance() }),
+          async () => {
+            const { generation, live } = await this.#deps().tasks.takeOver(this.#cell.name, effect.generation)
+            return { type: 'loaded', generation, live: this.#dispatches(live), random: this.#chance() }
+          },
           () => ({ type: 'load_failed', random: this.#chance() }),
         )
       case 'claim': {
-        const { claim_id, slots } = effect
-        const notAfter = this.#plane.now() + claimWindowMs
+        const { claim_id, slots, generation, number } = effect
         return this.#ask(
           async () => {
-            const claimed = await this.#deps().tasks.claim({ clusterId: this.#cell.name, claimId: claim_id, slots, leaseMs, notAfter })
+            const claimed = await this.#deps().tasks.claim({
+              clusterId: this.#cell.name,
+              claimId: claim_id,
+              slots,
+              leaseMs,
+              generation,
+              number,
+            })
             return { type: 'claimed', claim_id, tasks: this.#dispatches(claimed) }
           },
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
@@ -195,6 +206,17 @@ export class HubShell implements Instance {
       if (wanted === null || wanted >= this.#alarmSetAt) return
       this.#alarmSetAt = wanted
       this.#cell.setAlarm(wanted)
+    })
+  }
+
+  #dropAlarm(): void {
+    if (this.#alarmUnwanted) return
+    this.#alarmUnwanted = true
+    this.#cell.kernel.after(alarmDropMs, this.#life, () => {
+      this.#alarmUnwanted = false
+      if (this.#state.alarmAt !== null || this.#alarmSetAt === Infinity) return
+      this.#alarmSetAt = Infinity
+      this.#cell.setAlarm(null)
     })
   }
 

@@ -5,6 +5,7 @@ import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/tas
 import type { TaskUp } from '@rdev/shared/wire/task-frames'
 import {
   finishRescueMs,
+  hasHeard,
   initialTaskLog,
   isUnsettled,
   stepTaskLog,
@@ -59,6 +60,10 @@ export class TaskLogShell implements Instance {
   cancel(task: Task, graceS: number): void {
     this.#step({ type: 'cancel', grace_s: graceS })
     this.#step({ type: 'sync', task })
+  }
+  heard(task: Task): boolean {
+    this.#step({ type: 'sync', task })
+    return hasHeard(this.#state.durable, task.attempt)
   }
   end(task: Task, outcome: TaskOutcome): void {
     this.#step({ type: 'sync', task })

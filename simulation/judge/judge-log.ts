@@ -29,8 +29,11 @@ export function judgeLog(judge: Judge, task: Task, log: readonly TaskEvent[], pr
   for (let attempt = 1; attempt <= task.attempt; attempt++) {
     const end = log.find((event) => event.attempt === attempt && (event.type === 'task.requeued' || event.type === 'task.finished'))
     const why = String(end?.data['reason'] ?? end?.data['error_code'] ?? end?.data['status'])
-    const whole = !['LOST', 'not_started', 'STALE_WORKER', 'POD_UNAVAILABLE', 'INTERNAL', 'undefined'].includes(why)
     const process = processes.find((each) => each.attempt === attempt)
+    // Its record was read, and then its pod was gone with the output.
+    const whole =
+      !(process !== undefined && end !== undefined && judge.goneBy(process, end)) &&
+      !['LOST', 'not_started', 'STALE_WORKER', 'POD_UNAVAILABLE', 'INTERNAL', 'undefined'].includes(why)
     if (log.filter((event) => event.attempt === attempt && event.type === 'task.started').length > 1) {
       judge.violated(3, `${short}.${attempt}: task.started is there more than once`)
     }

@@ -2,8 +2,8 @@
 // those of the invariants in docs/faults.md.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
+import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
-import { clusterId } from '../control/control-plane.ts'
 import type { History } from '../history.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
@@ -44,6 +44,12 @@ export class Judge {
 
   accepted(task: Task): void {
     this.#accepted.add(task.id)
+  }
+
+  /** Its pod was gone when the log took this event. */
+  goneBy(process: ProcessFacts, event: TaskEvent): boolean {
+    const goneAt = this.#history.ledger.gone.get(process.uid)
+    return goneAt !== undefined && this.#history.plane.wall(goneAt) <= Date.parse(event.time)
   }
 
   violated(invariant: number, what: string): void {
@@ -108,8 +114,7 @@ export class Judge {
 
   /** What holds at every instant: limits of projects, workspaces and sessions. */
   async #live(): Promise<void> {
-    const { stores } = this.#history.database
-    const live = (await stores.tasks.live(clusterId)).map(({ task }) => task)
+    const live = (await this.rows()).filter(({ status }) => status === 'leased' || status === 'running')
     const projects = new Map<string, number>()
     const held = new Set<string>()
     for (const task of live) {

@@ -41,7 +41,10 @@ export class Cluster {
 
   add(facts: { name: string; role: Pod['role']; project_id: string | null; slots: number }): void {
     const uid = `u${++this.#uids}`
-    this.pods.set(facts.name, new SimPod(this.kernel, this.ledger, { ...facts, uid }, this.podFaults, newDisk(this.kernel.now)))
+    this.pods.set(
+      facts.name,
+      new SimPod(this.kernel, this.ledger, { ...facts, uid }, this.podFaults, newDisk(`home ${uid}`, this.kernel.now)),
+    )
   }
 
   /** Another pod takes the name: with an empty disk, or with that of the one before (a volume). */
@@ -54,13 +57,13 @@ export class Cluster {
       () => `is deleted; ${keepDisk ? 'its disk stays' : 'its disk too'}; another comes in ${absentMs} ms`,
     )
     old.endContainer()
-    this.ledger.gone.add(old.uid)
+    this.ledger.gone.set(old.uid, this.kernel.now)
     this.pods.delete(name)
     if (absentMs > 0) this.changed()
     this.kernel.after(absentMs, this.kernel.world, () => {
       const uid = `u${++this.#uids}`
       const facts = { name, uid, role: old.role, project_id: old.projectId, slots: old.slots }
-      const disk = keepDisk ? old.disk : newDisk(this.kernel.now)
+      const disk = keepDisk ? old.disk : newDisk(`home ${uid}`, this.kernel.now)
       const fresh = new SimPod(this.kernel, this.ledger, facts, this.podFaults, disk)
       if (keepDisk) for (const directory of disk.directories.values()) directory.movedTo(fresh)
       this.pods.set(name, fresh)

@@ -18,11 +18,13 @@ export interface PodFaults {
 }
 
 export interface Disk {
+  /** The name of the rdev home on it. */
+  readonly home: string
   readonly directories: Map<string, AttemptDirectory>
   readonly floors: Map<string, number>
   contactAt: number
 }
-export const newDisk = (now: number): Disk => ({ directories: new Map(), floors: new Map(), contactAt: now })
+export const newDisk = (home: string, now: number): Disk => ({ home, directories: new Map(), floors: new Map(), contactAt: now })
 
 export interface StartOrder {
   readonly name: string
@@ -30,6 +32,12 @@ export interface StartOrder {
   readonly command: string
   readonly timeoutMs: number
   readonly lock: string | null
+  /** In a pod with another home it is not started. */
+  readonly home: string | undefined
+}
+export interface PodList {
+  readonly home: string
+  readonly found: readonly { readonly name: string; readonly state: 'running' | 'exited' | 'broken' }[]
 }
 export type StartAnswer = 'started' | 'exists' | 'floor' | 'busy' | 'failed'
 
@@ -48,6 +56,8 @@ export class SimPod {
   life: Life
   /** The network to its node. */
   reachable = true
+  /** What its readiness probe says. */
+  probed = true
   /** Its clock against the true one. */
   skewMs = 0
   readonly #streams = new Set<() => void>()
@@ -83,7 +93,7 @@ export class SimPod {
       providers: ['claude-code' as const],
       allow_bypass_permissions: false,
     }
-    return { ...facts, ready: this.reachable && !this.life.dead }
+    return { ...facts, ready: this.probed && this.reachable && !this.life.dead }
   }
 
   wall(): number {
@@ -120,7 +130,7 @@ export class SimPod {
     return random.maybe(this.faults.slow) ? random.skewed(0, 4_000) : random.int(0, 2)
   }
 
-  start({ name, owner, command, timeoutMs, lock }: StartOrder, answer: (outcome: StartAnswer) => void): void {
+  start({ name, owner, command, timeoutMs, lock, home }: StartOrder, answer: (outcome: StartAnswer) => void): void {
     const ref = parseAttemptName(name)!
     const { disk, kernel } = this
     const floor = () => disk.floors.get(ref.task_id) ?? 0
@@ -130,6 +140,7 @@ export class SimPod {
       [...disk.directories.values()].some(
         (other) => other.lock === lock && other.name !== name && other.owner !== undefined && other.exit === undefined,
       )
+    if (home !== undefined && home !== disk.home) return answer('failed')
     if (ref.attempt < floor()) return answer('floor')
     let directory = disk.directories.get(name)
     if (busy() && directory?.owner === undefined) return answer('busy')
@@ -221,14 +232,24 @@ export class SimPod {
     again()
   }
 
-  list(answer: (found: readonly { readonly name: string; readonly state: 'running' | 'exited' | 'broken' }[]) => void, tries = 0): void {
+  list(answer: (list: PodList) => void, tries = 0): void {
     const all = [...this.disk.directories.values()]
     // A supervisor that is just taking its orders has not signed yet.
     if (tries < 40 && all.some((each) => each.exit === undefined && !each.alive && each.begun === undefined)) {
       this.kernel.after(50, this.life, () => this.list(answer, tries + 1))
       return
     }
-    answer(all.map((each) => ({ name: each.name, state: each.exit !== undefined ? 'exited' : each.alive ? 'running' : 'broken' })))
+    const found = all.map((each) => ({ name: each.name, state: stateOf(each) }))
+    answer({ home: this.disk.home, found })
+  }
+
+  /** It cannot be started here any more, unless it is there already. */
+  close(name: string, answer: (state: 'closed' | 'there') => void): void {
+    const ref = parseAttemptName(name)!
+    const { directories, floors } = this.disk
+    if (directories.has(name)) return answer('there')
+    floors.set(ref.task_id, Math.max(floors.get(ref.task_id) ?? 0, ref.attempt + 1))
+    answer('closed')
   }
 
   remove(name: string, answer: (done: boolean) => void): void {
@@ -242,3 +263,6 @@ export class SimPod {
     answer(true)
   }
 }
+
+const stateOf = (directory: AttemptDirectory): PodList['found'][number]['state'] =>
+  directory.exit !== undefined ? 'exited' : directory.alive ? 'running' : 'broken'

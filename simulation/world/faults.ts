@@ -230,6 +230,23 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: 'probes fail',
+    begin: (history, until) => {
+      const { cluster, kernel } = history
+      often(history, until, history.scaled(8_000), () => {
+        const pod = cluster.pods.get(kernel.random.pick(history.podNames))
+        if (pod === undefined || !pod.probed) return
+        kernel.count('probe failed')
+        pod.probed = false
+        cluster.changed()
+        kernel.after(kernel.random.skewed(100, 10_000), kernel.world, () => {
+          pod.probed = true
+          cluster.changed()
+        })
+      })
+    },
+  },
+  {
     name: 'nodes unreachable',
     begin: (history, until) => {
       const { cluster, kernel } = history
@@ -280,5 +297,6 @@ export const faults: readonly Fault[] = [
       })
     },
   },
+  { name: 'acknowledgements cut', begin: ({ network, kernel }) => void (network.faults.resultCut = 0.1 + kernel.random.chance() * 0.6) },
   { name: 'readers cut', begin: (history) => void (history.readerCutMs = history.kernel.random.int(500, 30_000)) },
 ]

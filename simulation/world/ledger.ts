@@ -22,8 +22,8 @@ export interface ProcessFacts {
 
 export class Ledger {
   readonly processes: ProcessFacts[] = []
-  /** Pods that are no more, by uid. */
-  readonly gone = new Set<string>()
+  /** Pods that are no more, by uid, and since when. */
+  readonly gone = new Map<string, number>()
 
   of(taskId: string, attempt?: number): ProcessFacts[] {
     return this.processes.filter((each) => each.task_id === taskId && (attempt === undefined || each.attempt === attempt))

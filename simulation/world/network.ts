@@ -27,6 +27,8 @@ export interface NetworkFaults {
   downBlocked: boolean
   /** Of each batch of events on a line: somebody in the middle loses it, or sends it twice. */
   unfaithful: number
+  /** Of each acknowledgement of a result: it is lost with its connection, and the next dials there hang for a while. */
+  resultCut: number
 }
 
 export class SimConnection {
@@ -56,10 +58,12 @@ export class SimConnection {
 }
 
 export class Network {
-  readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0 }
+  readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 }
   readonly connections = new Set<SimConnection>()
   readonly #kernel: Kernel
   readonly #server: ServerEnd
+  /** Dials that hang, by what they are for, until when. */
+  readonly #hanging = new Map<string, number>()
   #ids = 0
 
   constructor(kernel: Kernel, server: ServerEnd) {
@@ -70,6 +74,7 @@ export class Network {
   dial(target: string, client: ClientEnd): SimConnection {
     const connection = new SimConnection(`c${++this.#ids}`, target, client)
     this.connections.add(connection)
+    connection.upAt = this.#hanging.get(target) ?? 0
     this.#up(connection, () => {
       if (!connection.clientOpen) return this.connections.delete(connection)
       connection.serverOpen = true
@@ -112,6 +117,13 @@ export class Network {
 
   sendDown(connection: SimConnection, frame: object): void {
     if (!connection.serverOpen) return
+    const kernel = this.#kernel
+    const { random } = kernel
+    if ('type' in frame && frame.type === 'ack' && 'result' in frame && frame.result === true && random.maybe(this.faults.resultCut)) {
+      kernel.count('acknowledgement of a result cut')
+      this.#hanging.set(connection.target, kernel.now + random.skewed(1, 30_000))
+      return this.cut(connection, random.pick(['both', 'client']))
+    }
     this.#down(connection, () => {
       if (!connection.clientOpen) return
       connection.client.heard()

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
 import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
+import type { AttemptDirectories, Log, PodAttempts, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
 import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
 import { noPayload, upload, uploadScript } from './payload.ts'
@@ -37,6 +37,8 @@ const exitRecord = z.object({
   disk_full: z.boolean().default(false),
   reason: z.enum(['exited', 'cancelled', 'timeout', 'orphaned', 'stopped', 'supervisor_died', 'container_gone']),
 })
+
+const homeName = /^[0-9a-f-]{36}$/
 
 const newToken = (): string => randomBytes(8).toString('hex')
 
@@ -96,6 +98,8 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     const owner = newToken()
     const lock = process.lock ?? '-'
     if (!/^(-|[a-z0-9][a-z0-9._-]{0,199})$/.test(lock)) throw new RangeError('not the name of a lock')
+    const home = process.home ?? '-'
+    if (home !== '-' && !homeName.test(home)) throw new RangeError('not the name of a home')
     return persist<StartOutcome>(reachMs, closing.signal, async () => {
       // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
       const file = `${name}.${newToken()}`
@@ -104,7 +108,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       const session = await shells.spare(pod)
       // A word of a shell line: a folder with an odd name is left to the script.
       const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : '-'
-      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock]
+      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock, home]
       const lines = [...script.lines, ...stdin.lines, `rdev_start ${words.join(' ')}`]
       session.send(lines.join(' && '), script.payload + stdin.payload)
       const answer = await session.line()
@@ -114,9 +118,14 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       }
       session.destroy()
       if (answer === 'floor') return { outcome: 'floor' }
-      if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       if (answer === `exists ${owner}`) return { outcome: 'started' }
       if (answer.startsWith('exists')) return { outcome: 'exists' }
+      // Another try of ours, or another agent's, may still be on its way: what failed must not begin after that.
+      const { status } = await ask(pod, ['close', name])
+      if (status === 'there') return { outcome: 'exists' }
+      if (status !== 'ok') log('warn', 'floor could not be raised', { pod, attempt: name, status })
+      if (answer === 'moved') return { outcome: 'failed', detail: 'the pod is not the one that was looked into' }
+      if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       return { outcome: 'failed', detail: answer.replace(/^failed /, '') }
     })
   }
@@ -153,13 +162,14 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     }
   }
 
-  async function list(pod: string): Promise<readonly AttemptPresence[]> {
-    const { data } = await ask(pod, ['list'])
-    return data.flatMap((line) => {
+  async function list(pod: string): Promise<PodAttempts> {
+    const { data, rest } = await ask(pod, ['list'])
+    const attempts = data.flatMap((line): AttemptPresence[] => {
       const [name = '', state = ''] = line.split(' ')
       const parsed = parseAttemptName(name)
       return parsed && (state === 'running' || state === 'exited' || state === 'broken') ? [{ ...parsed, pod, state }] : []
     })
+    return { home: homeName.test(rest) ? rest : '-', attempts }
   }
 
   async function stop(pod: string, name: string, graceS: number, reason: 'cancelled' | 'timeout' | 'stopped'): Promise<void> {

@@ -42,12 +42,13 @@ export function attemptOf(bundle: Pick<ContractSetup, 'pod'>, host: PodHost) {
   }
   const directories = open()
   const { pod } = bundle
-  const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number; lock?: string } = {}) =>
+  const start = (script: string, more: { attempt?: number; stdin?: string; timeout_s?: number; lock?: string; home?: string } = {}) =>
     directories.start(pod, `${task}.${more.attempt ?? 1}`, {
       script,
       stdin: more.stdin ?? '',
       timeout_s: more.timeout_s ?? 60,
       lock: more.lock,
+      home: more.home,
     })
   return {
     pod,
@@ -125,8 +126,8 @@ export async function newcomers(bundle: { host: PodHost; pod: string }, before: 
   })
 }
 
-/** A host whose shells are cut in the moment in which they would have answered `answer`, once. */
-export function losingAnswers(host: PodHost, answer: string): { host: PodHost; lost(): number } {
+/** A host whose shells are cut in the moment in which they would have answered `answer`, or answer something else instead, once. */
+export function losingAnswers(host: PodHost, answer: string, instead?: string): { host: PodHost; lost(): number } {
   let lost = 0
   return {
     lost: () => lost,
@@ -139,6 +140,7 @@ export function losingAnswers(host: PodHost, answer: string): { host: PodHost; l
           const chunk: unknown = read(size)
           if (lost > 0 || !Buffer.isBuffer(chunk) || !chunk.toString().startsWith(`${answer}\n`)) return chunk
           lost++
+          if (instead !== undefined) return Buffer.from(`${instead}\n`)
           shell.destroy()
           return null
         }

@@ -4,20 +4,9 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAttemptDirectories } from './attempt-directories.ts'
-import {
-  attemptOf,
-  type ContractSetup,
-  hardTexts,
-  nasty,
-  collect,
-  losingAnswers,
-  never,
-  newcomers,
-  residents,
-  sha256,
-  until,
-} from './contract-judge.ts'
+import { attemptOf, type ContractSetup, hardTexts, nasty, collect, never, newcomers, residents, sha256, until } from './contract-judge.ts'
 import { lockContract } from './contract-locks.ts'
+import { startContract } from './contract-starts.ts'
 import { supervisorContract } from './contract-supervisor.ts'
 
 const megabyte = 1_000_000
@@ -30,7 +19,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     })
     afterAll(async () => {
       const directories = createAttemptDirectories(bundle.host, () => {})
-      const left = await directories.list(bundle.pod)
+      const { attempts: left } = await directories.list(bundle.pod)
       const running = left.filter(({ state }) => state === 'running')
       await Promise.all(running.map(({ task_id, attempt }) => directories.stop(bundle.pod, `${task_id}.${attempt}`, 0, 'stopped')))
       await directories.close()
@@ -40,6 +29,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     const setup = (host = bundle.host) => attemptOf(bundle, host)
 
     lockContract(setup)
+    startContract(setup, () => bundle.host)
     supervisorContract(setup)
 
     test('the inventory has the pod, ready', async () => {
@@ -310,22 +300,12 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await ended()).toMatchObject({ exit_code: 0 })
     })
 
-    test('a start whose answer was lost is known as one, and repeated it does not start again', async () => {
-      const lossy = losingAnswers(bundle.host, 'started')
-      const { pod, attempt, ledger, directories, start, sh, ended } = setup(lossy.host)
-      expect(await start(`echo run >>${ledger}; exec sleep 0.1`)).toEqual({ outcome: 'started' })
-      expect(lossy.lost()).toBe(1)
-      expect(await directories.start(pod, attempt, { script: 'exec true', stdin: '', timeout_s: 5 })).toEqual({ outcome: 'exists' })
-      await ended()
-      expect(await sh(`cat ${ledger}`)).toBe('run')
-    })
-
     test('an attempt goes on without its agent; the next agent finds, follows and ends it', async () => {
       const { start, directories, open, pod, task, attempt } = setup()
       await start(`echo one; until [ -e "$HOME/${task}.go" ]; do sleep 0.02; done; echo two; exec sleep 600`)
       await directories.close()
       const next = open()
-      expect(await next.list(pod)).toContainEqual({ task_id: task, attempt: 1, pod, state: 'running' })
+      expect((await next.list(pod)).attempts).toContainEqual({ task_id: task, attempt: 1, pod, state: 'running' })
       await next.run(pod, `touch "$HOME/${task}.go"`, 10_000)
       let text = ''
       for await (const { bytes } of next.follow(pod, attempt, { stdout: 2, stderr: 0 }, never)) {
@@ -363,7 +343,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await start('exec true', { attempt: 2 })
       await directories.ended(pod, `${task}.2`, never)
       await sh(`mkdir "\${RDEV_HOME:-$HOME/.rdev}/attempts/${task}.3"; mkdir "\${RDEV_HOME:-$HOME/.rdev}/attempts/other"`)
-      const mine = (await directories.list(pod)).filter(({ task_id }) => task_id === task)
+      const mine = (await directories.list(pod)).attempts.filter(({ task_id }) => task_id === task)
       expect(mine.map(({ attempt, state }) => [attempt, state])).toEqual([
         [1, 'running'],
         [2, 'exited'],
@@ -388,7 +368,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       const rest = [2, 3, 4, 5].map((attempt) => `${task}.${attempt}`)
       await Promise.all(rest.map((name) => directories.ended(pod, name, never)))
       await Promise.all([...rest, ...rest].map((name) => directories.remove(pod, name)))
-      expect((await directories.list(pod)).filter(({ task_id }) => task_id === task)).toEqual([])
+      expect((await directories.list(pod)).attempts.filter(({ task_id }) => task_id === task)).toEqual([])
     })
 
     test('notes are kept as they are, and gone with the attempt', async () => {

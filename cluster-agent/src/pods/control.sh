@@ -21,7 +21,7 @@ rdev_control() {
     jobs >/dev/null 2>&1 # reaps
     case $r_verb in
       touch) printf '%s ok\n' "$r_id" ;;
-      wait | stop | list | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
+      wait | stop | list | close | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
       *) printf '%s unknown\n' "$r_id" ;;
     esac
   done
@@ -99,6 +99,24 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
 }
 
+r_own_name() { # → r_own, the name of this home; empty if there is no room to write one
+  r_tries=0
+  while [ "$r_tries" -lt 25 ]; do
+    r_own=
+    read -r r_own 2>/dev/null <"$r_home/name"
+    [ -z "$r_own" ] || return 0
+    # Made by another who is about to write it, or who died before he did.
+    [ "$r_tries" -lt 20 ] || rm -f "$r_home/name"
+    r_tries=$((r_tries + 1))
+    read -r r_y </proc/sys/kernel/random/uuid
+    r_claim "$r_home/name" "$r_y"
+    case $? in
+      1) r_nap 50 ;;
+      2) rm -f "$r_home/name" && return 0 ;;
+    esac
+  done
+}
+
 rdev_list() { # ID
   r_tries=0
   for r_x in "$r_home"/attempts/*; do
@@ -119,7 +137,25 @@ rdev_list() { # ID
     [ "$r_state" != broken ] || [ ! -f "$r_dir/exit" ] || r_state=exited
     [ ! -d "$r_dir" ] || printf '%s = %s %s\n' "$1" "${r_dir##*/}" "$r_state"
   done
-  printf '%s ok\n' "$1"
+  r_own_name
+  printf '%s ok %s\n' "$1" "$r_own"
+}
+
+# A try to start it may still be on its way: after `ok` it finds the floor. `there`: one has come through.
+rdev_close() { # ID NAME
+  r_name "$2"
+  r_floor
+  if [ ! -d "$r_dir" ] && [ "$r_low" -le "$r_number" ] && ! printf '%s\n' "$((r_number + 1))" >>"$r_home/floors/$r_task"; then
+    printf '%s failed\n' "$1"
+    return
+  fi
+  # One that looked at the floor before that signs now, or withdraws.
+  r_tries=0
+  while [ -d "$r_dir" ] && [ ! -f "$r_dir/supervisor" ] && [ "$r_tries" -lt 50 ]; do
+    r_tries=$((r_tries + 1))
+    r_nap 20
+  done
+  if [ -d "$r_dir" ]; then printf '%s there\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 
 rdev_remove() { # ID NAME

@@ -161,5 +161,5 @@ test('a deleted pod proves nothing to a follower, which goes on until it is told
   await reading
   expect(await end).toBeUndefined()
   await pods.create(pod)
-  expect(await bundle.directories.list(pod)).toEqual([])
+  expect((await bundle.directories.list(pod)).attempts).toEqual([])
 })

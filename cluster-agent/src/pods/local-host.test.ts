@@ -111,7 +111,7 @@ describe('local pods', () => {
     const gone = new Promise((resolve) => agent.once('exit', resolve))
     agent.kill('SIGKILL')
     await gone
-    expect(await directories.list('pod')).toMatchObject([{ state: 'running' }])
+    expect((await directories.list('pod')).attempts).toMatchObject([{ state: 'running' }])
     const shells = `grep -lzxF 'HOME=${directory}' /proc/[0-9]*/environ | wc -l`
     // The attempt, its supervisor and guard with its sleep; this agent's control, spare, warm supervisor with its guard and main process; the
     // one that counts with its own.

@@ -62,10 +62,19 @@ rdev_warm() { # SLOT
 
 # Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
 # to the process is done first: one program runs, and a handful of files are written.
-rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK (-: none)
+rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
   kill -0 "$r_sid" || exit 1
   r_signature="$r_pid $r_warm $r_sid $2"
   r_name "$1"
+  # A pod that took the name of another knows no floor of what ran there.
+  if [ "$8" != - ]; then
+    r_x=
+    read -r r_x 2>/dev/null <"$r_home/name"
+    if [ "$r_x" != "$8" ]; then
+      r_refuse "$3" moved
+      return
+    fi
+  fi
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
     r_refuse "$3" floor

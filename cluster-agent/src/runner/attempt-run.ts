@@ -67,6 +67,7 @@ export class AttemptRun {
   readonly #deps: RunnerDeps
   readonly #assignment: Assignment
   readonly #adopted: boolean
+  readonly #home: string | undefined
   readonly #over = new AbortController()
   readonly #timers = new Map<string, NodeJS.Timeout>()
   readonly #record = Promise.withResolvers<ExitRecord>()
@@ -84,11 +85,18 @@ export class AttemptRun {
   #activeAt = 0
   #removed: Promise<void> = Promise.resolve()
 
-  constructor(deps: RunnerDeps, assignment: Assignment, pod: Pod, adopted: boolean, forget: () => void) {
+  constructor(
+    deps: RunnerDeps,
+    assignment: Assignment,
+    pod: Pod,
+    { home, adopted }: { readonly home: string | undefined; readonly adopted: boolean },
+    forget: () => void,
+  ) {
     const { task_id, attempt } = assignment
     this.#deps = deps
     this.#assignment = assignment
     this.#adopted = adopted
+    this.#home = home
     this.#state = newAttempt(adopted)
     this.pod = pod
     this.ref = { task_id, attempt }
@@ -294,16 +302,15 @@ export class AttemptRun {
   /** A failure to ask proves nothing, so it is asked again: the pod makes that safe, giving the task to somebody else would not be. */
   async #startProcess(spec: ProcessSpec): Promise<void> {
     const { folder, lock } = workspaceNeeds(this.pod, this.#assignment)
-    const whole = { ...spec, folder, lock, script: prelude(this.pod, this.#assignment) + spec.script }
+    const whole = { ...spec, folder, lock, home: this.#home, script: prelude(this.pod, this.#assignment) + spec.script }
     const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
-    await this.#raiseFloor()
     this.#step({ type: 'rejected', ...refusalOf(started) })
     throw new RejectedStart()
   }
 
-  /** A start whose answer was lost, ours or another agent's, may still be on its way: what is given up here must not begin after that. */
+  /** What is given up here must not begin after that. */
   async #raiseFloor(): Promise<void> {
     try {
       await this.#deps.directories.remove(this.pod.name, this.name)

@@ -34,7 +34,11 @@ function setup(...pods: Pod[]) {
     return next.effects
   }
   const gathered = (attempts: readonly AttemptPresence[] | undefined, refused: readonly string[] = []) =>
-    step({ type: 'gathered', lists: state.pods.map((pod) => ({ pod, attempts })), refused })
+    step({
+      type: 'gathered',
+      lists: state.pods.map((pod) => ({ pod, found: attempts && { home: `home of ${pod.uid}`, attempts } })),
+      refused,
+    })
   step({ type: 'pods', pods: pods.length > 0 ? pods : [home] })
   return {
     step,
@@ -141,4 +145,17 @@ test('what was refused once is refused for ever, whether by the runner or by its
   it.step({ type: 'forgotten', name: nameOf(shell(2)) })
   expect(it.assign(shell(2))).toMatchObject([{ type: 'reject', reason: 'start_failed', detail: 'full' }])
   expect(it.assign(shell(3)).map(({ type }) => type)).toEqual(['begin', 'touch'])
+})
+
+test('a process may start in the home that its pod was found with, also where the name has passed on since', () => {
+  const it = setup()
+  expect(it.assign(shell(1))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  it.gathered([])
+  expect(it.assign(shell(2))).toMatchObject([{ type: 'begin', home: 'home of u1' }, { type: 'touch' }])
+  it.step({ type: 'pods', pods: [{ ...home, uid: 'u2' }] })
+  expect(it.assign(shell(3))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  it.gathered(undefined)
+  expect(it.assign(shell(4))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  it.gathered([])
+  expect(it.assign(shell(5))).toMatchObject([{ type: 'discard' }, { type: 'begin', home: 'home of u2' }, { type: 'touch' }])
 })

@@ -7,6 +7,7 @@ import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
+import type { PodAttempts } from '../ports.ts'
 
 interface Run {
   readonly ref: AttemptRef
@@ -17,6 +18,8 @@ export interface RunnerState {
   readonly pods: readonly Pod[]
   /** Pods that a gathering has spoken for, by `podKey`, and the providers found in them. */
   readonly listed: ReadonlyMap<string, readonly AgentProvider[]>
+  /** The homes that were found in pods, by `podKey`: what was meant for one of them must not start in another that took its name. */
+  readonly homes: ReadonlyMap<string, string>
   readonly runs: ReadonlyMap<string, Run>
   /** Attempt directories of the last gathering by name: what may be here without a run. */
   readonly present: ReadonlyMap<string, AttemptPresence>
@@ -35,7 +38,7 @@ const maxRefused = 1_000
 /** What one pod answered to a gathering; undefined: nothing. */
 export interface PodList {
   readonly pod: Pod
-  readonly attempts: readonly AttemptPresence[] | undefined
+  readonly found: PodAttempts | undefined
 }
 
 export type RunnerInput =
@@ -60,7 +63,14 @@ export type RunnerInput =
   | { readonly type: 'drain' }
 
 export type RunnerEffect =
-  | { readonly type: 'begin'; readonly assignment: Assignment; readonly pod: Pod; readonly adopted: boolean }
+  /** `home`: of the pod, where its process may start; undefined for what was started already. */
+  | {
+      readonly type: 'begin'
+      readonly assignment: Assignment
+      readonly pod: Pod
+      readonly home: string | undefined
+      readonly adopted: boolean
+    }
   /** To a run that is here: a fresh token, and the answer once more. */
   | { readonly type: 'again'; readonly name: string; readonly token: string }
   | { readonly type: 'discard'; readonly name: string }
@@ -86,6 +96,7 @@ export interface RunnerStep {
 export const newRunner: RunnerState = {
   pods: [],
   listed: new Map(),
+  homes: new Map(),
   runs: new Map(),
   present: new Map(),
   refused: new Map(),
@@ -168,11 +179,12 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
   const keys = new Set(all.map(podKey))
   const names = new Set(all.map((pod) => pod.name))
   const listed = new Map([...state.listed].filter(([key]) => keys.has(key)))
+  const homes = new Map([...state.homes].filter(([key]) => keys.has(key)))
   const present = new Map([...state.present].filter(([, found]) => names.has(found.pod)))
   // A successor of the same name is asked: what was on its way to the name may have reached it, and its disk may be the old one's.
   const gone = [...state.runs].filter(([, run]) => !names.has(run.pod.name))
   return {
-    state: { ...state, pods: all, listed, present },
+    state: { ...state, pods: all, listed, homes, present },
     effects: gone.map(([name]): RunnerEffect => ({ type: 'pod_gone', name })),
   }
 }
@@ -180,13 +192,17 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
 function gathered(state: RunnerState, lists: readonly PodList[], refused: readonly string[]): RunnerStep {
   const listed = new Map(state.listed)
   const silent: Pod[] = []
-  for (const { pod, attempts } of lists) {
-    if (attempts === undefined) {
+  const homes = new Map(state.homes)
+  for (const { pod, found } of lists) {
+    if (found === undefined) {
       silent.push(pod)
       listed.delete(podKey(pod))
-    } else if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
+      continue
+    }
+    homes.set(podKey(pod), found.home)
+    if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
   }
-  const attempts = lists.flatMap((list) => list.attempts ?? [])
+  const attempts = lists.flatMap(({ found }) => found?.attempts ?? [])
   // Of pods that did not answer, what was known of them still stands.
   const kept = [...state.present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
   const present = new Map([...kept, ...attempts.map((found) => [nameOf(found), found] as const)])
@@ -194,12 +210,12 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
   // Its directory was there when it started: another agent has seen its end and removed it.
-  const answered = new Set(lists.flatMap(({ pod, attempts: found }) => (found === undefined ? [] : [pod.name])))
+  const answered = new Set(lists.flatMap(({ pod, found }) => (found === undefined ? [] : [pod.name])))
   for (const name of refused) {
     const run = state.runs.get(name)
     if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'missing', name })
   }
-  return { state: { ...state, listed, present }, effects }
+  return { state: { ...state, listed, homes, present }, effects }
 }
 
 function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {
@@ -208,7 +224,7 @@ function refusal(state: RunnerState, assignment: Assignment, invalid: string | u
   if (state.draining) return { reason: 'draining', detail: undefined }
   const pod = podNamed(state, assignment.pod)
   if (!pod) return { reason: 'no_such_pod', detail: undefined }
-  if (!pod.ready) return { reason: 'pod_not_ready', detail: undefined }
+  if (!pod.ready || !state.homes.has(podKey(pod))) return { reason: 'pod_not_ready', detail: undefined }
   if (invalid) return { reason: 'invalid', detail: invalid }
   if (assignment.permission_mode === 'bypassPermissions' && !pod.allow_bypass_permissions) {
     return { reason: 'invalid', detail: 'the pod does not allow bypassPermissions' }
@@ -250,7 +266,7 @@ function begin(state: RunnerState, assignment: Assignment, pod: Pod, adopted: bo
     state: { ...state, runs: new Map(state.runs).set(nameOf(assignment), { ref: { task_id, attempt }, pod }) },
     effects: [
       ...older.map(([name]): RunnerEffect => ({ type: 'discard', name })),
-      { type: 'begin', assignment, pod, adopted },
+      { type: 'begin', assignment, pod, home: adopted ? undefined : state.homes.get(podKey(pod)), adopted },
       { type: 'touch' },
     ],
   }

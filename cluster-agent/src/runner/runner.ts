@@ -100,9 +100,9 @@ export function createRunner(deps: RunnerDeps): Runner {
     }, touchEveryMs)
   }
 
-  function begin({ assignment, pod, adopted }: Extract<RunnerEffect, { type: 'begin' }>): void {
+  function begin({ assignment, pod, home, adopted }: Extract<RunnerEffect, { type: 'begin' }>): void {
     const name = attemptName(assignment.task_id, assignment.attempt)
-    const run = new AttemptRun(runDeps, assignment, pod, adopted, () => {
+    const run = new AttemptRun(runDeps, assignment, pod, { home, adopted }, () => {
       runs.delete(name)
       step({ type: 'forgotten', name })
     })
@@ -141,16 +141,16 @@ export function createRunner(deps: RunnerDeps): Runner {
     const lists = await Promise.all(
       state.pods.map(async (pod) => {
         const boundMs = pod.ready ? listTimeoutMs : listUnreadyTimeoutMs
-        const attempts = await bounded(directories.list(pod.name), boundMs)
-        if (!attempts) return { pod, attempts, providers: [] }
+        const found = await bounded(directories.list(pod.name), boundMs)
+        if (!found) return { pod, found, providers: [] }
         const known = deps.agents.all.map(({ provider }) => provider)
-        const found = await Promise.all(known.map((provider) => bounded(hasProvider(pod, provider), boundMs)))
-        return { pod, attempts, providers: known.filter((_, index) => found[index]) }
+        const has = await Promise.all(known.map((provider) => bounded(hasProvider(pod, provider), boundMs)))
+        return { pod, found, providers: known.filter((_, index) => has[index]) }
       }),
     )
     step({ type: 'gathered', lists, refused })
     for (const { pod, providers } of lists) for (const provider of providers) step({ type: 'provider_found', pod, provider })
-    return { pods: inventoryFor(state), attempts: lists.flatMap((list) => list.attempts ?? []) }
+    return { pods: inventoryFor(state), attempts: lists.flatMap(({ found }) => found?.attempts ?? []) }
   }
 
   function cease(): void {
@@ -185,7 +185,7 @@ export function createRunner(deps: RunnerDeps): Runner {
       for (const run of wanted) run.shutdown()
       const strays = await Promise.all(state.pods.map((pod) => bounded(directories.list(pod.name), listTimeoutMs)))
       const stopped = strays
-        .flatMap((list) => list ?? [])
+        .flatMap((list) => list?.attempts ?? [])
         .filter((found) => found.state !== 'exited' && !runs.has(attemptName(found.task_id, found.attempt)))
         .map((found) => directories.stop(found.pod, attemptName(found.task_id, found.attempt), shutdownGraceS, 'stopped'))
       await bounded(Promise.all([...wanted.map((run) => run.ended), ...stopped]), stopAllMs)

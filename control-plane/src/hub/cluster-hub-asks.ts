@@ -1,11 +1,13 @@
 // What a cluster's hub asks of the stores and logs for its machine, without the object round it: the object and the simulator both ask so.
 
-import { cancel } from '@rdev/shared/domain/task'
+import { cancel, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { Deps } from '../ports.ts'
 import type { HubInput, Write } from './cluster-hub-state.ts'
 
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
+  /** Whether the log holds anything of the row's attempt: an event, or its result. */
+  heard(task: Task): Promise<boolean>
   /** The attempt will report nothing more and ended so, unless its log holds a result already. */
   end(task: Task, outcome: TaskOutcome): Promise<void>
 }
@@ -36,6 +38,10 @@ export async function carryOut(
       await tasks.markStarted(write.started)
       return []
     case 'requeue':
+      if (write.doubted !== null && (await logs.heard(write.doubted))) {
+        await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))
+        return []
+      }
       return tasks.requeue([write.ref], write.run_after)
     case 'fail_homeless':
       return tasks.failHomeless(clusterId, write.pods)

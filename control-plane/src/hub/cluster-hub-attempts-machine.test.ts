@@ -26,7 +26,7 @@ describe('attempts', () => {
     hub.surveyed()
     hub.forget()
     hub.frame(rejected(1, 'no_free_slot'), 'a', 0.5)
-    expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500 }])
+    expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null }])
     expect(hub.phases()).toEqual(['01.1 leaving'])
     hub.frame(rejected(1, 'no_free_slot'))
     expect(hub.writes()).toEqual([])
@@ -34,6 +34,20 @@ describe('attempts', () => {
     expect(hub.phases()).toEqual([])
     expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ status: 'queued', attempt: 1 }] }])
     expect(hub.take('claim')).toHaveLength(1)
+  })
+
+  // Found by the simulator: it had run elsewhere, its log held the result, its pod was gone since, and it was given back as never started.
+  test('what was sent before, or whose pod is gone, is given back only if its log has not heard of it', () => {
+    const hub = setup()
+    hub.step({ type: 'connected', connection: 'a' })
+    hub.hello([aPod()])
+    hub.loaded(live(1), live(2, { pod: 'pod-2' }))
+    hub.forget()
+    hub.frame(rejected(1, 'no_free_slot'))
+    expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(1), doubted: { id: aTaskId(1), attempt: 1 } }])
+    hub.pass(podAbsentMs)
+    hub.alarm()
+    expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(2), doubted: { id: aTaskId(2), attempt: 1 } }])
   })
 
   test('five failed dispatches are a failure; a draining agent’s do not count', () => {
@@ -168,7 +182,7 @@ describe('attempts', () => {
     const hub = dispatched()
     hub.step({ type: 'poke' })
     const claim_id = hub.state().claim!.claim_id
-    const woken = setup(initialHub('boot-2', hub.state().durable.epoch, hub.state().durable.homes))
+    const woken = setup(initialHub('boot-2', hub.state().durable))
     woken.step({ type: 'connected', connection: 'b' })
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
     woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))

@@ -158,10 +158,10 @@ export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now
     if (reason === 'floor' || reason === 'already_ended') {
       // Its directory was there and was removed: what it reported is in the log, or nowhere.
       if (entry.resent || entry.started) endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
-      else giveBack(d, entry, reason, detail, random, now)
+      else giveBack(d, entry, { reason, detail, doubted: false }, random, now)
     } else if (entry.phase === 'assigned') {
-      // The agent says that it never started, and no other agent can have: its directory was not there.
-      giveBack(d, entry, reason, detail, random, now)
+      // It was never started here. If it was sent before, it may have been elsewhere, and its pod gone since.
+      giveBack(d, entry, { reason, detail, doubted: entry.resent }, random, now)
     } else {
       d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown' })
     }
@@ -188,7 +188,13 @@ const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
  * An attempt that never started: back into the queue, or failed after five. A dispatch raises the attempt number whether it started or not,
  * so the number itself counts them; attempts that the task's own policy may add are allowed on top.
  */
-function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | undefined, random: number, now: number): void {
+function giveBack(
+  d: Draft,
+  entry: Live,
+  { reason, detail, doubted }: { readonly reason: RejectReason; readonly detail?: string | undefined; readonly doubted: boolean },
+  random: number,
+  now: number,
+): void {
   const { task } = entry
   const hopeless = reason === 'binary_missing' || reason === 'invalid'
   const tooOften = task.attempt >= maxFailedDispatches + task.spec.retry.max_attempts - 1 && reason !== 'draining'
@@ -200,7 +206,7 @@ function giveBack(d: Draft, entry: Live, reason: RejectReason, detail: string | 
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
   const usual = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
   const delay = reason === 'workspace_busy' ? usual + busyWaitMs : usual
-  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay })
+  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null })
 }
 
 /** What has been missing for long enough. */
@@ -211,10 +217,10 @@ export function giveUpAbsent(d: Draft, random: number, now: number): void {
   }
 }
 
-/** A confirmed start is lost with its pod; of any other nothing is left, whatever there was. */
+/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has heard. */
 function podGone(d: Draft, entry: Live, random: number, now: number): void {
   if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
-  else giveBack(d, entry, 'no_such_pod', undefined, random, now)
+  else giveBack(d, entry, { reason: 'no_such_pod', doubted: true }, random, now)
 }
 
 /** After the inventory changed. */

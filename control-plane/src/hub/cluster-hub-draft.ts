@@ -82,7 +82,8 @@ export function startLoad(d: Draft): void {
   }
   d.loadWanted = false
   d.loading = ++d.counter
-  d.effects.push({ type: 'load' })
+  d.durable = { ...d.durable, generation: d.durable.generation + 1 }
+  d.effects.push({ type: 'load', generation: d.durable.generation })
 }
 
 /** It is over here, whatever an answer says that was on its way meanwhile. */

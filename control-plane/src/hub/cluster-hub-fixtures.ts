@@ -4,12 +4,12 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { stepHub } from './cluster-hub-machine.ts'
-import { initialHub, type Dispatch, type HubEffect, type HubInput, type HubState } from './cluster-hub-state.ts'
+import { initialHub, newMemory, type Dispatch, type HubEffect, type HubInput, type HubState } from './cluster-hub-state.ts'
 import { aPod, aTask, aTaskId } from './machine-fixtures.ts'
 
 export const start = 1_000_000
 
-export function setup(state: HubState = initialHub('boot', 6)) {
+export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch: 6 })) {
   let now = start
   let effects: HubEffect[] = []
   const step = (input: HubInput) => {
@@ -28,7 +28,7 @@ export function setup(state: HubState = initialHub('boot', 6)) {
       { type: 'hello', protocol, agent_version: '1', instance: 'instance', agent_time: 0, pods: [...pods], attempts: [...attempts] },
       connection,
     )
-  const loaded = (...live: Dispatch[]) => step({ type: 'loaded', live, random: 0 })
+  const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live, random: 0 })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
   const surveyed = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
     step({ type: 'surveyed', expired: [], queued, next_at, homeless })
@@ -77,8 +77,7 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
     hub.surveyed()
   }
   hub.written('report')
-  // The look that follows on every connection has a test of its own.
-  return setup({ ...hub.state(), lookAt: null, alarmAt: null })
+  return setup({ ...hub.state(), alarmAt: null })
 }
 
 export const live = (n: number, change: Partial<Task> = {}): Dispatch => ({

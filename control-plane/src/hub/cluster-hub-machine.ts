@@ -25,7 +25,6 @@ import {
 import { foundHomeless, podsToLookBeside } from './cluster-hub-homes-machine.ts'
 import {
   doneLimitMs,
-  lateStatementMs,
   leaseMs,
   maxClaimSlots,
   maxEarlyFrames,
@@ -56,7 +55,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       d.connection = { ...input.connection, version: null, hello: null, draining: false }
       return askHello(d)
     case 'connected':
-      return connected(d, input.connection, now)
+      return connected(d, input.connection)
     case 'frame':
       if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
       return
@@ -74,7 +73,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'alarm':
       return alarm(d, input.silentMs, input.random, now)
     case 'loaded':
-      return loaded(d, input.live, input.random, now)
+      return loaded(d, input, now)
     case 'load_failed':
       d.loading = null
       d.loadWanted = true
@@ -84,7 +83,6 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'claim_failed':
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
-      d.lookAt = now + lateStatementMs
       return retryLater(d, input.random, now)
     case 'surveyed':
       return surveyed(d, input, now)
@@ -105,7 +103,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
   }
 }
 
-function connected(d: Draft, id: string, now: number): void {
+function connected(d: Draft, id: string): void {
   if (d.connection !== null) {
     const reason = 'a newer connection took over'
     d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
@@ -118,8 +116,6 @@ function connected(d: Draft, id: string, now: number): void {
   d.early = []
   d.orphanAt = null
   d.sweepAt = null
-  // An earlier life of this object may have left a claim that still runs.
-  d.lookAt = now + lateStatementMs
 }
 
 function closed(d: Draft, now: number): void {
@@ -187,9 +183,14 @@ function hangUp(d: Draft, connection: Connection, code: number, reason: string, 
   closed(d, now)
 }
 
-function loaded(d: Draft, rows: readonly Dispatch[], random: number, now: number): void {
+function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, { type: 'loaded' }>, now: number): void {
   const began = d.loading ?? d.counter
   d.loading = null
+  if (generation > d.durable.generation) {
+    // This memory is not what it was; what it claims counts only above that.
+    d.durable = { ...d.durable, generation }
+    return startLoad(d)
+  }
   // Somebody said `hello` since: these rows may be older than what it says.
   if (d.loadWanted) return startLoad(d)
   d.rowsKnown = true
@@ -229,9 +230,13 @@ function tryClaim(d: Draft, now: number): void {
     d.surveyAt = Math.min(d.surveyAt ?? now + netMs, now + netMs)
     return
   }
-  const claim_id = claimId(d)
-  d.claim = { claim_id, slots, busy: true, over: [] }
-  d.effects.push({ type: 'claim', claim_id, slots })
+  d.claim = { claim_id: claimId(d), slots, busy: true, over: [] }
+  askClaim(d, d.claim)
+}
+
+/** Each makes those before it void, so that none leases something after its answer, or after the next one's. */
+function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): void {
+  d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
 
 function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
@@ -327,10 +332,6 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
     if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d, now)
     return
   }
-  if (d.lookAt !== null && d.lookAt <= now) {
-    d.lookAt = null
-    askHello(d)
-  }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
@@ -346,7 +347,7 @@ function tryAgain(d: Draft): void {
   if (d.claim !== null && !d.claim.busy) {
     // The same id: if the answer was lost after the commit, this brings what was leased then.
     d.claim = { ...d.claim, busy: true }
-    d.effects.push({ type: 'claim', claim_id: d.claim.claim_id, slots: d.claim.slots })
+    askClaim(d, d.claim)
   }
   for (const [id, { write, busy }] of d.writes) {
     if (busy) continue
@@ -373,10 +374,8 @@ function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
-  // The next hello looks anyway.
-  else d.lookAt = null
   const inFlight = d.loading !== null || d.surveying || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
-  const times = [d.retryAt, d.lookAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
+  const times = [d.retryAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
   d.alarmAt = at

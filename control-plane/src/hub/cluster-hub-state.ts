@@ -48,7 +48,8 @@ export interface Connection {
 export type Write =
   | { readonly kind: 'report'; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
-  | { readonly kind: 'requeue'; readonly ref: AttemptRef; readonly run_after: number }
+  /** `doubted`: it may have started where nobody can look any more; if its log has heard of it, it ends as that says, or is lost. */
+  | { readonly kind: 'requeue'; readonly ref: AttemptRef; readonly run_after: number; readonly doubted: Task | null }
   /** Through the task's log, where a result that is held already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
   /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */
@@ -70,6 +71,8 @@ export interface PodHome {
 /** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
 export interface HubMemory {
   readonly epoch: number
+  /** One more for each time that the rows are read: what was claimed under an earlier one leases nothing any more. */
+  readonly generation: number
   readonly homes: Readonly<Record<string, PodHome>>
 }
 
@@ -105,8 +108,6 @@ export interface HubState {
     readonly over: readonly string[]
   } | null
   readonly claimAgain: boolean
-  /** A claim of an earlier life, or one that had to be repeated, may still run, and lease what nobody here hears of: the rows are looked at then. */
-  readonly lookAt: number | null
   /** Something may be queued. */
   readonly queued: boolean
   readonly surveying: boolean
@@ -132,7 +133,7 @@ export type HubInput =
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
   | { readonly type: 'alarm'; readonly silentMs: number | null; readonly random: number }
-  | { readonly type: 'loaded'; readonly live: readonly Dispatch[]; readonly random: number }
+  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[]; readonly random: number }
   | { readonly type: 'load_failed'; readonly random: number }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
   | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
@@ -152,10 +153,16 @@ export type HubInput =
 export type HubEffect =
   | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
   | { readonly type: 'close'; readonly connection: string; readonly code: number; readonly reason: string }
-  /** Read the live rows; answer `loaded` or `load_failed`. */
-  | { readonly type: 'load' }
-  /** Answer `claimed` or `claim_failed`. The same id may be asked for again. */
-  | { readonly type: 'claim'; readonly claim_id: string; readonly slots: readonly Slot[] }
+  /** Begin this generation of claims and read the live rows; answer `loaded` or `load_failed`. */
+  | { readonly type: 'load'; readonly generation: number }
+  /** Answer `claimed` or `claim_failed`. The same id may be asked for again, with a higher number. */
+  | {
+      readonly type: 'claim'
+      readonly claim_id: string
+      readonly slots: readonly Slot[]
+      readonly generation: number
+      readonly number: number
+    }
   /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `surveyed` or `survey_failed`. */
   | { readonly type: 'survey'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
@@ -170,8 +177,10 @@ export interface HubStep {
   readonly effects: readonly HubEffect[]
 }
 
-export const initialHub = (boot: string, epoch: number, homes: HubMemory['homes'] = {}): HubState => ({
-  durable: { epoch, homes },
+export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
+
+export const initialHub = (boot: string, durable: HubMemory): HubState => ({
+  durable,
   boot,
   counter: 0,
   connection: null,
@@ -188,7 +197,6 @@ export const initialHub = (boot: string, epoch: number, homes: HubMemory['homes'
   writes: new Map(),
   claim: null,
   claimAgain: false,
-  lookAt: null,
   queued: false,
   surveying: false,
   surveyAt: null,
@@ -218,10 +226,6 @@ export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
-/** A claim that starts later than this after it was asked for leases nothing; it runs for 5 s at most. */
-export const claimWindowMs = 15_000
-/** A statement whose asker has given up has surely run by then, or never will. */
-export const lateStatementMs = 30_000
 /** Names of pods that are remembered after they are gone. */
 export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */

@@ -12,8 +12,8 @@ import type { AttemptRef, Deps, HubStatus, LiveTask } from '../ports.ts'
 import { carryOut, survey, type HubLogs } from './cluster-hub-asks.ts'
 import { stepHub } from './cluster-hub-machine.ts'
 import {
-  claimWindowMs,
   initialHub,
+  newMemory,
   leaseMs,
   type Dispatch,
   type HubEffect,
@@ -61,11 +61,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
     this.#deps = deps
     this.#clusterId = ctx.id.name ?? ''
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(pingText, pongText))
-    this.#state = initialHub(
-      crypto.randomUUID(),
-      ctx.storage.kv.get<number>('epoch') ?? 0,
-      ctx.storage.kv.get<HubMemory['homes']>('homes') ?? {},
-    )
+    this.#state = initialHub(crypto.randomUUID(), memoryOf(ctx.storage.kv))
     let newest: Attachment | null = null
     for (const socket of ctx.getWebSockets()) {
       const attachment = attachmentOf(socket)
@@ -197,10 +193,9 @@ export class ClusterHubObject extends DurableObject<unknown> {
     for (const effect of effects) this.#do(effect)
   }
 
-  #save({ epoch, homes }: HubMemory): void {
+  #save(memory: HubMemory): void {
     const before = this.#state.durable
-    if (epoch !== before.epoch) this.ctx.storage.kv.put('epoch', epoch)
-    if (homes !== before.homes) this.ctx.storage.kv.put('homes', homes)
+    for (const [key, value] of Object.entries(memory)) if (value !== before[key as keyof HubMemory]) this.ctx.storage.kv.put(key, value)
   }
 
   #do(effect: HubEffect): void {
@@ -220,15 +215,14 @@ export class ClusterHubObject extends DurableObject<unknown> {
           'live tasks could not be read',
           async () => ({
             type: 'loaded',
-            live: await this.#dispatches(await this.#deps.tasks.live(this.#clusterId)),
+            ...(await this.#takeOver(effect.generation)),
             random: this.#chance(),
           }),
           () => ({ type: 'load_failed', random: this.#chance() }),
         )
       case 'claim': {
-        const { claim_id, slots } = effect
-        const notAfter = this.#deps.clock.now() + claimWindowMs
-        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, notAfter }
+        const { claim_id, slots, generation, number } = effect
+        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, generation, number }
         return this.#ask(
           'claim failed',
           async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await this.#deps.tasks.claim(claim)) }),
@@ -322,6 +316,11 @@ export class ClusterHubObject extends DurableObject<unknown> {
     this.#pending.add(promise)
   }
 
+  async #takeOver(asked: number) {
+    const { generation, live } = await this.#deps.tasks.takeOver(this.#clusterId, asked)
+    return { generation, live: await this.#dispatches(live) }
+  }
+
   #dispatches(live: readonly LiveTask[]): Promise<Dispatch[]> {
     const { tokens, clock } = this.#deps
     const { epoch } = this.#state.durable
@@ -342,6 +341,11 @@ export class ClusterHubObject extends DurableObject<unknown> {
     await new Promise((resolve) => setTimeout(resolve, 0))
     await this.#deps.logs.sync(task)
   }
+}
+
+function memoryOf(kv: DurableObjectStorage['kv']): HubMemory {
+  const stored = Object.keys(newMemory).map((key) => [key, kv.get(key)] as const)
+  return { ...newMemory, ...Object.fromEntries(stored.filter(([, value]) => value !== undefined)) }
 }
 
 const attachmentOf = (socket: WebSocket): Attachment | null => socket.deserializeAttachment() as Attachment | null

@@ -31,8 +31,8 @@ const acceptedFrame = (task: Assignment) => ({ type: 'accepted' as const, attemp
 const finishedFrame = (task: Assignment) => ({ type: 'finished' as const, attempts: [refOf(task)] })
 
 /** An agent that was welcomed. */
-async function connected() {
-  const all = await objects()
+async function connected(prepared?: Awaited<ReturnType<typeof objects>>) {
+  const all = prepared ?? (await objects())
   const agent = await all.agent()
   agent.hello()
   await frame(agent, 'welcome')
@@ -169,6 +169,34 @@ describe('dispatch', () => {
     await expect.poll(types).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
   })
 
+  test('what its log has heard of is not given back, whatever a later agent says: it ends as the log knows, or is lost', async () => {
+    const { world, queue, agent, cluster, row, line, connectAgain } = await connected()
+    const [told, silent] = [await queue(), await queue()]
+    await hubs.poke(cluster)
+    const sent = (await frame(agent, 'assign')).tasks
+    expect(sent.map(({ task_id }) => task_id)).toEqual([told.id, silent.id])
+    const attempts = [await line(told), await line(silent)]
+    for (const attempt of attempts) {
+      await attempt.next()
+      attempt.send(events(0, 'hello'))
+      await attempt.next()
+    }
+    // Held, and the row does not know.
+    world.away = { when: 'before', only: 'finish' }
+    attempts[0]!.send({ type: 'result', after: 1, outcome: success })
+    expect(await attempts[0]!.next()).toMatchObject({ type: 'ack', result: true })
+    agent.close()
+    const next = await connectAgain()
+    next.hello()
+    for (const task of (await frame(next, 'assign')).tasks) {
+      next.send({ type: 'rejected', attempts: [{ ...refOf(task), reason: 'no_free_slot' }] })
+    }
+    world.away = null
+    for (const task of [told, silent]) expect(await logs.ended(task.id, 20_000, new AbortController().signal)).toBe(true)
+    expect(await row(told)).toMatchObject({ status: 'succeeded', attempt: 1 })
+    expect(await row(silent)).toMatchObject({ status: 'lost', attempt: 1 })
+  })
+
   test('after five failed dispatches the task has failed', async () => {
     const { queue, agent, cluster, row } = await connected()
     const task = await queue()
@@ -185,7 +213,8 @@ describe('dispatch', () => {
 
 describe('a conversation whose pod is gone', () => {
   test('its next task fails once the agent has not had that pod for five minutes; what stands behind it runs', async () => {
-    const { queue, agent, cluster, world, row } = await connected()
+    const all = await objects()
+    const { queue, cluster, world, row } = all
     const session_id = newId('session', Date.now(), new Uint8Array(10).fill(7))
     const spec = { kind: 'agent', provider: 'claude-code', prompt: 'hello', command: null, session_id } as const
     const { tasks } = world.stores
@@ -194,12 +223,13 @@ describe('a conversation whose pod is gone', () => {
     const first = { id, spec: { ...template.spec, ...spec, target: 'pool' as const }, created_by: 'key_1', created_at: Date.now() }
     await tasks.insert([{ ...first, new_session: true, retry_of: null }])
     const slots = [{ pod: 'gone', project_id: null }]
-    const [live] = await tasks.claim({ clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000 })
+    const ask = { clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000, generation: 0, number: 1 }
+    const [live] = await tasks.claim(ask)
     await tasks.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
 
     const next = await queue({ ...spec, workspace: 'main' })
     const behind = await queue({ workspace: 'main' })
-    await hubs.poke(cluster)
+    const { agent } = await connected(all)
     expect((await assigned(agent)).task_id).toBe(template.id)
     expect((await row(next)).status).toBe('queued')
 

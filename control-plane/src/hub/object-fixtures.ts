@@ -62,9 +62,13 @@ export async function objects() {
     if (!inserted || 'refused' in inserted) throw new Error('the project is not there')
     return inserted.task
   }
+  // As many as the hub will ever count to here.
+  let claims = 1_000
   const claim = async (): Promise<Task> => {
     const slots = [{ pod: 'pod-1', project_id: project }]
-    const [live] = await world.stores.tasks.claim({ clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000 })
+    const { generation } = await world.stores.tasks.takeOver(cluster, 0)
+    const ask = { clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000, generation, number: ++claims }
+    const [live] = await world.stores.tasks.claim(ask)
     if (!live) throw new Error('nothing to claim')
     return live.task
   }

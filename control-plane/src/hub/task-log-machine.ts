@@ -152,6 +152,10 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
 /** A result that the row does not have yet. */
 export const isUnsettled = (durable: TaskLogMemory): boolean => durable.result !== null && !durable.over
 
+/** Whether anything of this attempt came here. */
+export const hasHeard = ({ attempt, received, result }: TaskLogMemory, of: number): boolean =>
+  attempt === of && (received > 0 || result !== null)
+
 const change = (state: TaskLogState, durable: Partial<TaskLogMemory>): TaskLogState => ({
   ...state,
   durable: { ...state.durable, ...durable },

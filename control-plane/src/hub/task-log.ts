@@ -12,6 +12,7 @@ import { finishTask } from '../usecases/finish-task.ts'
 import { closeSocket, sendOn } from './sockets.ts'
 import {
   finishRescueMs,
+  hasHeard,
   initialTaskLog,
   isUnsettled,
   stepTaskLog,
@@ -66,6 +67,12 @@ export class TaskLogObject extends DurableObject<unknown> {
   async cancel(task: Task, graceS: number): Promise<void> {
     this.#step({ type: 'cancel', grace_s: graceS })
     this.#step({ type: 'sync', task })
+  }
+
+  /** Whether anything of the row's attempt is here: an event, or its result. */
+  async heard(task: Task): Promise<boolean> {
+    this.#step({ type: 'sync', task })
+    return hasHeard(this.#state.durable, task.attempt)
   }
 
   /** The attempt will report nothing more and ended so, unless its result is here already. */

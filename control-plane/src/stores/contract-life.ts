@@ -40,7 +40,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await tasks.finish(refOf(task), outcome('succeeded'), null)).toEqual(ended)
       expect(await tasks.finish(refOf(task), end, Date.now())).toEqual(ended)
       expect(await tasks.get(task.id, null)).toEqual(ended)
-      expect(await tasks.live('home')).toEqual([])
+      expect((await tasks.takeOver('home', 0)).live).toEqual([])
     })
 
     it('reckons the start from how long it took, if nobody told it', async () => {

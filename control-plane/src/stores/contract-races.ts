@@ -1,10 +1,16 @@
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
+import type { LiveTask } from '../ports.ts'
 import { type Contract, demoSlots, refOf, slots } from './contract-setup.ts'
 
 export function raceContract(setup: () => Contract): void {
   const times = <Result>(count: number, make: (i: number) => Promise<Result>) =>
     Promise.all(Array.from({ length: count }, (_, i) => make(i)))
+  /** One that runs before an older one has made that void: what they left, the last takes. */
+  const withLast = async (many: Promise<(readonly LiveTask[])[]>, last: () => Promise<readonly LiveTask[]>) => [
+    ...(await many).flat(),
+    ...(await last()),
+  ]
   const free = [...demoSlots(3), ...slots('other-pod', 'other', 3), ...slots('worker-1', null, 3)]
 
   async function fill({ add, converse }: Contract) {
@@ -26,14 +32,17 @@ export function raceContract(setup: () => Contract): void {
       const answers = await times(50, () => t.claim(free, { claimId }))
       expect(answers[0]!.length).toBeGreaterThan(4)
       for (const answer of answers) expect(answer).toEqual(answers[0])
-      expect(await t.tasks.live('home')).toEqual(answers[0])
+      expect(await t.live()).toEqual(answers[0])
     })
 
     it('50 claims with ids of their own never lease a task twice, nor more than may be live', async () => {
       const t = setup()
       await fill(t)
-      const answers = (await times(50, () => t.claim(free))).flat()
-      const live = await t.tasks.live('home')
+      const answers = await withLast(
+        times(50, () => t.claim(free)),
+        () => t.claim(free),
+      )
+      const live = await t.live()
       expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
       for (const { task } of answers) expect(task.attempt).toBe(1)
       const of = (project: string) => live.filter(({ task }) => task.spec.project_id === project).length
@@ -47,8 +56,11 @@ export function raceContract(setup: () => Contract): void {
       for (let round = 0; round < 10; round++) {
         for (let i = 0; i < 8; i++) await t.add({ target: i % 2 ? 'pool' : 'project' })
         const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
-        const answers = (await times(8, (i) => t.claim(places[i % places.length]!))).flat()
-        const live = await t.tasks.live('home')
+        const answers = await withLast(
+          times(8, (i) => t.claim(places[i % places.length]!)),
+          () => t.claim(places.flat()),
+        )
+        const live = await t.live()
         expect(live).toHaveLength(4)
         expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
         for (const { task } of live) await t.end(task)
@@ -62,8 +74,11 @@ export function raceContract(setup: () => Contract): void {
       for (let round = 0; round < 8; round++) {
         for (let i = 0; i < 12; i++) await t.add({ target: i % 2 ? 'pool' : 'project', workspace: `copy-${i % 3}`, priority: i % 4 })
         const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
-        const answers = (await times(8, (i) => t.claim(places[i % places.length]!))).flat()
-        const live = await t.tasks.live('home')
+        const answers = await withLast(
+          times(8, (i) => t.claim(places[i % places.length]!)),
+          () => t.claim(places.flat()),
+        )
+        const live = await t.live()
         expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
         const held = live.map(({ task }) => task.spec.workspace)
         expect(new Set(held).size).toBe(held.length)
@@ -88,7 +103,7 @@ export function raceContract(setup: () => Contract): void {
       await times(5, async () => {
         for (let rounds = 0; rounds < 40 && done < 20; rounds++) {
           const live = await t.claim(demoSlots(4))
-          most = Math.max(most, (await t.tasks.live('home')).length)
+          most = Math.max(most, (await t.live()).length)
           for (const { task } of live) {
             expect(task.attempt).toBe(1)
             await t.end(task)

@@ -4,7 +4,7 @@
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
-import type { AttemptRef, NewTask, Slot } from '../ports.ts'
+import type { AttemptRef, Claim, NewTask, Slot } from '../ports.ts'
 import { aSpec } from '../testing/spec.ts'
 import type { Stores } from './stores.ts'
 
@@ -42,8 +42,20 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   await projects.report('away', [pod('far-pod', 'far')])
 
   const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
-  const claim = (free: readonly Slot[], { claimId = id('claim'), clusterId = 'home' } = {}) =>
-    tasks.claim({ clusterId, claimId, slots: free, leaseMs: 60_000 })
+  let generation = 0
+  const takeOver = (clusterId = 'home') => tasks.takeOver(clusterId, ++generation)
+  const live = async () => (await tasks.takeOver('home', generation)).live
+  /** Of the last who took over, and newer than all of his before. */
+  const aClaim = (slots: readonly Slot[], clusterId = 'home'): Claim => ({
+    clusterId,
+    claimId: id('claim'),
+    slots,
+    leaseMs: 60_000,
+    generation,
+    number: ++serial,
+  })
+  const claim = async (free: readonly Slot[], { claimId = id('claim'), clusterId = 'home' } = {}) =>
+    tasks.claim({ ...aClaim(free, clusterId), claimId })
 
   const fresh = (spec: Partial<TaskSpec> = {}, more: Partial<NewTask> = {}): NewTask => ({
     id: id('task'),
@@ -90,6 +102,6 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const end = async (task: Task, status: TaskOutcome['status'] = 'succeeded', more: Partial<TaskOutcome> = {}): Promise<Task> =>
     (await tasks.finish(refOf(task), outcome(status, more), null))!
 
-  return { ...stores, id, claim, fresh, add, addMany, converse, lease, run, end }
+  return { ...stores, id, takeOver, live, aClaim, claim, fresh, add, addMany, converse, lease, run, end }
 }
 export type Contract = Awaited<ReturnType<typeof contractSetup>>

@@ -15,6 +15,8 @@ export interface MemoryRows {
   readonly keys: Map<string, ApiKey>
   /** Claims that leased something: an answer is repeated, never made twice. */
   readonly claims: Set<string>
+  /** By cluster: the newest claim that has run. */
+  readonly newest: Map<string, { readonly generation: number; readonly number: number }>
   readonly times: VirtualTimes
 }
 
@@ -25,6 +27,7 @@ export const memoryRows = (): MemoryRows => ({
   tasks: new Map(),
   keys: new Map(),
   claims: new Set(),
+  newest: new Map(),
   times: { lanes: new Map(), pools: new Map() },
 })
 

@@ -93,6 +93,8 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
     return { task, repeated: false }
   }
 
+  const newestOf = (clusterId: string) => rows.newest.get(clusterId) ?? { generation: 0, number: 0 }
+
   return {
     insert: async (list) => list.map((one) => insertOne(one)),
     async get(id, projects) {
@@ -120,9 +122,11 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       return { before, after: save(step(before)) }
     },
 
-    async claim({ clusterId, claimId, slots, leaseMs, notAfter = Infinity }) {
-      if (rows.claims.has(claimId) || clock.now() > notAfter)
-        return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
+    async claim({ clusterId, claimId, slots, leaseMs, generation, number }) {
+      const newest = newestOf(clusterId)
+      const superseded = newest.generation !== generation || newest.number >= number
+      if (superseded || rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
+      rows.newest.set(clusterId, { generation, number })
       const now = clock.now()
       const due = all(
         (task) =>
@@ -139,8 +143,10 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
         .sort((a, b) => (a.task.id < b.task.id ? -1 : 1))
     },
 
-    async live(clusterId) {
-      return all((task) => task.cluster_id === clusterId && isLive(task)).map(withSession)
+    async takeOver(clusterId, asked) {
+      if (asked > newestOf(clusterId).generation) rows.newest.set(clusterId, { generation: asked, number: 0 })
+      const { generation } = newestOf(clusterId)
+      return { generation, live: all((task) => task.cluster_id === clusterId && isLive(task)).map(withSession) }
     },
 
     async markStarted(started) {

@@ -8,7 +8,7 @@
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { Claim } from '../ports.ts'
-import { after, at, columnsOf, storeNow } from './postgres-connection.ts'
+import { after, columnsOf, storeNow } from './postgres-connection.ts'
 import { headColumns, laneHeads, lineHeads, queueIndex } from './postgres-lines.ts'
 import { tasks } from './schema.ts'
 import { openTurns } from './turn.ts'
@@ -32,17 +32,22 @@ const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or
 const steppedOver = sql.raw('16')
 
 export function claimStatement(claim: Claim): SQL {
-  const { clusterId, claimId, leaseMs, notAfter } = claim
-  const inTime = notAfter === undefined ? sql`true` : sql`${storeNow} <= ${at(notAfter)}`
+  const { clusterId, claimId, leaseMs, generation, number } = claim
   const slots = JSON.stringify(claim.slots.map(({ pod, project_id }) => ({ pod, class: project_id ?? '' })))
   return sql`
-with recursive slot as materialized (
+with recursive superseded as materialized (
+  select from attempts where claim_id = ${claimId}
+  union all
+  select from clusters left join pools on pools.cluster_id = clusters.id
+  where clusters.id = ${clusterId} and (coalesce(pools.generation, 0) <> ${generation} or coalesce(pools.claims, 0) >= ${number})
+),
+slot as materialized (
   select pod, class, ord, row_number() over (partition by pod order by ord) as seat
   from rows from (json_to_recordset(${slots}::json) as (pod text, class text)) with ordinality as s (pod, class, ord)
 ),
 pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
-${laneHeads(sql`t.cluster_id = ${clusterId} and ${inTime} and not exists (select from attempts a where a.claim_id = ${claimId})`, sql`t.cluster_id = ${clusterId}`)},
+${laneHeads(sql`t.cluster_id = ${clusterId} and not exists (select from superseded)`, sql`t.cluster_id = ${clusterId}`)},
 live_task as materialized (
   select t.project_id, t.session_id, t.workspace from tasks t where t.cluster_id = ${clusterId} and t.status in ${live}
 ),
@@ -181,8 +186,10 @@ lane_moved as (
   on conflict (project_id) do update set vtime = excluded.vtime
 ),
 pool_moved as (
-  insert into pools as p (cluster_id, vtime) select cluster_id, max(base + (places - 1)::float8 / weight) from served group by cluster_id
-  on conflict (cluster_id) do update set vtime = greatest(p.vtime, excluded.vtime)
+  insert into pools as p (cluster_id, vtime, generation, claims)
+  select clusters.id, coalesce((select max(base + (places - 1)::float8 / weight) from served), 0), ${generation}, ${number}
+  from clusters where clusters.id = ${clusterId} and not exists (select from superseded)
+  on conflict (cluster_id) do update set vtime = greatest(p.vtime, excluded.vtime), claims = excluded.claims
 )
 select ${columnsOf(tasks, 't')}, s.provider_session_id from claimed t left join sessions s on s.id = t.session_id
 union all

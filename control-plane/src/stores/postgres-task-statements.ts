@@ -119,9 +119,16 @@ from held where t.id = held.id
 returning ${columnsOf(tasks, 't')}`
 }
 
-export function liveStatement(clusterId: string): SQL {
+/** A row for each live task, or one without. After the lock of the cluster's claims: whatever has leased something is seen. */
+export function takeOverStatement(clusterId: string, generation: number): SQL {
   return sql`
-select ${columnsOf(tasks, 't')}, s.provider_session_id from tasks t left join sessions s on s.id = t.session_id
-where t.cluster_id = ${clusterId} and t.status in ${live}
+with taken as (
+  insert into pools as p (cluster_id, generation) select id, ${generation}::int from clusters where id = ${clusterId}
+  on conflict (cluster_id) do update set generation = greatest(p.generation, excluded.generation),
+    claims = case when excluded.generation > p.generation then 0 else p.claims end
+  returning generation
+)
+select coalesce((select generation from taken), ${generation}::int) as generation, ${columnsOf(tasks, 't')}, s.provider_session_id
+from (values (1)) one left join tasks t on t.cluster_id = ${clusterId} and t.status in ${live} left join sessions s on s.id = t.session_id
 order by t.id`
 }

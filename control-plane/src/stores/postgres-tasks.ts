@@ -12,9 +12,9 @@ import { nextDueStatement, queueLaneOf, queueStatement } from './postgres-queue.
 import {
   expireStatement,
   finishStatement,
-  liveStatement,
   markStartedStatement,
   renewStatement,
+  takeOverStatement,
   requeueStatement,
 } from './postgres-task-statements.ts'
 import { tasks } from './schema.ts'
@@ -112,7 +112,10 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       return rows.map(rawLiveTask)
     },
 
-    live: async (clusterId) => (await database.rows(liveStatement(clusterId))).map(rawLiveTask),
+    async takeOver(clusterId, generation) {
+      const rows = await database.batch(claimLock(clusterId), takeOverStatement(clusterId, generation))
+      return { generation: Number(rows[0]?.generation), live: rows.filter(({ id }) => id !== null).map(rawLiveTask) }
+    },
 
     async markStarted(started) {
       if (started.length > 0) await database.rows(markStartedStatement(started))

@@ -81,8 +81,8 @@ export const projects = pgTable(
 )
 
 /**
- * The virtual time of fair sharing, a lane's and its pool's. Written by every claim, so apart from the rows that everything else reads
- * and refers to. Made by the first claim that needs them.
+ * The virtual time of fair sharing, a lane's and its pool's; and which claim of the cluster was the newest that has run, by generation and number.
+ * Written by every claim, so apart from the rows that everything else reads and refers to. Made by the first that needs them.
  */
 export const lanes = pgTable('lanes', {
   project_id: text()
@@ -94,7 +94,9 @@ export const pools = pgTable('pools', {
   cluster_id: text()
     .primaryKey()
     .references(() => clusters.id, { onDelete: 'cascade' }),
-  vtime: doublePrecision().notNull(),
+  vtime: doublePrecision().notNull().default(0),
+  generation: integer().notNull().default(0),
+  claims: integer().notNull().default(0),
 })
 
 export const sessions = pgTable(
