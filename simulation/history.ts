@@ -38,7 +38,16 @@ const mustEndMs = 4 * 60 * 60_000
 const settleMs = 60 * 60_000
 const idleMs = 10 * 60_000
 
-const restlessFaults = ['slow database', 'statements repeated', 'answers lost after commit', 'disk full', 'slow commands', 'slow pods']
+const restlessFaults = [
+  'slow database',
+  'statements repeated',
+  'answers lost after commit',
+  'acknowledgements cut',
+  'cancelled as a result arrives',
+  'disk full',
+  'slow commands',
+  'slow pods',
+]
 
 const movingFaults = [
   'pods replaced',
@@ -48,6 +57,11 @@ const movingFaults = [
   'two agents',
   'slow commands',
   'agent stopped for a while',
+  'probes fail',
+  'slow network',
+  'agent stopped as work arrives',
+  'probe fails as work arrives',
+  'all breaks as a result arrives',
 ]
 
 export class History {
@@ -75,9 +89,9 @@ export class History {
     this.kernel.trace = trace
     this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
     // Some histories are about what races around another attempt: most processes fail, everybody wants it tried again, rows are slow.
-    const restless = plan.maybe(0.2)
+    const restless = plan.maybe(0.25)
     // Others are about who is where: pods, agents and objects come and go at once.
-    const moving = !restless && plan.maybe(0.2)
+    const moving = !restless && plan.maybe(0.35)
     this.#moving = moving
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
     this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
@@ -152,6 +166,7 @@ export class History {
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
     Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0 })
     this.readerCutMs = 0
+    network.listeners.length = 0
     network.unblocked()
     for (const pod of cluster.pods.values()) {
       pod.reachable = true
@@ -182,19 +197,19 @@ export class History {
           this.readers.push(reader)
           kernel.after(kernel.random.skewed(0, 60_000), kernel.world, () => reader.open())
         }
-        if (planned.cancelAfterMs !== null) kernel.after(planned.cancelAfterMs, kernel.world, () => this.#cancel(task.id, 0))
+        if (planned.cancelAfterMs !== null) kernel.after(planned.cancelAfterMs, kernel.world, () => this.cancel(task.id))
       },
       () => kernel.count('not accepted'),
     )
   }
 
   /** A client that is told to repeat it does. */
-  #cancel(taskId: string, tries: number): void {
+  cancel(taskId: string, tries = 0): void {
     const { kernel } = this
     kernel.say('client', () => `cancels ${taskId}`)
     kernel.count('cancel')
     this.plane.cancel(taskId).catch(() => {
-      if (tries < 5) kernel.after(kernel.random.int(500, 5_000), kernel.world, () => this.#cancel(taskId, tries + 1))
+      if (tries < 5) kernel.after(kernel.random.int(500, 5_000), kernel.world, () => this.cancel(taskId, tries + 1))
     })
   }
 
@@ -224,8 +239,7 @@ export class History {
   }
 
   /** SIGSTOP, perhaps while another takes over, and CONT. */
-  stopAgent(forMs: number, another: boolean): void {
-    const agent = this.agents[0]
+  stopAgent(forMs: number, another: boolean, agent = this.agents[0]): void {
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent stopped')
     agent.say(() => `is stopped for ${forMs} ms${another ? ', and another is started' : ''}`)

@@ -71,6 +71,19 @@ export class Cluster {
     })
   }
 
+  /** Its readiness probe fails for a while; nothing in it changes. */
+  failProbe(name: string, forMs: number): void {
+    const pod = this.pods.get(name)
+    if (pod === undefined || !pod.probed) return
+    this.kernel.count('probe failed')
+    pod.probed = false
+    this.changed()
+    this.kernel.after(forMs, this.kernel.world, () => {
+      pod.probed = true
+      this.changed()
+    })
+  }
+
   watch(life: Life, tell: (pods: readonly Pod[]) => void): void {
     const watcher = { life, tell }
     this.#watchers.add(watcher)

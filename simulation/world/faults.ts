@@ -1,6 +1,7 @@
 // What can go wrong. Each history draws some of these, with strengths of its own; at the end all of them are healed.
 
 import type { History } from '../history.ts'
+import { moments } from './moments.ts'
 
 export interface Fault {
   readonly name: string
@@ -233,17 +234,9 @@ export const faults: readonly Fault[] = [
     name: 'probes fail',
     begin: (history, until) => {
       const { cluster, kernel } = history
-      often(history, until, history.scaled(8_000), () => {
-        const pod = cluster.pods.get(kernel.random.pick(history.podNames))
-        if (pod === undefined || !pod.probed) return
-        kernel.count('probe failed')
-        pod.probed = false
-        cluster.changed()
-        kernel.after(kernel.random.skewed(100, 10_000), kernel.world, () => {
-          pod.probed = true
-          cluster.changed()
-        })
-      })
+      often(history, until, history.scaled(8_000), () =>
+        cluster.failProbe(kernel.random.pick(history.podNames), kernel.random.skewed(100, 10_000)),
+      )
     },
   },
   {
@@ -297,6 +290,7 @@ export const faults: readonly Fault[] = [
       })
     },
   },
+  ...moments,
   { name: 'acknowledgements cut', begin: ({ network, kernel }) => void (network.faults.resultCut = 0.1 + kernel.random.chance() * 0.6) },
   { name: 'readers cut', begin: (history) => void (history.readerCutMs = history.kernel.random.int(500, 30_000)) },
 ]

@@ -60,6 +60,8 @@ export class SimConnection {
 export class Network {
   readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 }
   readonly connections = new Set<SimConnection>()
+  /** Hear of each frame as it is sent: for faults that wait for their moment. */
+  readonly listeners: ((frame: { readonly type: string }, connection: SimConnection) => void)[] = []
   readonly #kernel: Kernel
   readonly #server: ServerEnd
   /** Dials that hang, by what they are for, until when. */
@@ -102,6 +104,7 @@ export class Network {
 
   sendUp(connection: SimConnection, frame: object): void {
     if (!connection.clientOpen) return
+    for (const listener of this.listeners) listener(frame as { type: string }, connection)
     const arrive = () => {
       if (connection.serverOpen) this.#server.frame(connection, frame)
     }
@@ -117,11 +120,12 @@ export class Network {
 
   sendDown(connection: SimConnection, frame: object): void {
     if (!connection.serverOpen) return
+    for (const listener of this.listeners) listener(frame as { type: string }, connection)
     const kernel = this.#kernel
     const { random } = kernel
     if ('type' in frame && frame.type === 'ack' && 'result' in frame && frame.result === true && random.maybe(this.faults.resultCut)) {
       kernel.count('acknowledgement of a result cut')
-      this.#hanging.set(connection.target, kernel.now + random.skewed(1, 30_000))
+      this.#hanging.set(connection.target, kernel.now + random.int(1, 15_000))
       return this.cut(connection, random.pick(['both', 'client']))
     }
     this.#down(connection, () => {
