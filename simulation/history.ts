@@ -9,6 +9,7 @@ import type { Platform } from './control/objects.ts'
 import { Judge } from './judge/judge.ts'
 import { Cluster } from './pods/cluster.ts'
 import { faults as allFaults } from './world/faults.ts'
+import { moments } from './world/moments.ts'
 import { Kernel } from './world/kernel.ts'
 import { Ledger } from './world/ledger.ts'
 import type { Network } from './world/network.ts'
@@ -43,7 +44,6 @@ const restlessFaults = [
   'statements repeated',
   'answers lost after commit',
   'acknowledgements cut',
-  'cancelled as a result arrives',
   'disk full',
   'slow commands',
   'slow pods',
@@ -59,9 +59,6 @@ const movingFaults = [
   'agent stopped for a while',
   'probes fail',
   'slow network',
-  'agent stopped as work arrives',
-  'probe fails as work arrives',
-  'all breaks as a result arrives',
 ]
 
 export class History {
@@ -101,8 +98,8 @@ export class History {
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
-      const likely =
-        (restless && restlessFaults.includes(fault.name)) || (moving && movingFaults.includes(fault.name)) ? 0.7 : many / allFaults.length
+      const often = (restless && restlessFaults.includes(fault.name)) || (moving && movingFaults.includes(fault.name))
+      const likely = often ? 0.7 : (moving || restless) && moments.includes(fault) ? 0.25 : many / allFaults.length
       if (plan.chance() < likely) this.faultNames.push(fault.name)
     }
   }

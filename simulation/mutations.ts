@@ -203,6 +203,20 @@ export const mutations: readonly Mutation[] = [
     put: 'const goneAt = row.task.lease_until ?? now',
   },
   {
+    name: 'final-word',
+    guards: 'what was sent to two agents is given back only on the word of its pod',
+    module: hubAttempts,
+    find: "entry.phase === 'assigned' && (!entry.resent || final.has(reason))",
+    put: "entry.phase === 'assigned'",
+  },
+  {
+    name: 'pod-meant',
+    guards: 'an assignment that was long on its way starts nothing in the pod that has the name by now',
+    module: runner,
+    find: 'return pod_uid === null || pod?.uid === pod_uid ? pod : undefined',
+    put: 'return pod',
+  },
+  {
     name: 'home',
     guards: 'what was meant for a pod does not start in another that took its name',
     module: pod,

@@ -97,6 +97,8 @@ export interface AttemptDirectories {
   writeNote(pod: string, name: string, note: string, text: string): Promise<void>
   /** Tells the pod that somebody still cares: its supervisors' orphan deadline starts anew. */
   touch(pod: string): Promise<void>
+  /** After `refused` the attempt cannot be started in this pod any more; `there`: it was. */
+  refuse(pod: string, name: string): Promise<'refused' | 'there'>
   /** Removes the directory of an ended attempt after the log holds its result, and records the floor above it. */
   remove(pod: string, name: string): Promise<void>
   /** A one-off script; for `available` and the like. Output is bounded to 64 KiB. */

@@ -16,6 +16,7 @@ import {
 import { News } from '../../cluster-agent/src/link/news.ts'
 import { stopGraceS } from '../../cluster-agent/src/runner/attempt-machine.ts'
 import {
+  attemptsOf,
   hasUnlisted,
   newRunner,
   podsInUse,
@@ -230,6 +231,12 @@ export class AgentProcess {
         )
         return
       }
+      case 'refuse_in_pod': {
+        const { assignment, pod } = effect
+        const name = `${assignment.task_id}.${assignment.attempt}`
+        const told = (state: 'refused' | 'there') => this.#stepRunner({ type: 'refused_in_pod', assignment, pod, there: state === 'there' })
+        return this.directories.refuse(pod.name, name, this.life, told, () => {})
+      }
       case 'clear':
         return this.#clear(effect.ref, effect.pod)
       case 'finished':
@@ -292,7 +299,7 @@ export class AgentProcess {
       type: 'gathered',
       gathering,
       pods: inventoryFor(this.#runner),
-      attempts: lists.flatMap(({ found }) => found?.attempts ?? []),
+      attempts: attemptsOf(this.#runner, lists),
       about: { version: 'simulated', instance: `${this.name}-instance`, wallMs: this.wall() },
     })
   }

@@ -62,21 +62,17 @@ export class Directories {
       pod,
       reachMs,
       askMs,
-      (at, reply) => at.start({ name, owner, command, timeoutMs, lock, home }, reply),
+      (at, reply) => this.#cluster.whenStartsPass(() => at.start({ name, owner, command, timeoutMs, lock, home }, reply)),
       (outcome) => {
         if (outcome !== 'busy' && outcome !== 'failed') return done(outcome)
-        this.#persist<'closed' | 'there'>(
-          life,
-          pod,
-          reachMs,
-          askMs,
-          (at, reply) => at.close(name, reply),
-          (state) => done(state === 'there' ? 'exists' : outcome),
-          failed,
-        )
+        this.refuse(pod, name, life, (state) => done(state === 'there' ? 'exists' : outcome), failed)
       },
       failed,
     )
+  }
+
+  refuse(pod: string, name: string, life: Life, done: (state: 'refused' | 'there') => void, failed: () => void): void {
+    this.#persist<'refused' | 'there'>(life, pod, reachMs, askMs, (at, reply) => at.refuse(name, reply), done, failed)
   }
 
   /** Waits for ever, until `life` is over. */

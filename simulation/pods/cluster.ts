@@ -33,6 +33,7 @@ export class Cluster {
   readonly pods = new Map<string, SimPod>()
   readonly #watchers = new Set<Watcher>()
   #uids = 0
+  #startsHeldUntil = 0
 
   constructor(kernel: Kernel, ledger: Ledger) {
     this.kernel = kernel
@@ -71,6 +72,16 @@ export class Cluster {
     })
   }
 
+  /** Commands that start something reach their pods no earlier than this. */
+  holdStarts(forMs: number): void {
+    this.#startsHeldUntil = this.kernel.now + forMs
+  }
+  whenStartsPass(run: () => void): void {
+    const waitMs = this.#startsHeldUntil - this.kernel.now
+    if (waitMs <= 0) return run()
+    this.kernel.after(waitMs, this.kernel.world, run)
+  }
+
   /** Its readiness probe fails for a while; nothing in it changes. */
   failProbe(name: string, forMs: number): void {
     const pod = this.pods.get(name)
@@ -98,7 +109,7 @@ export class Cluster {
   #tell(watcher: Watcher): void {
     if (watcher.life.dead) return void this.#watchers.delete(watcher)
     const { random } = this.kernel
-    const delayMs = this.faults.slowMs > 0 && random.maybe(0.3) ? random.skewed(1, 20_000) : random.int(1, 200)
+    const delayMs = this.faults.slowMs > 0 && random.maybe(0.3) ? random.skewed(1, 20_000) : random.skewed(1, 200)
     this.kernel.after(delayMs, watcher.life, () => {
       // While nobody answers it is asked again and again.
       if (this.faults.away) this.kernel.after(1_000, watcher.life, () => this.#tell(watcher))

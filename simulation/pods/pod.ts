@@ -244,12 +244,12 @@ export class SimPod {
   }
 
   /** It cannot be started here any more, unless it is there already. */
-  close(name: string, answer: (state: 'closed' | 'there') => void): void {
+  refuse(name: string, answer: (state: 'refused' | 'there') => void): void {
     const ref = parseAttemptName(name)!
     const { directories, floors } = this.disk
     if (directories.has(name)) return answer('there')
     floors.set(ref.task_id, Math.max(floors.get(ref.task_id) ?? 0, ref.attempt + 1))
-    answer('closed')
+    answer('refused')
   }
 
   remove(name: string, answer: (done: boolean) => void): void {

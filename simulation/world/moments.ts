@@ -1,11 +1,12 @@
 // Faults that wait for their moment: what a thousand histories would meet once by chance, each of these meets often.
 
 import type { Assignment } from '@rdev/shared/domain/attempt'
+import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { History } from '../history.ts'
 import type { Fault } from './faults.ts'
 
 /** `then` for some of the frames of a type, with the frame and the connection that carries it. */
-function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, carrier: Parameters<Listener>[1]) => void): void {
+function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[1]) => void): void {
   const { network, kernel } = history
   network.listeners.push((frame, connection) => {
     if (frame.type === type && kernel.random.maybe(share)) then(frame as Frame, connection)
@@ -32,23 +33,60 @@ export const moments: readonly Fault[] = [
     },
   },
   {
-    name: 'probe fails as work arrives',
-    begin: (history) =>
-      on<Assign>(history, 'assign', 0.3, (frame) => history.cluster.failProbe(podOf(frame), history.kernel.random.skewed(1, 5_000))),
+    name: 'work is long on its way',
+    begin: (history) => {
+      const { cluster, kernel } = history
+      const { random } = kernel
+      on<Assign>(history, 'assign', 0.15, (frame, connection) => {
+        if (history.agents.length > 2) return
+        const forMs = random.int(3_000, 20_000)
+        connection.downAt = kernel.now + forMs
+        const twin = history.startAgent()
+        kernel.after(random.int(1_000, forMs), kernel.world, () => cluster.replace(podOf(frame), false, random.int(0, 200)))
+        kernel.after(forMs + 5_000, kernel.world, () => history.retire(twin))
+      })
+    },
   },
   {
-    name: 'all breaks as a result arrives',
+    name: 'probe fails as work arrives',
+    begin: (history) => {
+      const { cluster, kernel } = history
+      on<Assign>(history, 'assign', 0.3, (frame, { client }) => {
+        cluster.failProbe(podOf(frame), kernel.random.skewed(1, 5_000))
+        // And is asked for a hello, or has a reason of its own: the assignment is repeated.
+        if (kernel.random.maybe(0.5)) history.agents.find(({ life }) => life === client.life)?.hello()
+      })
+    },
+  },
+  {
+    name: 'another agent comes as work arrives',
+    begin: (history) => {
+      const { cluster, kernel } = history
+      const { random } = kernel
+      let pod = ''
+      on(history, 'hello', 0.5, () => cluster.failProbe(pod, random.int(100, 5_000)))
+      on<Assign>(history, 'assign', 0.3, (frame) => {
+        if (history.agents.length > 2) return
+        pod = podOf(frame)
+        const twin = history.startAgent()
+        cluster.holdStarts(random.int(1, 2_000))
+        kernel.after(random.int(1_000, 20_000), kernel.world, () => history.retire(twin))
+      })
+    },
+  },
+  {
+    name: 'all breaks as a start is told',
     begin: (history) => {
       const { cluster, database, kernel, plane } = history
       const { random } = kernel
-      on(history, 'result', 0.15, (_, { target }) => {
-        const pod = history.ledger.of(taskOf(target)).at(-1)?.pod
-        kernel.count('all breaks as a result arrives')
+      on<{ attempts: readonly AttemptRef[] }>(history, 'accepted', 0.15, ({ attempts }) => {
+        const pod = history.ledger.of(attempts[0]?.task_id ?? '').at(-1)?.pod
+        kernel.count('all breaks as a start is told')
         database.faults.away = true
         kernel.after(random.int(500, 60_000), kernel.world, () => (database.faults.away = false))
         if (pod !== undefined)
-          kernel.after(random.int(10, 3_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
-        kernel.after(random.int(10, 1_000), kernel.world, () => plane.hub.reset('the platform moves it'))
+          kernel.after(random.int(10, 10_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
+        kernel.after(random.int(10, 5_000), kernel.world, () => plane.hub.reset('the platform moves it'))
       })
     },
   },

@@ -121,13 +121,18 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       if (answer === `exists ${owner}`) return { outcome: 'started' }
       if (answer.startsWith('exists')) return { outcome: 'exists' }
       // Another try of ours, or another agent's, may still be on its way: what failed must not begin after that.
-      const { status } = await ask(pod, ['close', name])
-      if (status === 'there') return { outcome: 'exists' }
-      if (status !== 'ok') log('warn', 'floor could not be raised', { pod, attempt: name, status })
+      if ((await refuse(pod, name)) === 'there') return { outcome: 'exists' }
       if (answer === 'moved') return { outcome: 'failed', detail: 'the pod is not the one that was looked into' }
       if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       return { outcome: 'failed', detail: answer.replace(/^failed /, '') }
     })
+  }
+
+  async function refuse(pod: string, name: string): Promise<'refused' | 'there'> {
+    checkName(name)
+    const { status } = await ask(pod, ['refuse', name])
+    if (status !== 'ok' && status !== 'there') log('warn', 'floor could not be raised', { pod, attempt: name, status })
+    return status === 'there' ? 'there' : 'refused'
   }
 
   const followName: AttemptDirectories['follow'] = (pod, name, from, signal) => {
@@ -214,6 +219,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     readNote,
     writeNote,
     touch: async (pod) => void (await ask(pod, ['touch'])),
+    refuse,
     remove,
     run: (pod, script, timeoutMs) => runOnce(shells, pod, newToken(), script, timeoutMs, closing.signal),
     async close() {

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest'
 import type { PodHost } from '../ports.ts'
-import { type attemptOf, losingAnswers } from './contract-judge.ts'
+import { type attemptOf, losingAnswers, never } from './contract-judge.ts'
 
 export function startContract(setup: (host?: PodHost) => ReturnType<typeof attemptOf>, host: () => PodHost): void {
   test('a start whose answer was lost is known as one, and repeated it does not start again', async () => {
@@ -34,6 +34,19 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     expect(await start('exec true')).toEqual({ outcome: 'floor' })
     expect(await start('exec true', { attempt: 2 })).toEqual({ outcome: 'started' })
     await directories.stop(pod, attempt.replace(/1$/, '2'), 0, 'stopped')
+  })
+
+  test('refused once it is never started; what is there stays, whatever it has come to', async () => {
+    const { pod, task, attempt, start, directories, ended } = setup()
+    expect(await directories.refuse(pod, attempt)).toBe('refused')
+    expect(await directories.refuse(pod, attempt)).toBe('refused')
+    expect(await start('exec true')).toEqual({ outcome: 'floor' })
+    expect(await start('exec sleep 600', { attempt: 2 })).toEqual({ outcome: 'started' })
+    expect(await directories.refuse(pod, `${task}.2`)).toBe('there')
+    await directories.stop(pod, `${task}.2`, 0, 'stopped')
+    expect(await directories.refuse(pod, `${task}.2`)).toBe('there')
+    expect(await directories.ended(pod, `${task}.2`, never)).toMatchObject({ reason: 'stopped' })
+    await expect(ended()).rejects.toThrow('has no attempt')
   })
 
   // Found by the simulator: an agent that had slept for a minute started in a pod that had taken the name of another, where the task had run.

@@ -21,7 +21,7 @@ rdev_control() {
     jobs >/dev/null 2>&1 # reaps
     case $r_verb in
       touch) printf '%s ok\n' "$r_id" ;;
-      wait | stop | list | close | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
+      wait | stop | list | refuse | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
       *) printf '%s unknown\n' "$r_id" ;;
     esac
   done
@@ -142,7 +142,7 @@ rdev_list() { # ID
 }
 
 # A try to start it may still be on its way: after `ok` it finds the floor. `there`: one has come through.
-rdev_close() { # ID NAME
+rdev_refuse() { # ID NAME
   r_name "$2"
   r_floor
   if [ ! -d "$r_dir" ] && [ "$r_low" -le "$r_number" ] && ! printf '%s\n' "$((r_number + 1))" >>"$r_home/floors/$r_task"; then

@@ -136,7 +136,7 @@ test('what was refused once is refused for ever, whether by the runner or by its
   it.gathered([])
   it.assign(shell(1, 'away'))
   it.step({ type: 'pods', pods: [home, { ...home, name: 'away' }] })
-  expect(it.assign(shell(1, 'away'))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  expect(it.assign(shell(1, 'away'))).toMatchObject([{ type: 'refuse_in_pod' }])
   it.assign(shell(2))
   const ref = { task_id: shell().task_id, attempt: 2 }
   expect(it.step({ type: 'refused', ref, reason: 'start_failed', detail: 'full' })).toMatchObject([
@@ -157,5 +157,46 @@ test('a process may start in the home that its pod was found with, also where th
   it.gathered(undefined)
   expect(it.assign(shell(4))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
   it.gathered([])
-  expect(it.assign(shell(5))).toMatchObject([{ type: 'discard' }, { type: 'begin', home: 'home of u2' }, { type: 'touch' }])
+  // Found by the simulator: it was on its way while the pod was replaced, and had run there.
+  expect(it.assign({ ...shell(5), pod_uid: 'u1' })).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
+  expect(it.assign({ ...shell(6), pod_uid: 'u2' })).toMatchObject([
+    { type: 'discard' },
+    { type: 'begin', home: 'home of u2' },
+    { type: 'touch' },
+  ])
+})
+
+// Found by the simulator: the hub had sent it to another agent too, whose start came through.
+test('what was refused and is sent again is refused by its pod, or taken over where it came to life meanwhile', () => {
+  const away = { ...home, name: 'away', ready: false }
+  const it = setup(home, away)
+  it.gathered([])
+  const assignment = shell(1, 'away')
+  expect(it.assign(assignment)).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  expect(it.assign(assignment)).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
+  const pod = { ...away, ready: true }
+  it.step({ type: 'pods', pods: [home, pod] })
+  expect(it.assign(assignment)).toEqual([{ type: 'refuse_in_pod', assignment, pod }])
+  expect(it.step({ type: 'refused_in_pod', assignment, pod, there: false })).toMatchObject([{ type: 'reject', reason: 'start_failed' }])
+  expect(it.step({ type: 'refused_in_pod', assignment, pod, there: true })).toMatchObject([
+    { type: 'begin', adopted: true, home: undefined },
+    { type: 'touch' },
+  ])
+  expect(it.step({ type: 'refused_in_pod', assignment, pod, there: false })).toEqual([])
+})
+
+// Found by the simulator: its inventory was late, so the successor's home was taken for that of the pod before.
+test('a pod that answers with another home is not spoken for, until it has done so for a while', () => {
+  const it = setup()
+  const answer = (name: string) =>
+    it.step({ type: 'gathered', lists: [{ pod: home, found: { home: name, attempts: [presenceOf(shell())] } }], refused: [] })
+  answer('a')
+  expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
+  for (let i = 0; i < 4; i++) {
+    expect(answer('b')).toMatchObject([{ type: 'gather_again' }])
+    expect(inventoryFor(it.state)).toMatchObject([{ ready: false }])
+  }
+  answer('b')
+  expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
+  expect(it.assign(shell())).toMatchObject([{ type: 'begin', home: 'b' }, { type: 'touch' }])
 })

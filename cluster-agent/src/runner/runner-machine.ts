@@ -19,7 +19,7 @@ export interface RunnerState {
   /** Pods that a gathering has spoken for, by `podKey`, and the providers found in them. */
   readonly listed: ReadonlyMap<string, readonly AgentProvider[]>
   /** The homes that were found in pods, by `podKey`: what was meant for one of them must not start in another that took its name. */
-  readonly homes: ReadonlyMap<string, string>
+  readonly homes: ReadonlyMap<string, Home>
   readonly runs: ReadonlyMap<string, Run>
   /** Attempt directories of the last gathering by name: what may be here without a run. */
   readonly present: ReadonlyMap<string, AttemptPresence>
@@ -28,10 +28,19 @@ export interface RunnerState {
   readonly draining: boolean
 }
 
+interface Home {
+  readonly name: string
+  /** Another that was found there since, so many times in a row. */
+  readonly other?: { readonly name: string; readonly times: number }
+}
+/** After so many gatherings, seconds apart, it is the same pod with a home that somebody made anew, and not a pod that the inventory does not know yet. */
+const newHomeAfter = 5
+
 interface Refusal {
   readonly reason: RejectReason
   readonly detail: string | undefined
 }
+const saidByPod: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'floor'])
 /** An assignment and its repetition are seconds apart. */
 const maxRefused = 1_000
 
@@ -51,6 +60,8 @@ export type RunnerInput =
   | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
   /** The pod was asked for the provider of an assignment, or could not be asked: then it is tried, and the start itself will tell. */
   | { readonly type: 'provider_asked'; readonly assignment: Assignment; readonly pod: Pod; readonly has: boolean }
+  /** The pod was asked to refuse an assignment that was refused here before. */
+  | { readonly type: 'refused_in_pod'; readonly assignment: Assignment; readonly pod: Pod; readonly there: boolean }
   | { readonly type: 'adopt'; readonly assignment: Assignment }
   | { readonly type: 'stop'; readonly ref: AttemptRef }
   /** A run that was begun here, and whose process never will be. */
@@ -80,6 +91,8 @@ export type RunnerEffect =
   | { readonly type: 'reject'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
   /** Answer `provider_asked`. */
   | { readonly type: 'ask_provider'; readonly assignment: Assignment; readonly pod: Pod; readonly provider: AgentProvider | null }
+  /** Answer `refused_in_pod`, if the pod answers. */
+  | { readonly type: 'refuse_in_pod'; readonly assignment: Assignment; readonly pod: Pod }
   /** End its tree, remove its directory; then answer `cleared`. */
   | { readonly type: 'clear'; readonly ref: AttemptRef; readonly pod: string }
   | { readonly type: 'finished'; readonly ref: AttemptRef }
@@ -107,6 +120,11 @@ export const newRunner: RunnerState = {
 export const podKey = (pod: Pod): string => `${pod.name}/${pod.uid}`
 const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.attempt)
 const podNamed = (state: RunnerState, name: string): Pod | undefined => state.pods.find((pod) => pod.name === name)
+/** An assignment may have been on its way for so long that another pod has the name. */
+function podMeant(state: RunnerState, { pod: name, pod_uid }: Assignment): Pod | undefined {
+  const pod = podNamed(state, name)
+  return pod_uid === null || pod?.uid === pod_uid ? pod : undefined
+}
 const nothing = (state: RunnerState): RunnerStep => ({ state, effects: [] })
 
 /**
@@ -141,8 +159,13 @@ export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
       return assign(state, input.assignment, input.invalid)
     case 'provider_asked':
       if (state.runs.has(nameOf(input.assignment))) return nothing(state)
+      if (!state.homes.has(podKey(input.pod))) return reject(state, input.assignment, 'no_such_pod')
       if (input.has) return begin(state, input.assignment, input.pod, false)
       return reject(state, input.assignment, 'binary_missing', `no ${input.assignment.provider ?? 'code agent'} in the pod`)
+    case 'refused_in_pod':
+      if (state.runs.has(nameOf(input.assignment))) return nothing(state)
+      if (input.there) return begin(state, input.assignment, input.pod, true)
+      return reject(state, input.assignment, 'start_failed', 'it was refused before')
     case 'adopt': {
       const { assignment } = input
       if (state.runs.has(nameOf(assignment))) return again(state, assignment)
@@ -194,15 +217,17 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   const silent: Pod[] = []
   const homes = new Map(state.homes)
   for (const { pod, found } of lists) {
-    if (found === undefined) {
+    const before = homes.get(podKey(pod))
+    const home = found === undefined ? before : homeAfter(before, found.home)
+    if (home !== undefined) homes.set(podKey(pod), home)
+    if (found === undefined || home?.name !== found.home) {
       silent.push(pod)
       listed.delete(podKey(pod))
       continue
     }
-    homes.set(podKey(pod), found.home)
     if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
   }
-  const attempts = lists.flatMap(({ found }) => found?.attempts ?? [])
+  const attempts = attemptsOf({ listed }, lists)
   // Of pods that did not answer, what was known of them still stands.
   const kept = [...state.present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
   const present = new Map([...kept, ...attempts.map((found) => [nameOf(found), found] as const)])
@@ -210,7 +235,7 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
   // Its directory was there when it started: another agent has seen its end and removed it.
-  const answered = new Set(lists.flatMap(({ pod, found }) => (found === undefined ? [] : [pod.name])))
+  const answered = new Set(lists.flatMap(({ pod }) => (listed.has(podKey(pod)) ? [pod.name] : [])))
   for (const name of refused) {
     const run = state.runs.get(name)
     if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'missing', name })
@@ -218,13 +243,27 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   return { state: { ...state, listed, homes, present }, effects }
 }
 
+/** The name passes to another pod before the inventory says so: what answers by the name then is not the pod that was asked. */
+function homeAfter(before: Home | undefined, name: string): Home {
+  if (before === undefined || before.name === name) return { name }
+  const times = before.other?.name === name ? before.other.times + 1 : 1
+  return times >= newHomeAfter ? { name } : { name: before.name, other: { name, times } }
+}
+
+/** What a gathering found in the pods that it speaks for. */
+export const attemptsOf = ({ listed }: Pick<RunnerState, 'listed'>, lists: readonly PodList[]): readonly AttemptPresence[] =>
+  lists.flatMap(({ pod, found }) => (listed.has(podKey(pod)) ? (found?.attempts ?? []) : []))
+
 function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {
+  const pod = podMeant(state, assignment)
+  const known = pod !== undefined && state.homes.has(podKey(pod))
+  // It is there: this is the repetition of one that was begun.
+  if (known && state.present.has(nameOf(assignment))) return undefined
   const before = state.refused.get(nameOf(assignment))
   if (before) return before
   if (state.draining) return { reason: 'draining', detail: undefined }
-  const pod = podNamed(state, assignment.pod)
   if (!pod) return { reason: 'no_such_pod', detail: undefined }
-  if (!pod.ready || !state.homes.has(podKey(pod))) return { reason: 'pod_not_ready', detail: undefined }
+  if (!pod.ready || !known) return { reason: 'pod_not_ready', detail: undefined }
   if (invalid) return { reason: 'invalid', detail: invalid }
   if (assignment.permission_mode === 'bypassPermissions' && !pod.allow_bypass_permissions) {
     return { reason: 'invalid', detail: 'the pod does not allow bypassPermissions' }
@@ -246,11 +285,12 @@ const again = (state: RunnerState, assignment: Assignment): RunnerStep => ({
 function assign(state: RunnerState, assignment: Assignment, invalid: string | undefined): RunnerStep {
   const name = nameOf(assignment)
   if (state.runs.has(name)) return again(state, assignment)
-  const refused = state.present.has(name) ? undefined : refusal(state, assignment, invalid)
-  if (refused) return reject(state, assignment, refused.reason, refused.detail)
-  const pod = podNamed(state, assignment.pod)
-  // It was here, and its pod is gone since it was asked.
-  if (!pod) return reject(state, assignment, 'no_such_pod')
+  const pod = podMeant(state, assignment)
+  const refused = refusal(state, assignment, invalid)
+  // The hub wants it still: perhaps another agent had it too. What its pod says is true of both.
+  if (refused && state.refused.has(name) && !saidByPod.has(refused.reason) && pod?.ready && !state.draining)
+    return { state, effects: [{ type: 'refuse_in_pod', assignment, pod }] }
+  if (refused || !pod) return reject(state, assignment, refused?.reason ?? 'no_such_pod', refused?.detail)
   const { provider } = assignment
   if (assignment.kind !== 'agent' || (provider !== null && state.listed.get(podKey(pod))?.includes(provider))) {
     return begin(state, assignment, pod, false)
@@ -266,7 +306,7 @@ function begin(state: RunnerState, assignment: Assignment, pod: Pod, adopted: bo
     state: { ...state, runs: new Map(state.runs).set(nameOf(assignment), { ref: { task_id, attempt }, pod }) },
     effects: [
       ...older.map(([name]): RunnerEffect => ({ type: 'discard', name })),
-      { type: 'begin', assignment, pod, home: adopted ? undefined : state.homes.get(podKey(pod)), adopted },
+      { type: 'begin', assignment, pod, home: adopted ? undefined : state.homes.get(podKey(pod))?.name, adopted },
       { type: 'touch' },
     ],
   }

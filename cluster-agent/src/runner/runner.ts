@@ -12,7 +12,7 @@ import type { HubReports } from '../ports.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
 import type { RunnerEffect, RunnerInput, RunnerState } from './runner-machine.ts'
-import { hasUnlisted, newRunner, podKey, podsInUse, inventoryFor, stepRunner } from './runner-machine.ts'
+import { attemptsOf, hasUnlisted, newRunner, podKey, podsInUse, inventoryFor, stepRunner } from './runner-machine.ts'
 
 /** A pod that does not answer must not hold up the hello of all others; one that is not ready is hardly expected to. */
 export const listTimeoutMs = 10_000
@@ -73,6 +73,8 @@ export function createRunner(deps: RunnerDeps): Runner {
         return hub.rejected(effect.ref, effect.reason, effect.detail)
       case 'ask_provider':
         return void askProvider(effect)
+      case 'refuse_in_pod':
+        return void refuseInPod(effect)
       case 'clear':
         return void clear(effect.ref, effect.pod)
       case 'finished':
@@ -123,6 +125,13 @@ export function createRunner(deps: RunnerDeps): Runner {
     step({ type: 'provider_asked', assignment, pod, has })
   }
 
+  async function refuseInPod({ assignment, pod }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
+    const name = attemptName(assignment.task_id, assignment.attempt)
+    // Without an answer: the hub asks again.
+    const answer = await directories.refuse(pod.name, name).catch(() => undefined)
+    if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there' })
+  }
+
   async function clear(ref: AttemptRef, pod: string): Promise<void> {
     const name = attemptName(ref.task_id, ref.attempt)
     log('info', 'unwanted attempt stopped', { ...ref, pod })
@@ -150,7 +159,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     )
     step({ type: 'gathered', lists, refused })
     for (const { pod, providers } of lists) for (const provider of providers) step({ type: 'provider_found', pod, provider })
-    return { pods: inventoryFor(state), attempts: lists.flatMap(({ found }) => found?.attempts ?? []) }
+    return { pods: inventoryFor(state), attempts: attemptsOf(state, lists) }
   }
 
   function cease(): void {

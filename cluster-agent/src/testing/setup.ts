@@ -29,6 +29,7 @@ export function assignment(more: Partial<Assignment> = {}): Omit<Assignment, 'to
     attempt: 1,
     project_id: 'demo',
     pod: 'demo',
+    pod_uid: null,
     kind: 'shell',
     provider: null,
     prompt: null,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { initialHub, orphanMs, podAbsentMs } from './cluster-hub-state.ts'
+import { initialHub, orphanMs, podAbsentMs, sweepEveryMs } from './cluster-hub-state.ts'
 import { aPod, aSpec, aTask, aTaskId } from './machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './cluster-hub-fixtures.ts'
 
@@ -43,11 +43,31 @@ describe('attempts', () => {
     hub.hello([aPod()])
     hub.loaded(live(1), live(2, { pod: 'pod-2' }))
     hub.forget()
-    hub.frame(rejected(1, 'no_free_slot'))
+    hub.frame(rejected(1, 'start_failed'))
     expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(1), doubted: { id: aTaskId(1), attempt: 1 } }])
     hub.pass(podAbsentMs)
     hub.alarm()
     expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(2), doubted: { id: aTaskId(2), attempt: 1 } }])
+  })
+
+  // Found by the simulator: two agents had it, one said that the pod was not ready, and the other was about to start it there.
+  test('what was sent before is given back only on the word of its pod; until then it is asked about', () => {
+    const hub = setup()
+    hub.step({ type: 'connected', connection: 'a' })
+    hub.hello([aPod()])
+    hub.loaded(live(1), live(2, { pod: 'pod-2' }))
+    hub.forget()
+    hub.frame(rejected(1, 'pod_not_ready'))
+    expect(hub.writes()).toEqual([])
+    expect(hub.phases()).toContain('01.1 unknown')
+    hub.pass(sweepEveryMs)
+    hub.alarm()
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod()])
+    hub.loaded(live(1))
+    expect(hub.assigned()).toEqual(['01.1'])
+    hub.frame(rejected(1, 'start_failed'))
+    expect(hub.writes()).toContainEqual(expect.objectContaining({ kind: 'requeue', ref: ref(1) }))
   })
 
   test('five failed dispatches are a failure; a draining agent’s do not count', () => {

@@ -159,14 +159,18 @@ export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now
       // Its directory was there and was removed: what it reported is in the log, or nowhere.
       if (entry.resent || entry.started) endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
       else giveBack(d, entry, { reason, detail, doubted: false }, random, now)
-    } else if (entry.phase === 'assigned') {
-      // It was never started here. If it was sent before, it may have been elsewhere, and its pod gone since.
+    } else if (entry.phase === 'assigned' && (!entry.resent || final.has(reason))) {
       giveBack(d, entry, { reason, detail, doubted: entry.resent }, random, now)
     } else {
-      d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown' })
+      // It was sent before, and this agent has not asked the pod: another may have begun it, or be about to.
+      const absentAt = podOf(d, entry.task.pod) === undefined ? (entry.absentAt ?? now) : null
+      d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown', absentAt })
     }
   }
 }
+
+/** After these no agent will start it: its pod refuses it from now on, or it can run nowhere. */
+const final: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'binary_missing', 'invalid'])
 
 /** Whoever holds it in the pod has no live row any more, or none of this project's could have it: it is being stopped, which takes its time. */
 const busyWaitMs = 5_000

@@ -9,7 +9,6 @@ import {
   homelessMs,
   maxAssignChars,
   maxGoneHomes,
-  type Dispatch,
   type HubEffect,
   type HubState,
   type HubStep,
@@ -99,13 +98,14 @@ export function endAttempt(d: Draft, entry: Live, end: TaskOutcome): void {
   write(d, { kind: 'end', task: entry.task, outcome: end })
 }
 
-export function assignmentOf({ task, provider_session_id, token }: Dispatch): Assignment {
+export function assignmentOf({ task, uid, provider_session_id, token }: Live): Assignment {
   const { spec } = task
   return {
     task_id: task.id,
     attempt: task.attempt,
     project_id: spec.project_id,
     pod: task.pod ?? '',
+    pod_uid: uid,
     kind: spec.kind,
     provider: spec.provider,
     prompt: spec.prompt,
@@ -126,7 +126,7 @@ export function assignmentOf({ task, provider_session_id, token }: Dispatch): As
 }
 
 /** In as many parts as frames are needed; at least one, perhaps empty. */
-export function inParts(entries: readonly Dispatch[]): Assignment[][] {
+export function inParts(entries: readonly Live[]): Assignment[][] {
   const parts: Assignment[][] = [[]]
   let chars = 0
   for (const entry of entries) {
@@ -142,7 +142,7 @@ export function inParts(entries: readonly Dispatch[]): Assignment[][] {
   return parts
 }
 
-export function assign(d: Draft, entries: readonly Dispatch[]): void {
+export function assign(d: Draft, entries: readonly Live[]): void {
   const connection = d.connection?.id
   if (connection === undefined || entries.length === 0) return
   for (const tasks of inParts(entries)) d.effects.push({ type: 'send', connection, frame: { type: 'assign', tasks } })

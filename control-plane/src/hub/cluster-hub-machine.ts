@@ -16,6 +16,7 @@ import {
   knowPods,
   nameOf,
   open,
+  podOf,
   refOf,
   retryLater,
   startLoad,
@@ -361,7 +362,9 @@ function sweep(d: Draft, connection: Connection, random: number, now: number): v
   if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
   giveUpAbsent(d, random, now)
   renew(d, [...d.live.values()])
-  if ([...d.live.values()].some(({ done_at }) => done_at !== null && now - done_at > doneLimitMs)) askHello(d)
+  const overdue = ({ phase, task, done_at }: Live) =>
+    (done_at !== null && now - done_at > doneLimitMs) || (phase === 'unknown' && podOf(d, task.pod)?.ready === true)
+  if ([...d.live.values()].some(overdue)) askHello(d)
 }
 
 function renew(d: Draft, entries: readonly Live[]): void {

@@ -189,7 +189,7 @@ describe('dispatch', () => {
     const next = await connectAgain()
     next.hello()
     for (const task of (await frame(next, 'assign')).tasks) {
-      next.send({ type: 'rejected', attempts: [{ ...refOf(task), reason: 'no_free_slot' }] })
+      next.send({ type: 'rejected', attempts: [{ ...refOf(task), reason: 'start_failed' }] })
     }
     world.away = null
     for (const task of [told, silent]) expect(await logs.ended(task.id, 20_000, new AbortController().signal)).toBe(true)

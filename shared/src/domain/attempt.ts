@@ -9,6 +9,8 @@ export interface Assignment {
   readonly attempt: number
   readonly project_id: string
   readonly pod: string
+  /** Of the pod that is meant: another may have its name by now. Null: from a hub that does not say. */
+  readonly pod_uid: string | null
   readonly kind: TaskKind
   readonly provider: AgentProvider | null
   readonly prompt: string | null

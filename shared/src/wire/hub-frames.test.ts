@@ -52,9 +52,9 @@ test('what a newer end says besides is not heard', () => {
   const said = { ...hello, mood: 'fine', pods: [{ ...pod, colour: 'red' }], attempts: [{ ...hello.attempts[0], since: 5 }] }
   expect(up(said)).toEqual({ ok: true, frame: hello })
   expect(down({ type: 'sync', why: 'restart' })).toEqual({ ok: true, frame: { type: 'sync' } })
-  expect(down({ type: 'assign', tasks: [{ ...assignment, workspace: null, hurry: true }] })).toEqual({
+  expect(down({ type: 'assign', tasks: [{ ...assignment, pod_uid: null, workspace: null, hurry: true }] })).toEqual({
     ok: true,
-    frame: { type: 'assign', tasks: [{ ...assignment, workspace: null }] },
+    frame: { type: 'assign', tasks: [{ ...assignment, pod_uid: null, workspace: null }] },
   })
 })
 
@@ -66,7 +66,7 @@ test('frames of a type that is not known are told from malformed ones, both ways
 })
 
 test('an assignment of an older hub names no working copy', () => {
-  expect(down({ type: 'assign', tasks: [assignment] })).toMatchObject({ ok: true, frame: { tasks: [{ workspace: null }] } })
+  expect(down({ type: 'assign', tasks: [assignment] })).toMatchObject({ ok: true, frame: { tasks: [{ pod_uid: null, workspace: null }] } })
 })
 
 test('a reason of a newer agent means that it was not started', () => {

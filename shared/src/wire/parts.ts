@@ -46,6 +46,7 @@ export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
   allowed_tools: z.array(z.string()).nullable(),
   permission_mode: z.enum(permissionModes).nullable(),
   working_dir: z.string().nullable(),
+  pod_uid: z.string().nullable().default(null),
   workspace: z.string().nullable().default(null),
   env: z.record(z.string(), z.string()),
   timeout_s: z.number().positive(),

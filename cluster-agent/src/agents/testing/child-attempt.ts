@@ -171,6 +171,7 @@ export class ChildAttempt implements Attempt {
       attempt: 1,
       project_id: 'demo',
       pod: 'pod',
+      pod_uid: null,
       kind: 'agent',
       provider: asked.provider,
       prompt: asked.prompt,
