@@ -5,6 +5,8 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it, onTestFinished } from 'vitest'
+import { postgresStores } from '../control-plane/src/stores/postgres.ts'
+import { aSpec } from '../control-plane/src/testing/spec.ts'
 import { migrate, readMigrations } from './migrate.ts'
 import { openPGlite } from './neon-proxy/pglite-backend.ts'
 import { startNeonProxy } from './neon-proxy/server.ts'
@@ -42,6 +44,65 @@ it('has nothing left of a migration that failed', async () => {
   expect(tables.rows).toEqual([['sessions']])
   await backend.query({ sql: 'drop table sessions', params: [] })
   expect(await migrate(connection)).toHaveLength((await readMigrations()).length)
+})
+
+it('keeps what waited, ran and had ended before there were lanes', async () => {
+  const { backend, connection } = await setup()
+  const run = (sql: string) => backend.query({ sql, params: [] })
+  const all = await readMigrations()
+  await migrate(connection, all.slice(0, 2))
+  await run(`insert into clusters (id, created_at) values ('home', now())`)
+  await run(`insert into projects (id, cluster_id, pod, created_at, updated_at) values ('demo', 'home', 'demo-pod', now(), now())`)
+  await run(`insert into sessions (id, project_id, provider, provider_session_id, pod, created_at, updated_at)
+    values ('session_1', 'demo', 'claude-code', 'told', 'demo-pod', now(), now())`)
+  const { workspace: _, run_after: __, ...spec } = aSpec()
+  const task = (id: string, more: Readonly<Record<string, string>> = {}) => {
+    const row = {
+      id,
+      project_id: 'demo',
+      kind: 'shell',
+      target: 'project',
+      priority: '100',
+      timeout_s: '60',
+      spec: JSON.stringify(spec),
+      created_by: 'key_1',
+      created_at: '2026-01-01T00:00:00Z',
+      cluster_id: 'home',
+      lane: 'demo',
+      status: 'queued',
+      run_after: '2026-01-01T00:00:00Z',
+      ...more,
+    }
+    const values = Object.values(row).map((value) => `'${value}'`)
+    return run(`insert into tasks (${Object.keys(row).join(', ')}) values (${values.join(', ')})`)
+  }
+  const live = { attempt: '1', pod: 'demo-pod', claim_id: 'before', lease_until: '2026-01-01T00:01:00Z' }
+  await task('task_1')
+  await task('task_2', { target: 'pool' })
+  await task('task_3', { session_id: 'session_1' })
+  await task('task_4', { status: 'running', started_at: '2026-01-01T00:00:01Z', ...live })
+  await task('task_5', { status: 'succeeded', finished_at: '2026-01-01T00:01:00Z', attempt: '1', pod: 'demo-pod' })
+  expect(await migrate(connection)).toEqual(all.slice(2).map(({ tag }) => tag))
+
+  const stores = postgresStores({ ...connection, clock: { now: () => Date.now() } })
+  const { data } = await stores.tasks.list({ projects: null }, { limit: 10 })
+  expect(data.map(({ id, status }) => `${id} ${status}`)).toEqual([
+    'task_5 succeeded',
+    'task_4 running',
+    'task_3 queued',
+    'task_2 queued',
+    'task_1 queued',
+  ])
+  expect(data.map(({ spec }) => spec)).toEqual(data.map(({ spec: { target, session_id } }) => ({ ...aSpec(), target, session_id })))
+  const { generation, live: found } = await stores.tasks.takeOver('home', 1)
+  expect(found.map(({ task }) => task.id)).toEqual(['task_4'])
+  const slots = [...Array.from({ length: 3 }, () => ({ pod: 'demo-pod', project_id: 'demo' })), { pod: 'worker', project_id: null }]
+  const claimed = await stores.tasks.claim({ clusterId: 'home', claimId: 'now', slots, leaseMs: 60_000, generation, number: 1 })
+  expect(claimed.map(({ task, provider_session_id }) => [task.id, task.pod, provider_session_id])).toEqual([
+    ['task_1', 'demo-pod', null],
+    ['task_2', 'worker', null],
+    ['task_3', 'demo-pod', 'told'],
+  ])
 })
 
 it('is what the schema says: nothing is left to generate', async () => {

@@ -32,8 +32,8 @@ export async function readMigrations(): Promise<readonly Migration[]> {
   )
 }
 
-/** Answers the tags of the migrations that it applied. */
-export async function migrate(connection: Connection): Promise<readonly string[]> {
+/** Answers the tags of the migrations that it applied: those of the folder, or the given ones. */
+export async function migrate(connection: Connection, migrations?: readonly Migration[]): Promise<readonly string[]> {
   const sql = neonClient(connection)
   await sql.transaction([
     sql`SELECT pg_advisory_xact_lock(${lockKey}::bigint)`,
@@ -44,7 +44,7 @@ export async function migrate(connection: Connection): Promise<readonly string[]
   const known = new Set(rows.map((row) => row.hash))
 
   const applied: string[] = []
-  for (const { tag, when, hash, statements } of await readMigrations()) {
+  for (const { tag, when, hash, statements } of migrations ?? (await readMigrations())) {
     if (known.has(hash)) continue
     const guard = `DO $$ BEGIN IF EXISTS (SELECT FROM drizzle.__drizzle_migrations WHERE hash = '${hash}') THEN
       RAISE EXCEPTION 'already applied' USING ERRCODE = '${alreadyApplied}'; END IF; END $$`
