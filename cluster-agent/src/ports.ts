@@ -89,7 +89,7 @@ export interface AttemptDirectories {
   stop(pod: string, name: string, graceS: number, reason: StopReason): Promise<void>
   /**
    * The attempts in the pod, and its home: a name that lives as long as the directories and floors do. A pod that took another's name has its own,
-   * unless it was handed the disk too.
+   * unless it was handed the disk too. `-`: there was no room to write one.
    */
   list(pod: string): Promise<PodAttempts>
   /** Small files beside the output, for what a code agent must know after a restart of this program. Undefined if not there. */

@@ -66,7 +66,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     'a-01',
     '4 ',
     ...startGuard,
-    patch('cluster-agent/src/runner/runner.ts', `attempts: lists.flatMap((list) => list.attempts ?? [])`, 'attempts: []'),
+    patch('cluster-agent/src/runner/runner.ts', `attempts: attemptsOf(state, lists)`, 'attempts: []'),
   ),
   'start guard (repeated exec)': proof('a-01', '6 ', ...startGuard),
   'protocol version': proof(

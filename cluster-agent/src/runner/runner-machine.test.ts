@@ -198,5 +198,8 @@ test('a pod that answers with another home is not spoken for, until it has done 
   }
   answer('b')
   expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
+  // No room for a name says nothing.
+  answer('-')
+  expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
   expect(it.assign(shell())).toMatchObject([{ type: 'begin', home: 'b' }, { type: 'touch' }])
 })

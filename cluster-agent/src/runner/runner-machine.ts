@@ -40,6 +40,9 @@ interface Refusal {
   readonly reason: RejectReason
   readonly detail: string | undefined
 }
+/** There was no room to write a name: nothing is known of it. */
+const unnamed = '-'
+
 const saidByPod: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'floor'])
 /** An assignment and its repetition are seconds apart. */
 const maxRefused = 1_000
@@ -220,7 +223,7 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
     const before = homes.get(podKey(pod))
     const home = found === undefined ? before : homeAfter(before, found.home)
     if (home !== undefined) homes.set(podKey(pod), home)
-    if (found === undefined || home?.name !== found.home) {
+    if (found === undefined || home?.other !== undefined) {
       silent.push(pod)
       listed.delete(podKey(pod))
       continue
@@ -245,7 +248,8 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
 
 /** The name passes to another pod before the inventory says so: what answers by the name then is not the pod that was asked. */
 function homeAfter(before: Home | undefined, name: string): Home {
-  if (before === undefined || before.name === name) return { name }
+  if (before === undefined || before.name === name || before.name === unnamed) return { name }
+  if (name === unnamed) return { name: before.name }
   const times = before.other?.name === name ? before.other.times + 1 : 1
   return times >= newHomeAfter ? { name } : { name: before.name, other: { name, times } }
 }
