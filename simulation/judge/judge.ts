@@ -207,7 +207,7 @@ export class Judge {
     // After a confirmed start only the policy gives another attempt.
     const log = this.#history.plane.storedLog(task.id)?.events ?? []
     for (let attempt = 1; attempt < task.attempt; attempt++) {
-      const heard = log.some((event) => event.type === 'task.started' && event.attempt === attempt)
+      const heard = seen.has(attempt) && log.some((event) => event.type === 'task.started' && event.attempt === attempt)
       if (!heard && !this.#confirmed.has(`${task.id}.${attempt}`)) continue
       const requeued = log.find((event) => event.type === 'task.requeued' && event.attempt === attempt)
       const reason = String(requeued?.data['reason'])

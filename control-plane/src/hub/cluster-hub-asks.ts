@@ -37,6 +37,16 @@ export async function carryOut(
     case 'mark_started':
       await tasks.markStarted(write.started)
       return []
+    case 'fail': {
+      const { task, outcome } = write
+      if (await logs.heard(task)) {
+        await logs.end(task, outcome)
+        return []
+      }
+      // Too often for any policy, or for a reason that no policy retries.
+      const after = await tasks.finish({ task_id: task.id, attempt: task.attempt }, outcome, null)
+      return after === undefined ? [] : [after]
+    }
     case 'requeue':
       if (write.doubted !== null && (await logs.heard(write.doubted))) {
         await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))

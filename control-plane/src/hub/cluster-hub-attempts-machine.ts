@@ -50,8 +50,8 @@ export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[
       d.live.set(name, running)
       adopt.push(running)
       if (task.status === 'leased') started.push({ ...refOf(row), started_at: now })
-    } else if (memory !== undefined && memory.connection === connection.id && memory.phase !== 'unknown') {
-      // Sent or confirmed on this very connection: this `hello` may have been written before that.
+    } else if (memory?.connection === connection.id && (memory.phase === 'assigned' || memory.phase === 'done')) {
+      // Sent on this very connection: this `hello` may have been written before that. Not before what it has confirmed: that would follow.
       const kept: Live = { ...entry, phase: memory.phase, uid: memory.uid, resent: memory.resent, done_at: memory.done_at }
       d.live.set(name, kept)
       if (memory.phase === 'assigned') again.push(kept)
@@ -204,7 +204,8 @@ function giveBack(
   const tooOften = task.attempt >= maxFailedDispatches + task.spec.retry.max_attempts - 1 && reason !== 'draining'
   if (hopeless || tooOften) {
     const error = `not started: ${reason}${detail ? `: ${detail}` : ''}`
-    endAttempt(d, entry, outcome('failed', { error_code: rejectCodes[reason], error }))
+    d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
+    write(d, { kind: 'fail', task, outcome: outcome('failed', { error_code: rejectCodes[reason], error }) })
     return
   }
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })

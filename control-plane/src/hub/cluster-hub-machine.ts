@@ -305,7 +305,9 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
   d.writes.delete(id)
   switch (what?.kind) {
     case 'end':
+    case 'fail':
       forget(d, { task_id: what.task.id, attempt: what.task.attempt })
+      if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
       return wantClaim(d, now)
     case 'requeue':
       forget(d, what.ref)

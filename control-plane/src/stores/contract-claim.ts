@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { type Contract, demoSlots, refOf, slots } from './contract-setup.ts'
+import { type Contract, demoSlots, pod, refOf, slots } from './contract-setup.ts'
 
 export function claimContract(setup: () => Contract): void {
   const ids = (live: readonly { task: { id: string } }[]) => live.map(({ task }) => task.id)
@@ -67,6 +67,17 @@ export function claimContract(setup: () => Contract): void {
       expect((await tasks.takeOver('home', generation)).generation).toBe(next.generation)
       expect((await tasks.takeOver('home', next.generation)).generation).toBe(next.generation)
       expect(await tasks.claim({ ...before, claimId: 'x', generation: next.generation, number: 1 })).toEqual([])
+    })
+
+    it('leases to who took over before the cluster was there', async () => {
+      const { tasks, projects, add } = setup()
+      expect(await tasks.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
+      await projects.report('new', [pod('new-pod', 'new')])
+      const task = await add({ project_id: 'new' })
+      const claim = { clusterId: 'new', slots: slots('new-pod', 'new'), leaseMs: 60_000 }
+      expect(ids(await tasks.claim({ ...claim, claimId: 'first', generation: 1, number: 1 }))).toEqual([task.id])
+      expect((await tasks.takeOver('new', 1)).generation).toBe(1)
+      expect(await tasks.claim({ ...claim, claimId: 'other', generation: 0, number: 2 })).toEqual([])
     })
 
     it('knows nothing of a cluster that is not there', async () => {

@@ -38,8 +38,7 @@ export function claimStatement(claim: Claim): SQL {
 with recursive superseded as materialized (
   select from attempts where claim_id = ${claimId}
   union all
-  select from clusters left join pools on pools.cluster_id = clusters.id
-  where clusters.id = ${clusterId} and (coalesce(pools.generation, 0) <> ${generation} or coalesce(pools.claims, 0) >= ${number})
+  select from pools where cluster_id = ${clusterId} and (generation <> ${generation} or claims >= ${number})
 ),
 slot as materialized (
   select pod, class, ord, row_number() over (partition by pod order by ord) as seat
