@@ -93,6 +93,12 @@ export interface Claim {
   readonly number: number
 }
 
+/** A change that is void once a later generation has begun: whoever began that has read the rows as they were, and acts on them. */
+export interface Fence {
+  readonly clusterId: string
+  readonly generation: number
+}
+
 export interface TaskStore {
   /**
    * One statement for all of them, each answered on its own, in their order; the cluster comes from the project's row. A session that
@@ -124,13 +130,13 @@ export interface TaskStore {
   /** leased → running for each that is still at that attempt; one statement. */
   markStarted(started: readonly (AttemptRef & { started_at: number })[]): Promise<void>
   /** leased → queued for each that is still at that attempt; one statement. Only for attempts that never started. */
-  requeue(refs: readonly AttemptRef[], runAfter: number): Promise<readonly Task[]>
+  requeue(refs: readonly AttemptRef[], runAfter: number, fence?: Fence): Promise<readonly Task[]>
   /**
    * leased | running → terminal, or → queued at `retryAt` if that is given and nobody asked to cancel; fenced by the attempt, one
    * statement, which also writes the session's provider id and pod. Answers the row as it is afterwards, changed or not; undefined if
    * there is none. Safe to repeat.
    */
-  finish(ref: AttemptRef, end: TaskOutcome, retryAt: number | null): Promise<Task | undefined>
+  finish(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, fence?: Fence): Promise<Task | undefined>
   /** Extends the leases of these attempts (those still live) by `leaseMs` from the store's clock; one statement. */
   renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
   /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED, at most 500 at once; answers them. */

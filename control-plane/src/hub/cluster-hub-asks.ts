@@ -1,6 +1,6 @@
 // What a cluster's hub asks of the stores and logs for its machine, without the object round it: the object and the simulator both ask so.
 
-import { cancel, outcome } from '@rdev/shared/domain/task'
+import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { Deps } from '../ports.ts'
 import type { HubInput, Write } from './cluster-hub-state.ts'
@@ -44,15 +44,16 @@ export async function carryOut(
         return []
       }
       // Too often for any policy, or for a reason that no policy retries.
-      const after = await tasks.finish({ task_id: task.id, attempt: task.attempt }, outcome, null)
-      return after === undefined ? [] : [after]
+      const fence = { clusterId, generation: write.generation }
+      const after = await tasks.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
+      return after !== undefined && isTerminal(after.status) ? [after] : []
     }
     case 'requeue':
       if (write.doubted !== null && (await logs.heard(write.doubted))) {
         await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))
         return []
       }
-      return tasks.requeue([write.ref], write.run_after)
+      return tasks.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
     case 'fail_homeless':
       return tasks.failHomeless(clusterId, write.pods)
     case 'end':

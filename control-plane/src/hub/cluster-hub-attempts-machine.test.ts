@@ -26,7 +26,7 @@ describe('attempts', () => {
     hub.surveyed()
     hub.forget()
     hub.frame(rejected(1, 'no_free_slot'), 'a', 0.5)
-    expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null }])
+    expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null, generation: 1 }])
     expect(hub.phases()).toEqual(['01.1 leaving'])
     hub.frame(rejected(1, 'no_free_slot'))
     expect(hub.writes()).toEqual([])
@@ -68,6 +68,19 @@ describe('attempts', () => {
     expect(hub.assigned()).toEqual(['01.1'])
     hub.frame(rejected(1, 'start_failed'))
     expect(hub.writes()).toContainEqual(expect.objectContaining({ kind: 'requeue', ref: ref(1) }))
+  })
+
+  test('what was given back under an earlier reading of the rows, to no effect, is given back again under the newest', () => {
+    const hub = dispatched()
+    hub.frame(rejected(1, 'no_free_slot'))
+    hub.hello([aPod()])
+    hub.loaded(live(1))
+    hub.forget()
+    hub.written('requeue')
+    expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(1), generation: 2 }])
+    expect(hub.phases()).toEqual(['01.1 leaving'])
+    hub.written('requeue')
+    expect(hub.phases()).toEqual([])
   })
 
   test('five failed dispatches are a failure; a draining agent’s do not count', () => {

@@ -200,18 +200,19 @@ function giveBack(
   now: number,
 ): void {
   const { task } = entry
+  const { generation } = d.durable
   const hopeless = reason === 'binary_missing' || reason === 'invalid'
   const tooOften = task.attempt >= maxFailedDispatches + task.spec.retry.max_attempts - 1 && reason !== 'draining'
   if (hopeless || tooOften) {
     const error = `not started: ${reason}${detail ? `: ${detail}` : ''}`
     d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
-    write(d, { kind: 'fail', task, outcome: outcome('failed', { error_code: rejectCodes[reason], error }) })
+    write(d, { kind: 'fail', task, outcome: outcome('failed', { error_code: rejectCodes[reason], error }), generation })
     return
   }
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
   const usual = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
   const delay = reason === 'workspace_busy' ? usual + busyWaitMs : usual
-  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null })
+  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null, generation })
 }
 
 /** What has been missing for long enough. */

@@ -102,7 +102,13 @@ describe('connecting', () => {
     expect(hub.writes().filter(({ kind }) => kind === 'requeue')).toEqual([])
     hub.pass(podAbsentMs)
     hub.alarm()
-    expect(hub.writes()).toContainEqual({ kind: 'requeue', ref: ref(1), run_after: start + podAbsentMs, doubted: expect.anything() })
+    expect(hub.writes()).toContainEqual({
+      kind: 'requeue',
+      ref: ref(1),
+      run_after: start + podAbsentMs,
+      doubted: expect.anything(),
+      generation: 1,
+    })
   })
 
   test('what was said before the rows were read counts: finished is not adopted, accepted is not lost', () => {

@@ -303,6 +303,10 @@ function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now:
 function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>, now: number): void {
   const what = d.writes.get(id)?.write
   d.writes.delete(id)
+  // Void: the rows were read again before it ran. This life still wants it.
+  if ((what?.kind === 'requeue' || what?.kind === 'fail') && tasks.length === 0 && what.generation !== d.durable.generation) {
+    return write(d, { ...what, generation: d.durable.generation })
+  }
   switch (what?.kind) {
     case 'end':
     case 'fail':

@@ -49,9 +49,15 @@ export type Write =
   | { readonly kind: 'report'; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
   /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has heard of it. */
-  | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome }
+  | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome; readonly generation: number }
   /** `doubted`: it may have started where nobody can look any more; if its log has heard of it, it ends as that says, or is lost. */
-  | { readonly kind: 'requeue'; readonly ref: AttemptRef; readonly run_after: number; readonly doubted: Task | null }
+  | {
+      readonly kind: 'requeue'
+      readonly ref: AttemptRef
+      readonly run_after: number
+      readonly doubted: Task | null
+      readonly generation: number
+    }
   /** Through the task's log, where a result that is held already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
   /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */

@@ -121,6 +121,22 @@ export function lifeContract(setup: () => Contract): void {
       expect(await tasks.get(running.id, null)).toEqual(running)
     })
 
+    // Found by the simulator: the hub was killed while it gave an attempt back, the next one had it started, and then the statement ran.
+    it('changes nothing for a generation that is over', async () => {
+      const { add, lease, tasks, takeOver } = setup()
+      await add()
+      const { generation } = await takeOver()
+      const task = await lease()
+      const before = { clusterId: 'home', generation }
+      const now = { clusterId: 'home', generation: (await takeOver()).generation }
+      expect(await tasks.requeue([refOf(task)], Date.now(), before)).toEqual([])
+      expect(await tasks.finish(refOf(task), outcome('failed'), null, before)).toEqual(task)
+      expect(await tasks.get(task.id, null)).toEqual(task)
+      expect(await tasks.requeue([refOf(task)], Date.now(), now)).toMatchObject([{ status: 'queued' }])
+      const again = await lease()
+      expect(await tasks.finish(refOf(again), outcome('failed'), null, now)).toMatchObject({ status: 'failed' })
+    })
+
     it('keeps its lease while it is renewed', async () => {
       const { add, lease, run, end, tasks } = setup()
       await add()

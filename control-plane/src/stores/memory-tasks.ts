@@ -1,6 +1,6 @@
 import type { Session } from '@rdev/shared/domain/session'
 import { expire, failHomeless, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
-import type { Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
+import type { Fence, Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
 import { queueLane } from './memory-queue.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
@@ -95,6 +95,9 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
 
   const newestOf = (clusterId: string) => rows.newest.get(clusterId) ?? { generation: 0, number: 0 }
 
+  const isFenced = (fence: Fence | undefined) =>
+    fence !== undefined && (rows.newest.get(fence.clusterId)?.generation ?? fence.generation) !== fence.generation
+
   return {
     insert: async (list) => list.map((one) => insertOne(one)),
     async get(id, projects) {
@@ -156,7 +159,8 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       }
     },
 
-    async requeue(refs, runAfter) {
+    async requeue(refs, runAfter, fence) {
+      if (isFenced(fence)) return []
       const changed: Task[] = []
       for (const { task_id, attempt } of refs) {
         const before = rows.tasks.get(task_id)
@@ -166,9 +170,9 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       return changed.sort((a, b) => (a.id < b.id ? -1 : 1))
     },
 
-    async finish(ref, end, retryAt) {
+    async finish(ref, end, retryAt, fence) {
       const before = rows.tasks.get(ref.task_id)
-      if (!before) return undefined
+      if (!before || isFenced(fence)) return before
       const now = clock.now()
       const told = storableOutcome(end, now)
       const again = retryAt === null ? before : retry(before, ref.attempt, retryAt)

@@ -3,7 +3,7 @@
 
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { AttemptRef } from '../ports.ts'
+import type { AttemptRef, Fence } from '../ports.ts'
 import { after, at, columnsOf, storeNow } from './postgres-connection.ts'
 import { maxExpired } from './postgres-queue.ts'
 import { tasks } from './schema.ts'
@@ -30,7 +30,13 @@ moved as (
 update attempts a set status = 'running', started_at = moved.started_at from moved where a.task_id = moved.id and a.n = moved.attempt`
 }
 
-export function requeueStatement(list: readonly AttemptRef[], runAfter: number): SQL {
+/** To be asked after the lock of the cluster's claims, which whoever takes over holds too. */
+const unfenced = (fence: Fence | undefined): SQL =>
+  fence === undefined
+    ? sql``
+    : sql` and not exists (select from pools where cluster_id = ${fence.clusterId} and generation <> ${fence.generation})`
+
+export function requeueStatement(list: readonly AttemptRef[], runAfter: number, fence?: Fence): SQL {
   return sql`
 with told as materialized (select * from ${refs(list)}),
 held as materialized (
@@ -39,7 +45,7 @@ held as materialized (
 moved as (
   update tasks t set status = 'queued', pod = null, claim_id = null, lease_until = null, run_after = ${at(runAfter)}
   from held join told on told.task_id = held.id
-  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt
+  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt${unfenced(fence)}
   returning ${columnsOf(tasks, 't')}
 ),
 noted as (
@@ -49,7 +55,7 @@ select * from moved order by id`
 }
 
 /** Answers the row if it changed it. `end` is storable; `now` is the clock that clients' times come from. */
-export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number): SQL {
+export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number, fence?: Fence): SQL {
   // The wish to cancel is looked at in the row as it is when this writes, not as anybody read it.
   const set = (ended: SQL, again: SQL) =>
     retryAt === null ? ended : sql`case when t.cancel_requested_at is null then ${again} else ${ended} end`
@@ -80,7 +86,7 @@ with done as (
     cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))},
     -- Its session has a place now, so it does not take just any one of its target.
     turn = ${set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`)}
-  where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}
+  where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}${unfenced(fence)}
   returning ${columnsOf(tasks, 't')}
 ),
 noted as (

@@ -1,7 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
-import type { Clock, ProjectFilter, TaskStore } from '../ports.ts'
+import type { Fence, Clock, ProjectFilter, TaskStore } from '../ports.ts'
 import { afterOf } from './paging.ts'
 import { claimLock, claimStatement, plainPlans } from './postgres-claim.ts'
 import type { Database } from './postgres-connection.ts'
@@ -29,7 +29,8 @@ const maxPageBytes = 8 * 1024 * 1024
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
   const { db } = database
   const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
-  const many = async (statement: SQL) => (await database.rows(statement)).map(rawTask)
+  const many = async (statement: SQL, fence?: Fence) =>
+    (await (fence === undefined ? database.rows(statement) : database.batch(claimLock(fence.clusterId), statement))).map(rawTask)
 
   const get: TaskStore['get'] = async (id, projects) => {
     if (!isStorable(id)) return undefined
@@ -121,11 +122,11 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       if (started.length > 0) await database.rows(markStartedStatement(started))
     },
 
-    requeue: async (refs, runAfter) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter))),
+    requeue: async (refs, runAfter, fence) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter, fence), fence)),
 
-    async finish(ref, end, retryAt) {
+    async finish(ref, end, retryAt, fence) {
       const now = clock.now()
-      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now))
+      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
       // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
       return changed ?? get(ref.task_id, null)
     },
