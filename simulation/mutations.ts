@@ -121,13 +121,6 @@ export const mutations: readonly Mutation[] = [
     put: 'newest.generation === generation && newest.number >= number',
   },
   {
-    name: 'fenced-requeue',
-    guards: 'what an earlier life of the hub gives back late is not given back any more',
-    module: store,
-    find: 'if (isFenced(fence)) return []',
-    put: '',
-  },
-  {
     name: 'doubted-requeue',
     guards: 'what its log has heard of is not given back as never started',
     module: 'control-plane/src/hub/cluster-hub-asks.ts',
