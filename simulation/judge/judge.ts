@@ -234,6 +234,8 @@ export class Judge {
     }
     const { record } = process
     const is = `${task.status} ${task.error_code ?? ''} (${task.error ?? ''})`
+    // By the rule for a cluster that is away for longer than its supervisors let anything run; nothing did, or it would have been said above.
+    if (task.status === 'lost' && task.error === 'its cluster did not come back') return
     if (task.status === 'lost' && record?.reason !== 'container_gone') {
       if (!this.#history.ledger.gone.has(process.uid))
         this.violated(5, `${short} is lost, and its pod ${process.pod}/${process.uid} was never gone: ${task.error}`)
