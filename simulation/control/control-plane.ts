@@ -39,7 +39,7 @@ export class ControlPlane {
   /** Every frame against the wire's own schemas: slow, so not in every history. */
   strict = false
   /** Told of an event that a log took from a line older than one it had opened. */
-  onStale: (taskId: string, attempt: number, epoch: number, newest: number) => void = () => {}
+  onStale: (taskId: string, attempt: number, what: string) => void = () => {}
   readonly #epochs = new Map<string, number>()
   readonly #failures = new Map<string, number>()
   readonly #readers = new Map<string, Set<ReaderSocket>>()

@@ -94,7 +94,10 @@ export class TaskLogShell implements Instance {
     const epoch = this.#plane.newestEpoch(`${this.#cell.name}.${attempt}`)
     this.#step({ type: 'frame', connection: socket.id, frame: frame as TaskUp })
     const grown = (this.#cell.stored?.events.length ?? 0) > told
-    if (grown && attempt === before?.memory.attempt && its < epoch) this.#plane.onStale(this.#cell.name, attempt, its, epoch)
+    if (!grown || before === undefined) return
+    const here = before.memory.attempt
+    if (attempt !== here) this.#plane.onStale(this.#cell.name, attempt, `when it was at attempt ${here}`)
+    else if (its < epoch) this.#plane.onStale(this.#cell.name, attempt, `of epoch ${its}, after it had opened one of epoch ${epoch}`)
   }
 
   closed(socket: SimConnection): void {

@@ -35,11 +35,8 @@ export class Judge {
   }
 
   /** A log took an event from a line of an agent that another had followed. */
-  stale(taskId: string, attempt: number, epoch: number, newest: number): void {
-    this.violated(
-      7,
-      `${shortName(`${taskId}.${attempt}`)}: its log took events on a line of epoch ${epoch}, after it had opened one of epoch ${newest}`,
-    )
+  stale(taskId: string, attempt: number, what: string): void {
+    this.violated(7, `${shortName(`${taskId}.${attempt}`)}: its log took events on a line of that attempt ${what}`)
   }
 
   accepted(task: Task): void {
