@@ -3,7 +3,7 @@
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'
-import { isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
+import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
 import type { History } from '../history.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
@@ -111,7 +111,7 @@ export class Judge {
 
   /** What holds at every instant: limits of projects, workspaces and sessions. */
   async #live(): Promise<void> {
-    const live = (await this.rows()).filter(({ status }) => status === 'leased' || status === 'running')
+    const live = (await this.rows()).filter(({ status }) => isLive(status))
     const projects = new Map<string, number>()
     const held = new Set<string>()
     for (const task of live) {

@@ -1,6 +1,6 @@
 import type { Session } from '@rdev/shared/domain/session'
-import { expire, failHomeless, finish, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
-import type { Fence, Clock, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
+import { expire, failHomeless, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
+import type { Clock, Fence, Inserted, LiveTask, NewTask, TaskStore } from '../ports.ts'
 import { place } from './memory-claim.ts'
 import { queueLane } from './memory-queue.ts'
 import { allows, type MemoryRows, pageDown } from './memory-rows.ts'
@@ -9,8 +9,6 @@ import { storableOutcome } from './storable.ts'
 /** How many tasks one call of `expireQueued` or `failHomeless` ends. */
 export const maxExpired = 500
 const maxHomeless = 100
-
-const isLive = (task: Task) => task.status === 'leased' || task.status === 'running'
 
 /** Every method does its work before it first awaits, so each is as atomic as the one statement of the Postgres store. */
 export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
@@ -128,7 +126,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
     async claim({ clusterId, claimId, slots, leaseMs, generation, number }) {
       const newest = newestOf(clusterId)
       const superseded = newest.generation !== generation || newest.number >= number
-      if (superseded || rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task)).map(withSession)
+      if (superseded || rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task.status)).map(withSession)
       rows.newest.set(clusterId, { generation, number })
       const now = clock.now()
       const due = all(
@@ -139,7 +137,14 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
           (task.queue_deadline_at === null || task.queue_deadline_at > now),
       )
       const projectOf = (task: Task) => rows.projects.get(task.spec.project_id)!
-      const placements = place(clusterId, due, all(isLive), slots, { projectOf, sessionOf }, rows.times)
+      const placements = place(
+        clusterId,
+        due,
+        all(({ status }) => isLive(status)),
+        slots,
+        { projectOf, sessionOf },
+        rows.times,
+      )
       if (placements.length > 0) rows.claims.add(claimId)
       return placements
         .map(({ task, pod }) => withSession(save(lease(task, { pod, claimId, leaseUntil: now + leaseMs }))))
@@ -149,7 +154,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
     async takeOver(clusterId, asked) {
       if (asked > newestOf(clusterId).generation) rows.newest.set(clusterId, { generation: asked, number: 0 })
       const { generation } = newestOf(clusterId)
-      return { generation, live: all((task) => task.cluster_id === clusterId && isLive(task)).map(withSession) }
+      return { generation, live: all((task) => task.cluster_id === clusterId && isLive(task.status)).map(withSession) }
     },
 
     async markStarted(started) {
@@ -190,7 +195,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       const lease_until = clock.now() + leaseMs
       for (const { task_id, attempt } of refs) {
         const task = rows.tasks.get(task_id)
-        if (task && task.cluster_id === clusterId && task.attempt === attempt && isLive(task)) save({ ...task, lease_until })
+        if (task && task.cluster_id === clusterId && task.attempt === attempt && isLive(task.status)) save({ ...task, lease_until })
       }
     },
 

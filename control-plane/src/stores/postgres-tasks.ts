@@ -1,7 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
-import type { Fence, Clock, ProjectFilter, TaskStore } from '../ports.ts'
+import type { Clock, Fence, ProjectFilter, TaskStore } from '../ports.ts'
 import { afterOf } from './paging.ts'
 import { claimLock, claimStatement, plainPlans } from './postgres-claim.ts'
 import type { Database } from './postgres-connection.ts'

@@ -13,6 +13,8 @@ export const taskStatuses = [...liveStatuses, ...terminalStatuses] as const
 export type TerminalStatus = (typeof terminalStatuses)[number]
 export type TaskStatus = (typeof taskStatuses)[number]
 export const isTerminal = (status: TaskStatus): status is TerminalStatus => (terminalStatuses as readonly string[]).includes(status)
+/** An agent has it, or is about to: its place is taken. */
+export const isLive = (status: TaskStatus): boolean => status === 'leased' || status === 'running'
 
 export const taskTargets = ['project', 'pool'] as const
 export type TaskTarget = (typeof taskTargets)[number]
