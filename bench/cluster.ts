@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { attemptName, newId } from '@rdev/shared/domain/ids'
 import { createAttemptDirectories } from '../cluster-agent/src/pods/attempt-directories.ts'
-import { createKubernetesHost } from '../cluster-agent/src/pods/kubernetes-host.ts'
+import { createKubernetesHost } from '../cluster-agent/src/pods/kubernetes/host.ts'
 import type { AttemptDirectories, Log } from '../cluster-agent/src/ports.ts'
 import { startStack } from '../dev/stack.ts'
 import { createClusterPods } from '../e2e/cluster/pods.ts'

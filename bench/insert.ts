@@ -2,7 +2,7 @@
 import { startChild } from '../dev/child.ts'
 import { repository } from '../dev/bundle.ts'
 import { openPg } from '../dev/neon-proxy/pg-backend.ts'
-import { postgresStores } from '../control-plane/src/stores/postgres.ts'
+import { postgresStores } from '../control-plane/src/stores/postgres/postgres-stores.ts'
 import { newTask } from './new-task.ts'
 import { openStore } from './store.ts'
 

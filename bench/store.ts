@@ -1,5 +1,5 @@
 // Our store without the Worker round it: over the proxy in this program, where each statement's own time on the server is seen.
-import { postgresStores } from '../control-plane/src/stores/postgres.ts'
+import { postgresStores } from '../control-plane/src/stores/postgres/postgres-stores.ts'
 import type { Stores } from '../control-plane/src/stores/stores.ts'
 import type { SqlBackend, Statement } from '../dev/neon-proxy/backend.ts'
 import { migrate } from '../dev/migrate.ts'

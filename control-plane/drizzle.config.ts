@@ -3,6 +3,6 @@ import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './control-plane/src/stores/schema.ts',
+  schema: './control-plane/src/stores/postgres/schema.ts',
   out: './migrations',
 })

@@ -5,7 +5,7 @@ import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, it, onTestFinished } from 'vitest'
-import { postgresStores } from '../control-plane/src/stores/postgres.ts'
+import { postgresStores } from '../control-plane/src/stores/postgres/postgres-stores.ts'
 import { aSpec } from '../control-plane/src/testing/spec.ts'
 import { migrate, readMigrations } from './migrate.ts'
 import { openPGlite } from './neon-proxy/pglite-backend.ts'
@@ -110,7 +110,7 @@ it('is what the schema says: nothing is left to generate', async () => {
   onTestFinished(() => rm(out, { recursive: true, force: true }))
   await cp(`${repository}migrations`, out, { recursive: true })
   const before = await readdir(out)
-  const schema = './control-plane/src/stores/schema.ts'
+  const schema = './control-plane/src/stores/postgres/schema.ts'
   // drizzle-kit takes relative paths only.
   const args = ['generate', '--dialect', 'postgresql', '--schema', schema, '--out', relative(repository, out)]
   const { stdout } = await promisify(execFile)(`${repository}node_modules/.bin/drizzle-kit`, args, { cwd: repository })

@@ -1,7 +1,7 @@
 // One history from one seed: a world, a workload, some faults for a while, then quiet until everything must have ended, then the judge.
 
 import type { Task } from '@rdev/shared/domain/task'
-import { memoryStores } from '../control-plane/src/stores/memory.ts'
+import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
 import { AgentProcess } from './agent/agent-process.ts'
 import { clusterId, ControlPlane } from './control/control-plane.ts'
 import { Database } from './control/database.ts'

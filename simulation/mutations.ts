@@ -13,14 +13,14 @@ export interface Mutation extends TextPatch {
   readonly also?: TextPatch
 }
 
-const hubAttempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
-const hub = 'control-plane/src/hub/cluster-hub-machine.ts'
-const taskLog = 'control-plane/src/hub/task-log-machine.ts'
+const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
+const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
+const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/line-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
-const claim = 'control-plane/src/stores/memory-claim.ts'
-const store = 'control-plane/src/stores/memory-tasks.ts'
+const claim = 'control-plane/src/stores/memory/claim.ts'
+const store = 'control-plane/src/stores/memory/tasks.ts'
 const pod = 'simulation/pods/pod.ts'
 const directory = 'simulation/pods/attempt-directory.ts'
 
@@ -123,7 +123,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: 'doubted-requeue',
     guards: 'what its log has heard of is not given back as never started',
-    module: 'control-plane/src/hub/cluster-hub-asks.ts',
+    module: 'control-plane/src/objects/cluster-hub/store-calls.ts',
     find: 'write.doubted !== null && ',
     put: 'write.doubted === undefined && ',
   },

@@ -1,8 +1,8 @@
 // The only reader of the environment. Every name that is wrong is said at once, and never a value.
 
 import { z } from 'zod'
-import type { ClusterHubObject } from './hub/cluster-hub.ts'
-import type { TaskLogObject } from './hub/task-log.ts'
+import type { ClusterHubObject } from './objects/cluster-hub/object.ts'
+import type { TaskLogObject } from './objects/task-log/object.ts'
 
 /** What wrangler.toml binds, and the secrets. */
 export interface Env {

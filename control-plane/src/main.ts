@@ -2,8 +2,8 @@
 
 import { composeProduction, type Composition } from './compose.ts'
 import type { Env } from './config.ts'
-import { ClusterHubObject } from './hub/cluster-hub.ts'
-import { TaskLogObject } from './hub/task-log.ts'
+import { ClusterHubObject } from './objects/cluster-hub/object.ts'
+import { TaskLogObject } from './objects/task-log/object.ts'
 
 // Once per isolate, which sees one environment in its life.
 let composition: Composition | undefined

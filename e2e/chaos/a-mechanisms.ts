@@ -11,9 +11,9 @@ const start = 'cluster-agent/src/pods/start.sh'
 const line = 'cluster-agent/src/link/line-machine.ts'
 const connection = 'cluster-agent/src/link/connection-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
-const taskLog = 'control-plane/src/hub/task-log-machine.ts'
-const hub = 'control-plane/src/hub/cluster-hub-machine.ts'
-const attempts = 'control-plane/src/hub/cluster-hub-attempts-machine.ts'
+const taskLog = 'control-plane/src/objects/task-log/machine.ts'
+const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
+const attempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 
 /** Both files made with O_EXCL: the one that is signed, and the one that the main process takes before it begins. */
 const startGuard: readonly Patch[] = [

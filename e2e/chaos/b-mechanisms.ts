@@ -6,7 +6,7 @@ const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', tes
 /** A result that could not be written is forgotten. */
 const finishOnce: readonly Mechanism[] = [
   {
-    file: 'control-plane/src/hub/task-log-machine.ts',
+    file: 'control-plane/src/objects/task-log/machine.ts',
     find: 'return finishFailed(state, input.random, now)',
     put: 'return { state: change(state, { over: true }), effects: [] }',
   },
@@ -17,7 +17,7 @@ const proving = (patches: readonly Mechanism[], test: string): readonly Mechanis
 export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
   'result held until the row has it': proving(finishOnce, '20 '),
   'claim_id repeated': {
-    file: 'control-plane/src/hub/cluster-hub-machine.ts',
+    file: 'control-plane/src/objects/cluster-hub/machine.ts',
     find: 'd.claim = { ...d.claim, busy: false }',
     put: 'd.claim = null',
     ...database('21 '),
@@ -61,7 +61,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     ['where n = seats', 'where n = seats and false'],
     ['(partition by class order by tag, run_after, id) as rank_in_class', '(partition by class order by run_after, id) as rank_in_class'],
   ].map(([find = '', put = '']) => ({
-    file: 'control-plane/src/stores/postgres-claim.ts',
+    file: 'control-plane/src/stores/postgres/claim.ts',
     find,
     put,
     proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
@@ -73,7 +73,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     proof: { file: 'e2e/chaos/b-everything', test: '53 ' },
   },
   'no alarm without work': {
-    file: 'control-plane/src/hub/cluster-hub-machine.ts',
+    file: 'control-plane/src/objects/cluster-hub/machine.ts',
     find: 'd.connection !== null && (d.live.size > 0 || d.connection.hello === null)',
     put: 'd.connection !== null',
     proof: { file: 'e2e/chaos/b-idle', test: 'nothing is queued' },
@@ -88,7 +88,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     {
       file: 'control-plane/src/main.ts',
       find: 'export class TaskLog extends TaskLogObject {',
-      put: "import { counted } from '../../e2e/chaos/counted.ts'\nexport class TaskLog extends counted(TaskLogObject, 'TaskLog') {",
+      put: "import { counted } from './counted.ts'\nexport class TaskLog extends counted(TaskLogObject, 'TaskLog') {",
     },
     {
       file: 'control-plane/src/main.ts',

@@ -13,7 +13,7 @@ import {
   type LinkInput,
   type LinkState,
 } from '../../cluster-agent/src/link/link-machine.ts'
-import { News } from '../../cluster-agent/src/link/news.ts'
+import { News } from '../../cluster-agent/src/link/reconnect-group.ts'
 import { stopGraceS } from '../../cluster-agent/src/runner/attempt-machine.ts'
 import {
   attemptsOf,

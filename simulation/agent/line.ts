@@ -12,7 +12,7 @@ import {
   type LineState,
   type Unit,
 } from '../../cluster-agent/src/link/line-machine.ts'
-import { spreadMs } from '../../cluster-agent/src/link/news.ts'
+import { spreadMs } from '../../cluster-agent/src/link/reconnect-group.ts'
 import type { Timer } from '../world/kernel.ts'
 import type { AgentProcess } from './agent-process.ts'
 import { AgentSocket } from './sim-connection.ts'

@@ -7,7 +7,7 @@ import {
   type ConnectionInput,
   type ConnectionState,
 } from '../../cluster-agent/src/link/connection-machine.ts'
-import type { News } from '../../cluster-agent/src/link/news.ts'
+import type { News } from '../../cluster-agent/src/link/reconnect-group.ts'
 import type { Kernel, Life, Timer } from '../world/kernel.ts'
 import type { ClientEnd, Network, SimConnection } from '../world/network.ts'
 

@@ -1,4 +1,4 @@
-import type { HubEffect, HubInput } from '../../control-plane/src/hub/cluster-hub-state.ts'
+import type { HubEffect, HubInput } from '../../control-plane/src/objects/cluster-hub/state.ts'
 
 const ref = ({ task_id, attempt }: { readonly task_id: string; readonly attempt: number }): string => `${shortId(task_id)}.${attempt}`
 /** The last characters tell tasks of one history apart. */

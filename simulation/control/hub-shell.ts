@@ -1,8 +1,8 @@
-// The cluster hub's object as the simulator runs it: the real machine, effects as control-plane/src/hub/cluster-hub.ts does them.
+// The cluster hub's object as the simulator runs it: the real machine, effects as control-plane/src/objects/cluster-hub/object.ts does them.
 
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { carryOut, survey } from '../../control-plane/src/hub/cluster-hub-asks.ts'
-import { stepHub } from '../../control-plane/src/hub/cluster-hub-machine.ts'
+import { carryOut, survey } from '../../control-plane/src/objects/cluster-hub/store-calls.ts'
+import { stepHub } from '../../control-plane/src/objects/cluster-hub/machine.ts'
 import {
   initialHub,
   leaseMs,
@@ -12,7 +12,7 @@ import {
   type HubInput,
   type HubMemory,
   type HubState,
-} from '../../control-plane/src/hub/cluster-hub-state.ts'
+} from '../../control-plane/src/objects/cluster-hub/state.ts'
 import type { AttemptRef, LiveTask } from '../../control-plane/src/ports.ts'
 import type { Life } from '../world/kernel.ts'
 import type { SimConnection } from '../world/network.ts'

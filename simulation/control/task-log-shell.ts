@@ -1,4 +1,4 @@
-// The task log's object as the simulator runs it: the real machine and the real use case, effects as control-plane/src/hub/task-log.ts does them.
+// The task log's object as the simulator runs it: the real machine and the real use case, effects as control-plane/src/objects/task-log/object.ts does them.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
@@ -14,7 +14,7 @@ import {
   type TaskLogInput,
   type TaskLogMemory,
   type TaskLogState,
-} from '../../control-plane/src/hub/task-log-machine.ts'
+} from '../../control-plane/src/objects/task-log/machine.ts'
 import type { AttemptRef } from '../../control-plane/src/ports.ts'
 import { finishTask } from '../../control-plane/src/usecases/finish-task.ts'
 import type { Life } from '../world/kernel.ts'

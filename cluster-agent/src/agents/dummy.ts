@@ -6,7 +6,7 @@ import type { AgentProvider, AgentResult } from '@rdev/shared/domain/code-agent'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { CodeAgent } from '../ports.ts'
 import { LineReader } from './lines.ts'
-import { quote } from './sh.ts'
+import { quote } from '../sh.ts'
 
 interface DummyState {
   readonly said?: string

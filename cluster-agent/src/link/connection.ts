@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { closeCodes, maxFrameBytes, pingText, pongText } from '@rdev/shared/wire/limits'
 import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
 import { newConnection, stepConnection } from './connection-machine.ts'
-import type { News } from './news.ts'
+import type { News } from './reconnect-group.ts'
 
 /** TCP, TLS and the upgrade together. */
 const handshakeTimeoutMs = 10_000

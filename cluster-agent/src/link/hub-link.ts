@@ -12,7 +12,7 @@ import type { HubReports, Log } from '../ports.ts'
 import { Connection, socketUrl } from './connection.ts'
 import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
 import { heartbeatEveryMs, newLink, stepLink } from './link-machine.ts'
-import type { News } from './news.ts'
+import type { News } from './reconnect-group.ts'
 
 /** Whom the link speaks for. */
 export interface HubLinkOwner {

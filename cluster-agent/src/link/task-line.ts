@@ -11,7 +11,7 @@ import type { EncodedEvent, LogPosition, OpenLine, TaskLine, TaskLineHandlers } 
 import { Connection, socketUrl } from './connection.ts'
 import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
 import { hasRoom, newLine, stepLine } from './line-machine.ts'
-import { spreadMs, type News } from './news.ts'
+import { spreadMs, type News } from './reconnect-group.ts'
 
 export const lineOpener =
   (baseUrl: string, news: News): OpenLine =>

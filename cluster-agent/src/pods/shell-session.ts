@@ -1,7 +1,7 @@
 // A shell of a pod with the library loaded. First it speaks in lines, then, if it becomes a follower, in raw bytes on the same streams.
 
 import type { PodHost, Shell } from '../ports.ts'
-import { createBell, type Bell } from './bell.ts'
+import { createBell, type Bell } from './signal.ts'
 import { block, installBlocks, loadBlock } from './library.ts'
 
 /** How long a pod may take to answer a line: a fresh exec takes 60 ms, a busy machine seconds. */

@@ -1,7 +1,7 @@
 // The agent's connections after an outage: real sockets, no processes.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createHubLink } from '../link/hub-link.ts'
-import { News } from '../link/news.ts'
+import { News } from '../link/reconnect-group.ts'
 import { lineOpener } from '../link/task-line.ts'
 import type { TaskLine } from '../ports.ts'
 import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Assignment } from '@rdev/shared/domain/attempt'
-import { quote } from '../agents/sh.ts'
+import { quote } from '../sh.ts'
 import { assignment } from '../testing/setup.ts'
 import { invalidWorkspace, prelude, workspaceFailure, workspaceNeeds } from './workspace.ts'
 

@@ -5,7 +5,7 @@
 import type { Assignment, ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { mainWorkspace, workspacePattern } from '@rdev/shared/domain/task'
-import { exportAll, quote } from '../agents/sh.ts'
+import { exportAll, quote } from '../sh.ts'
 
 /** Said on stderr, as the only output: with the exit code it tells this failure from any other, also after a restart of the agent. */
 export const workspaceFailure = 'rdev: the working directory is not there, or not inside of the workspace\n'

@@ -3,7 +3,7 @@
 import type { EventData, StoredEventType, TaskEvent } from '@rdev/shared/domain/event'
 import { isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import { finishedEvent, leasedEvent, queuedEvent } from '../hub/task-log-events.ts'
+import { finishedEvent, leasedEvent, queuedEvent } from '../objects/task-log/events.ts'
 import type { Clock, LogItem, LogLine, TaskLogs } from '../ports.ts'
 
 export interface MemoryTaskLogs extends TaskLogs {

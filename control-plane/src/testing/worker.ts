@@ -3,10 +3,10 @@
 
 import { compose, productionParts, type Composition, type Parts } from '../compose.ts'
 import { readConfig, type Env } from '../config.ts'
-import { ClusterHubObject } from '../hub/cluster-hub.ts'
-import { TaskLogObject } from '../hub/task-log.ts'
+import { ClusterHubObject } from '../objects/cluster-hub/object.ts'
+import { TaskLogObject } from '../objects/task-log/object.ts'
 import type { TaskStore } from '../ports.ts'
-import { memoryStores } from '../stores/memory.ts'
+import { memoryStores } from '../stores/memory/memory-stores.ts'
 import type { Stores } from '../stores/stores.ts'
 
 interface World {

@@ -3,7 +3,7 @@ import type { ApiKey, Caller, Scope } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Deps } from '../ports.ts'
-import { scopesBeyond } from './grant.ts'
+import { scopesBeyond } from './key-rights.ts'
 
 export interface NewKey {
   readonly name: string

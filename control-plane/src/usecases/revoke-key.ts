@@ -1,7 +1,7 @@
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Deps } from '../ports.ts'
-import { maySeeKey, scopesBeyond } from './grant.ts'
+import { maySeeKey, scopesBeyond } from './key-rights.ts'
 
 /** Safe to repeat. A key may revoke itself and whatever it could have granted. */
 export async function revokeKey({ keys, clock }: Pick<Deps, 'keys' | 'clock'>, caller: Caller, id: string): Promise<ApiKey> {

@@ -1,0 +1,108 @@
+// Claude Code: one `claude -p` process per attempt, its output read from the pod's files. The files are the source of every event, so a
+// dropped stream or a restart of this program loses nothing: reading goes on at the cursor.
+
+import { agentCapabilities } from '@rdev/shared/domain/capabilities'
+import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
+import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
+import { claudeScript } from './command.ts'
+import { parseLine, parseWords, type Step } from './parser.ts'
+import { claudeResult } from './result.ts'
+import { readClaudeState, type ClaudeState } from './state.ts'
+import { LineReader, type Line } from '../lines.ts'
+import { Timer } from '../timer.ts'
+
+export interface ClaudeCodeOptions {
+  readonly run: AttemptDirectories['run']
+  /** How long a process may live on after its result before it is stopped; some versions never exit by themselves. */
+  readonly graceMs?: number
+}
+
+export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
+  const graceMs = options.graceMs ?? 5000
+  return {
+    provider: 'claude-code',
+    capabilities: () => agentCapabilities['claude-code'],
+    available: async (pod) => (await options.run(pod, 'command -v claude', 10_000)).exit_code === 0,
+
+    async execute(request, attempt) {
+      if (request.permission_mode === 'bypassPermissions' && !attempt.pod.allow_bypass_permissions)
+        return { status: 'failed', error_code: 'INVALID_SPEC', error: 'this pod does not allow bypassPermissions' }
+      await attempt.process({ script: claudeScript(request), stdin: request.prompt, timeout_s: request.timeout_s })
+      return new ClaudeRun(request, attempt, graceMs).toEnd()
+    },
+
+    // The supervisor's INT is what this CLI understands; there is nothing politer.
+    cancel: () => Promise.resolve(),
+  }
+}
+
+class ClaudeRun {
+  readonly #request: AgentRequest
+  readonly #attempt: Attempt
+  readonly #readers: Readonly<Record<Chunk['stream'], LineReader>>
+  #state: ClaudeState
+  #cursor: { stdout: number; stderr: number }
+  readonly #grace: Timer
+  /** Read and not emitted yet; the cursor stands after the last of them. */
+  #events: NewEvent[] = []
+  #bytes = 0
+
+  constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
+    const { stdout, stderr, state } = attempt.cursor
+    this.#request = request
+    this.#attempt = attempt
+    this.#readers = { stdout: new LineReader(stdout), stderr: new LineReader(stderr) }
+    this.#cursor = { stdout, stderr }
+    this.#state = readClaudeState(state)
+    this.#grace = new Timer(graceMs, () => attempt.stop())
+  }
+
+  async toEnd(): Promise<AgentResult> {
+    if (this.#state.result) this.#grace.restart()
+    try {
+      for await (const chunk of this.#attempt.output()) await this.#read(chunk)
+    } finally {
+      this.#grace.stop()
+    }
+    const exit = await this.#attempt.exited()
+    for (const stream of ['stdout', 'stderr'] as const) await this.#take(stream, this.#readers[stream].rest())
+    return claudeResult(this.#state, exit)
+  }
+
+  async #read({ stream, offset, bytes }: Chunk): Promise<void> {
+    await this.#take(stream, this.#readers[stream].push(offset, bytes))
+  }
+
+  /** All of a chunk in as few calls as frames will carry it, since each call costs; each ends at a line boundary with the state of just that line. */
+  async #take(stream: Chunk['stream'], lines: Iterable<Line>): Promise<void> {
+    for (const line of lines) {
+      const step = this.#parse(stream, line)
+      const bytes = line.end - this.#cursor[stream]
+      const full = this.#events.length + step.events.length > maxBatchEvents || this.#bytes + bytes > maxBatchBytes
+      // What is told of a message beside the log comes after what was said before it.
+      if (full || step.deltas.length > 0) await this.#emit()
+      this.#state = step.state
+      this.#cursor[stream] = line.end
+      this.#bytes += bytes
+      for (const event of step.events) this.#events.push(event)
+      for (const delta of step.deltas) this.#attempt.delta(delta)
+    }
+    await this.#emit()
+  }
+
+  #parse(stream: Chunk['stream'], line: Line): Step {
+    if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
+    const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
+    // Something after the result, as when a background task wakes the model: the grace period begins anew.
+    if (step.state.result) this.#grace.restart()
+    return step
+  }
+
+  async #emit(): Promise<void> {
+    const events = this.#events
+    this.#events = []
+    this.#bytes = 0
+    if (events.length > 0) await this.#attempt.emit(events, { ...this.#cursor, state: this.#state })
+  }
+}

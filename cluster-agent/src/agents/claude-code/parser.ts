@@ -1,0 +1,239 @@
+// One line of `claude --output-format stream-json` at a time: (state, line) → (state, events). Pure, so that reading on from any line
+// boundary with the state that was stored there gives exactly the events that were still missing.
+
+import type { EventData } from '@rdev/shared/domain/event'
+import type { NewEvent } from '../../ports.ts'
+import { boundText, boundValue, event, maxResultBytes, raw } from '../bounded.ts'
+import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
+import { maxRunningTools, maxWordsLength, usageOf, type ClaudeState } from './state.ts'
+import { json, number, objects, parseObject, parseValue, text, type Json } from '../json.ts'
+import type { Line } from '../lines.ts'
+
+export interface Step {
+  readonly state: ClaudeState
+  readonly events: readonly NewEvent[]
+  readonly deltas: readonly EventData[]
+}
+
+export interface Context {
+  readonly prompt: string
+  /** Milliseconds since the epoch; only to turn "in so many seconds" into an instant. */
+  readonly now: number
+}
+
+const provider = 'claude-code'
+const stay = (state: ClaudeState, ...events: readonly NewEvent[]): Step => ({ state, events, deltas: [] })
+
+/** Progress that the messages tell again when they are whole. */
+const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
+
+/** A line of stderr, or one of stdout that is not of the protocol. */
+export function parseWords(state: ClaudeState, stream: 'stdout' | 'stderr', words: string): Step {
+  const resets_at = resetInWords(words)
+  const code = state.code ?? codeOfWords(words)
+  const limited = state.limited ?? (code === 'RATE_LIMITED' ? { resets_at } : undefined)
+  const kept = `${state.words}${words.slice(0, maxWordsLength)}\n`.slice(-maxWordsLength)
+  const next = { ...state, code, limited, words: kept }
+  return stay(next, event('output', { stream, text: boundText(`${words}\n`) }))
+}
+
+export function parseLine(state: ClaudeState, line: Line, context: Context): Step {
+  if (line.removed > 0) return longLine(state, line)
+  if (line.text.trim() === '') return stay(state)
+  const message = parseObject(line.text)
+  if (!message || typeof message.type !== 'string') return parseWords(state, 'stdout', line.text)
+  switch (message.type) {
+    case 'system':
+      return system(state, message, context)
+    case 'assistant':
+      return assistant(state, message)
+    case 'user':
+      return user(state, message)
+    case 'result':
+      return result(state, message)
+    case 'stream_event':
+      return partial(state, message)
+    case 'rate_limit_event':
+      return rateLimit(state, message)
+    default:
+      return stay(state, raw(provider, message.type, message))
+  }
+}
+
+function system(state: ClaudeState, message: Json, context: Context): Step {
+  switch (message.subtype) {
+    case 'init': {
+      const session = text(message.session_id) ?? state.session
+      // Said again at every turn that the process starts by itself; the log hears it once.
+      if (state.started) return stay({ ...state, session })
+      const started = event('agent.started', {
+        provider,
+        model: text(message.model),
+        provider_session_id: session,
+        tools: boundValue(message.tools ?? [], 16 * 1024),
+        working_dir: text(message.cwd),
+        permission_mode: text(message.permissionMode),
+        version: text(message.claude_code_version),
+      })
+      return stay({ ...state, started: true, session }, started, event('message.user', { text: boundText(context.prompt) }))
+    }
+    case 'api_retry': {
+      const status = number(message.error_status)
+      const delay = number(message.retry_delay_ms) ?? 0
+      const words = `the model answered ${status ?? 'nothing'} (${text(message.error) ?? 'unknown'}); retry ${String(message.attempt)} of ${String(message.max_retries)}`
+      if (status !== 429) return stay(state, event('error', { code: 'AGENT_ERROR', message: words }))
+      const resets_at = instant(context.now + delay)
+      return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, message: words, resets_at }))
+    }
+    case 'permission_denied': {
+      const asked = {
+        tool_id: text(message.tool_use_id),
+        name: text(message.tool_name),
+        message: boundText(text(message.message) ?? '', 4096),
+      }
+      return stay(
+        state,
+        event('approval.requested', { ...asked, expires_at: null }),
+        event('approval.resolved', { tool_id: asked.tool_id, name: asked.name, decision: 'denied', by: 'policy' }),
+      )
+    }
+    default:
+      return progress.has(message.subtype) ? stay(state) : stay(state, raw(provider, `system/${String(message.subtype)}`, message))
+  }
+}
+
+/** Messages of a subagent say which tool call they belong to. */
+const parentOf = (message: Json): EventData => {
+  const parent = text(message.parent_tool_use_id)
+  return parent === undefined ? {} : { parent_tool_id: parent }
+}
+
+const timeOf = (message: Json): number | undefined => {
+  const time = Date.parse(text(message.timestamp) ?? '')
+  return Number.isFinite(time) ? time : undefined
+}
+
+function assistant(state: ClaudeState, message: Json): Step {
+  const content = objects(json(message.message).content)
+  const words = content.map((block) => text(block.text) ?? '').join('\n')
+  if (typeof message.error === 'string') return refused(state, message, words)
+
+  const parent = parentOf(message)
+  const running: Record<string, number> = { ...state.running }
+  const events = content.map((block): NewEvent => {
+    switch (block.type) {
+      case 'text':
+        return event('message.assistant', { text: boundText(text(block.text) ?? ''), ...parent })
+      case 'thinking':
+        return event('message.thinking', { text: boundText(text(block.thinking) ?? ''), ...parent })
+      case 'tool_use': {
+        const tool_id = text(block.id) ?? ''
+        const time = timeOf(message)
+        if (time !== undefined && Object.keys(running).length < maxRunningTools) running[tool_id] = time
+        return event('tool.started', { tool_id, name: text(block.name) ?? '', input: boundValue(block.input ?? {}), ...parent })
+      }
+      default:
+        return raw(provider, `assistant/${String(block.type)}`, block)
+    }
+  })
+  return stay({ ...state, running }, ...events)
+}
+
+/** The client itself speaks in the model's place when the model refused. */
+function refused(state: ClaudeState, message: Json, words: string): Step {
+  const code = codeOfStatus(number(message.api_error_status)) ?? codeOfWords(`${String(message.error)} ${words}`) ?? 'AGENT_ERROR'
+  if (code !== 'RATE_LIMITED') return stay({ ...state, code }, event('error', { code, message: boundText(words, 4096) }))
+  // The limit's own event, if there was one, was more exact.
+  if (state.limited) return stay({ ...state, code })
+  const resets_at = resetInWords(words)
+  return stay({ ...state, code, limited: { resets_at } }, event('limit.reached', { provider, message: boundText(words, 4096), resets_at }))
+}
+
+/** A tool's answer is text, or a list of blocks of which only the text is kept. */
+function outputOf(content: unknown): string {
+  if (typeof content === 'string') return content
+  return objects(content)
+    .map((block) => text(block.text) ?? `[${String(block.type)}]`)
+    .join('\n')
+}
+
+function user(state: ClaudeState, message: Json): Step {
+  const { content } = json(message.message)
+  const parent = parentOf(message)
+  const running: Record<string, number> = { ...state.running }
+  const blocks = typeof content === 'string' ? [{ type: 'text', text: content }] : objects(content)
+  const events = blocks.map((block): NewEvent => {
+    if (block.type === 'text') return event('message.user', { text: boundText(text(block.text) ?? ''), synthetic: true, ...parent })
+    if (block.type !== 'tool_result') return raw(provider, `user/${String(block.type)}`, block)
+    const tool_id = text(block.tool_use_id) ?? ''
+    const [began, ended] = [running[tool_id], timeOf(message)]
+    delete running[tool_id]
+    const duration = began === undefined || ended === undefined ? {} : { duration_ms: Math.max(0, ended - began) }
+    const output = boundText(outputOf(block.content))
+    return event('tool.finished', { tool_id, output, is_error: block.is_error === true, ...duration, ...parent })
+  })
+  return stay({ ...state, running }, ...events)
+}
+
+function result(state: ClaudeState, message: Json): Step {
+  const is_error = message.is_error === true || (typeof message.subtype === 'string' && message.subtype.startsWith('error'))
+  const errors = Array.isArray(message.errors) ? message.errors.filter((error) => typeof error === 'string').join('\n') : ''
+  const words = text(message.result) ?? errors
+  const code = is_error ? (codeOfStatus(number(message.api_error_status)) ?? codeOfWords(words) ?? state.code ?? 'AGENT_ERROR') : undefined
+  const usage = usageOf(message.usage)
+  const cost_usd = number(message.total_cost_usd)
+  const turns = number(message.num_turns)
+  const next: ClaudeState = {
+    ...state,
+    session: text(message.session_id) ?? state.session,
+    result: {
+      is_error,
+      code,
+      usage,
+      cost_usd,
+      turns,
+      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultBytes),
+    },
+  }
+  return stay(next, event('usage', { ...usage, cost_usd }))
+}
+
+function partial(state: ClaudeState, message: Json): Step {
+  const delta = json(json(message.event).delta)
+  const words = delta.type === 'text_delta' ? text(delta.text) : delta.type === 'thinking_delta' ? text(delta.thinking) : undefined
+  if (words === undefined) return stay(state)
+  return { state, events: [], deltas: [{ kind: delta.type === 'text_delta' ? 'text' : 'thinking', text: words, ...parentOf(message) }] }
+}
+
+function rateLimit(state: ClaudeState, message: Json): Step {
+  const info = json(message.rate_limit_info)
+  if (info.status !== 'rejected') return stay(state, raw(provider, 'rate_limit_event', info))
+  const resets_at = instant(number(info.resetsAt))
+  const limit = text(info.rateLimitType)
+  return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, limit, resets_at }))
+}
+
+/** Too long to be parsed: what it was is read from its two ends, and a final result is not missed. */
+function longLine(state: ClaudeState, line: Line): Step {
+  const ends = `${line.text}\n${line.tail}`
+  const cut = { beginning: boundText(line.text, 8 * 1024), removed: line.removed }
+  const kept = event('provider.raw', { provider, type: 'line/too-long', data: cut })
+  if (!line.text.startsWith('{"type":"result"') && !/"type":"result",/.test(line.tail.slice(-endOfResult))) return stay(state, kept)
+  const is_error = /"is_error":true/.test(ends)
+  // Whole escapes only, so that what was cut off is still a JSON string.
+  const words = text(parseValue(`"${/"result":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)/i.exec(line.text)?.[1] ?? ''}"`)) ?? ''
+  const found = (name: string) => {
+    const value = Number(new RegExp(`"${name}":([\\d.]+)`).exec(ends)?.[1])
+    return Number.isFinite(value) ? value : undefined
+  }
+  const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
+  const cost_usd = found('total_cost_usd')
+  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultBytes)
+  const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
+  const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
+  return stay(next, kept, event('usage', { ...usage, cost_usd }))
+}
+
+/** The type of a result line is written after its text, among its last fields. */
+const endOfResult = 8 * 1024
+const usageNames = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens']

@@ -1,0 +1,38 @@
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import type { ClaudeState } from './state.ts'
+import { endedFromOutside } from '../outcome.ts'
+
+/** How a run ended: the exit record decides, then the provider's own result, then what was said outside the protocol. */
+export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult {
+  const { exit_code } = exit
+  const { result } = state
+  const known = {
+    exit_code,
+    provider_session_id: state.session,
+    ...(result && { usage: result.usage, cost_usd: result.cost_usd, turns: result.turns }),
+  }
+  const fail = (error_code: NonNullable<AgentResult['error_code']>, error: string): AgentResult => ({
+    ...known,
+    status: 'failed',
+    error_code,
+    error,
+    ...(error_code === 'RATE_LIMITED' && { resets_at: state.limited?.resets_at }),
+  })
+
+  const outside = endedFromOutside(exit)
+  if (outside) return { ...known, ...outside, ...(result && !result.is_error && { result: result.text }) }
+  if (result) {
+    if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
+    // Stopped by us after its result: its exit code is the signal's, and says nothing.
+    if (exit.reason === 'exited' && exit_code !== 0)
+      return { ...fail('AGENT_ERROR', `it exited with ${exit_code} after its result`), result: result.text }
+    if (result.text.trim() === '') return fail('EMPTY_RESULT', 'the agent ended without a final text')
+    return { ...known, status: 'succeeded', result: result.text }
+  }
+  const words = state.words.trim()
+  if ((exit_code === 127 || exit_code === 126) && !state.started) return fail('BINARY_MISSING', words || 'claude is not in this pod')
+  if (state.code) return fail(state.code, words || 'the provider refused')
+  if (exit_code === 0) return fail('EMPTY_RESULT', words || 'the agent ended without a result')
+  return fail('AGENT_ERROR', words === '' ? `claude exited with ${exit_code} and no result` : words)
+}

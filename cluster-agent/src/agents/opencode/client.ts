@@ -1,0 +1,166 @@
+// HTTP to `opencode serve` inside a pod: one connection per request over the attempt's `connect`, a time limit on each, bounded bodies. A server in
+// the middle of its start, or a port-forward to nobody, can hang for ever otherwise.
+
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { isJson, list, parseObject, type Json } from '../json.ts'
+import { LineReader } from '../lines.ts'
+
+/** Most calls answer in milliseconds; the first one of a session boots its plugins, on a busy node for seconds. */
+export const requestTimeoutMs = 30_000
+/** The server says something every 10 s. */
+export const silenceMs = 35_000
+/** A page of messages; tool outputs in them are cut by the server itself at 50 KiB. */
+export const maxBodyBytes = 32 * 1024 * 1024
+
+export class OpenCodeHttpError extends Error {
+  readonly status: number
+  constructor(method: string, path: string, status: number, body: string) {
+    super(`${method} ${path} answered ${status}: ${body.slice(0, 500)}`)
+    this.name = 'OpenCodeHttpError'
+    this.status = status
+  }
+}
+
+export interface Connector {
+  connect(port: number): Promise<Duplex>
+}
+
+export interface Answer {
+  readonly body: unknown
+  readonly headers: IncomingMessage['headers']
+}
+
+export class OpenCodeClient {
+  readonly #connector: Connector
+  readonly #port: number
+  readonly #authorization: string
+
+  constructor(connector: Connector, port: number, password: string) {
+    this.#connector = connector
+    this.#port = port
+    this.#authorization = `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`
+  }
+
+  async call(method: string, path: string, body?: object, timeoutMs: number = requestTimeoutMs): Promise<Answer> {
+    const signal = AbortSignal.timeout(timeoutMs)
+    const response = await this.#send(method, path, body, signal)
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of response) {
+      const bytes = chunk instanceof Buffer ? chunk : Buffer.from(String(chunk))
+      size += bytes.length
+      if (size > maxBodyBytes) {
+        response.destroy()
+        throw new Error(`${method} ${path} answered more than ${maxBodyBytes} bytes`)
+      }
+      chunks.push(bytes)
+    }
+    const text = Buffer.concat(chunks).toString('utf8')
+    const status = response.statusCode ?? 0
+    if (status < 200 || status > 299) throw new OpenCodeHttpError(method, path, status, text)
+    if (text === '') return { body: undefined, headers: response.headers }
+    try {
+      const parsed: unknown = JSON.parse(text)
+      return { body: parsed, headers: response.headers }
+    } catch (cause) {
+      throw new Error(`${method} ${path} answered no JSON: ${text.slice(0, 500)}`, { cause })
+    }
+  }
+
+  /** The server's events from now on, until the connection ends, falls silent, or `signal` aborts. Not iterating stops the reading. */
+  async *events(signal: AbortSignal): AsyncIterable<Json> {
+    const cut = new AbortController()
+    const either = AbortSignal.any([signal, cut.signal])
+    let timer = setTimeout(() => cut.abort(), requestTimeoutMs)
+    try {
+      const response = await this.#send('GET', '/event', undefined, either)
+      if (response.statusCode !== 200) {
+        response.destroy()
+        throw new OpenCodeHttpError('GET', '/event', response.statusCode ?? 0, '')
+      }
+      const lines = new LineReader(0)
+      let offset = 0
+      for await (const chunk of response) {
+        const bytes = chunk instanceof Buffer ? chunk : Buffer.from(String(chunk))
+        clearTimeout(timer)
+        for (const line of lines.push(offset, bytes)) {
+          // One line an event. One too long to hold is left out here, and found again in the list of messages.
+          if (line.removed > 0 || !line.text.startsWith('data:')) continue
+          const event = parseObject(line.text.slice(5))
+          if (event) yield event
+        }
+        offset += bytes.length
+        timer = setTimeout(() => cut.abort(), silenceMs)
+      }
+    } finally {
+      clearTimeout(timer)
+      cut.abort()
+    }
+  }
+
+  /** The messages of a session that came after `messageId`, oldest first, itself included; undefined if it is not there. */
+  async messagesSince(session: string, messageId: string): Promise<readonly Json[] | undefined> {
+    const found: Json[] = []
+    let before: string | undefined
+    for (;;) {
+      const query = before === undefined ? '' : `&before=${encodeURIComponent(before)}`
+      const { body, headers } = await this.call('GET', `/session/${session}/message?limit=${pageSize}${query}`)
+      const page = list(body).filter(isJson)
+      const at = page.findIndex((message) => isJson(message.info) && message.info.id === messageId)
+      found.unshift(...(at < 0 ? page : page.slice(at)))
+      if (at >= 0) return found
+      const next = headers['x-next-cursor']
+      if (typeof next !== 'string' || page.length === 0) return undefined
+      before = next
+    }
+  }
+
+  async #send(method: string, path: string, body: object | undefined, signal: AbortSignal): Promise<IncomingMessage> {
+    const socket = await abortable(this.#connector.connect(this.#port), signal)
+    const payload = body === undefined ? '' : JSON.stringify(body)
+    return new Promise((resolve, reject) => {
+      const request = httpRequest({
+        method,
+        path,
+        headers: {
+          host: `127.0.0.1:${this.#port}`,
+          authorization: this.#authorization,
+          connection: 'close',
+          ...(payload === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(payload) }),
+        },
+        createConnection: () => socket,
+        signal,
+      })
+      // Whatever ends the request ends its connection: nothing is kept alive, so nothing leaks.
+      request.once('close', () => socket.destroy())
+      request.once('error', (cause) => reject(new Error(`${method} ${path} failed: ${cause.message}`, { cause })))
+      request.once('response', resolve)
+      request.end(payload)
+    })
+  }
+}
+
+const pageSize = 50
+
+/** A connection that comes after nobody waits for it is closed again. */
+function abortable(connection: Promise<Duplex>, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      connection.then((late) => late.destroy()).catch(() => {})
+      reject(new Error('no connection in time'))
+    }
+    if (signal.aborted) return abort()
+    signal.addEventListener('abort', abort, { once: true })
+    connection.then(
+      (socket) => {
+        signal.removeEventListener('abort', abort)
+        resolve(socket)
+      },
+      (cause: unknown) => {
+        signal.removeEventListener('abort', abort)
+        reject(cause instanceof Error ? cause : new Error('no connection'))
+      },
+    )
+  })
+}

@@ -1,0 +1,374 @@
+// One run of OpenCode: its server is the attempt's process, and the conversation goes over HTTP. The list of messages is the truth, the stream of
+// events only makes it fast: after a cut (or a restart of this program) the list is read and what was not told yet is told, once.
+//
+// What is held in memory: at most one event or one page of messages (opencode-client.ts), and the state that also travels in the cursor.
+
+import { randomBytes } from 'node:crypto'
+import { setTimeout as wait } from 'node:timers/promises'
+import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import type { Attempt, NewEvent } from '../../ports.ts'
+import { boundText, event } from '../bounded.ts'
+import { maxWordsLength } from '../claude-code/state.ts'
+import { isJson, json, list, parseObject, text, type Json } from '../json.ts'
+import { LineReader } from '../lines.ts'
+import { OpenCodeClient, OpenCodeHttpError } from './client.ts'
+import { openCodeScript, passwordLine } from './command.ts'
+import { ofMessages, onEvent, onStatus, type Effect, type OpenCodeContext, type OpenCodeStep } from './events.ts'
+import { asRuleset, rulesOf, type Rules } from './policy.ts'
+import { openCodeResult } from './result.ts'
+import { readOpenCodeState, type OpenCodeState } from './state.ts'
+import { Timer } from '../timer.ts'
+
+export interface OpenCodeLimits {
+  /** From the process's start to its "listening" line. */
+  readonly startMs: number
+  /** An accepted prompt that nobody works on for so long will not be answered any more. */
+  readonly unansweredMs: number
+  /** How often it is looked whether the server rests, in case the event that says so was lost. */
+  readonly lookMs: number
+  readonly maxRetryWaitMs: number
+  readonly maxRetries: number
+}
+
+export const openCodeLimits: OpenCodeLimits = {
+  startMs: 60_000,
+  unansweredMs: 30_000,
+  lookMs: 30_000,
+  maxRetryWaitMs: 60_000,
+  maxRetries: 10,
+}
+
+/** Beside the output: what this program must know of the conversation after a restart. */
+const noteName = 'opencode'
+/** Answers that are errors, in a row, after which the server is not asked again. */
+const maxRefusals = 5
+/** What is asked again anyway need not be waited for long. */
+const askTimeoutMs = 10_000
+
+interface Server {
+  readonly port: number
+  readonly password: string
+}
+
+export class OpenCodeRun {
+  readonly #request: AgentRequest
+  readonly #attempt: Attempt
+  readonly #limits: OpenCodeLimits
+  readonly #model: { providerID: string; modelID: string }
+  readonly #rules: Rules
+  readonly #stdout = new LineReader(0)
+  readonly #stderr: LineReader
+  #stderrAt: number
+  #state: OpenCodeState
+  /** The end of what the process wrote outside of the conversation. */
+  #words = ''
+  #client: OpenCodeClient | undefined
+  #sent = false
+  #finished = false
+  #restingSince: number | undefined
+  #looking: Promise<void> | undefined
+  /** Looks that are still to be made soon, because the session said that it rests. */
+  #rechecks = 0
+  /** No more conversation: the process ended, or the attempt is to end. */
+  readonly #over = new AbortController()
+  /** The kinds of parts that deltas belong to. */
+  readonly #kinds = new Map<string, string>()
+
+  constructor(request: AgentRequest, attempt: Attempt, model: { providerID: string; modelID: string }, limits: OpenCodeLimits) {
+    this.#request = request
+    this.#attempt = attempt
+    this.#model = model
+    this.#limits = limits
+    this.#rules = rulesOf(request)
+    this.#state = readOpenCodeState(attempt.cursor.state)
+    this.#stderrAt = attempt.cursor.stderr
+    this.#stderr = new LineReader(this.#stderrAt)
+  }
+
+  async toEnd(): Promise<AgentResult> {
+    const { signal } = this.#attempt
+    const script = openCodeScript(randomBytes(24).toString('base64url'))
+    await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
+    const over = () => this.#over.abort()
+    if (signal.aborted) over()
+    signal.addEventListener('abort', over, { once: true })
+
+    const listening = Promise.withResolvers<Server | undefined>()
+    const late = new Timer(this.#limits.startMs, () => listening.resolve(undefined))
+    late.restart()
+    const ended = this.#readOutput(listening.resolve).then(() => this.#attempt.exited())
+    ended.then(over, over)
+    this.#over.signal.addEventListener('abort', () => listening.resolve(undefined), { once: true })
+    try {
+      const server = await listening.promise
+      late.stop()
+      if (server) await this.#converse(server)
+      else if (!this.#over.signal.aborted) await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`)
+      // The conversation is in the server only, until the log has it.
+      if (this.#finished) await Promise.race([this.#attempt.stored(), aborted(signal)])
+      // When the attempt is to end, its runner ends the processes and says why.
+      if (this.#finished && !signal.aborted) await this.#attempt.stop()
+      return openCodeResult(this.#state, await ended, this.#words)
+    } finally {
+      signal.removeEventListener('abort', over)
+      over()
+    }
+  }
+
+  /** Asks the server to stop what it does. Resolves soon, whatever happens. */
+  async cancel(): Promise<void> {
+    const { session } = this.#state
+    if (session !== undefined) await this.#client?.call('POST', `/session/${session}/abort`, undefined, 2000).catch(() => {})
+  }
+
+  /** The stdout file is read from its beginning each time: its few lines say how the server is reached. Its stderr becomes events. */
+  async #readOutput(listening: (server: Server) => void): Promise<void> {
+    let password = ''
+    for await (const { stream, offset, bytes } of this.#attempt.output()) {
+      if (stream === 'stdout') {
+        for (const { text: line } of this.#stdout.push(offset, bytes)) {
+          const port = /listening on http:\/\/[\w.]+:(\d+)/.exec(line)?.[1]
+          if (line.startsWith(passwordLine)) password = line.slice(passwordLine.length)
+          else if (port !== undefined) listening({ port: Number(port), password })
+          else this.#say(line)
+        }
+      } else {
+        for (const line of this.#stderr.push(offset, bytes)) {
+          this.#say(line.text)
+          this.#stderrAt = line.end
+          await this.#emit([event('output', { stream, text: boundText(`${line.text}\n`) })])
+        }
+      }
+    }
+    for (const line of this.#stderr.rest()) this.#say(line.text)
+  }
+
+  #say(line: string): void {
+    this.#words = `${this.#words}${line.slice(0, maxWordsLength)}\n`.slice(-maxWordsLength)
+  }
+
+  /** One connection after the other until the run is over; a port-forward may be cut at any moment. */
+  async #converse({ port, password }: Server): Promise<void> {
+    const client = new OpenCodeClient(this.#attempt, port, password)
+    this.#client = client
+    let refusals = 0
+    for (let tries = 0; !this.#finished && !this.#over.signal.aborted; tries++) {
+      try {
+        await this.#connection(client)
+        refusals = 0
+        tries = 0
+      } catch (error) {
+        if (this.#over.signal.aborted) return
+        // A broken connection says nothing about the run; an answer that is an error does.
+        if (error instanceof OpenCodeHttpError && (error.status < 500 || ++refusals >= maxRefusals)) {
+          await this.#fail(error.message)
+          return
+        }
+      }
+      if (!this.#finished)
+        await wait(Math.random() * Math.min(2000, 100 * 2 ** Math.min(tries, 5)), undefined, { signal: this.#over.signal }).catch(() => {})
+    }
+  }
+
+  async #connection(client: OpenCodeClient): Promise<void> {
+    const line = new AbortController()
+    const look = new Timer(this.#limits.lookMs, () => this.#look(client).then(again, again))
+    const soon = new Timer(1000, () => this.#look(client).then(again, again))
+    const again = () => {
+      if (line.signal.aborted) return
+      look.stop()
+      soon.stop()
+      if (this.#finished) line.abort()
+      else if (this.#restingSince === undefined && this.#rechecks === 0) look.restart()
+      else soon.restart()
+    }
+    try {
+      const events = client.events(AbortSignal.any([line.signal, this.#over.signal]))
+      let known = false
+      for await (const told of events) {
+        if (!known) {
+          // The first event says that nothing of what follows is missed; what was before it is in the list.
+          known = true
+          await this.#send(client, text(told.id) ?? '')
+        } else if (!(await this.#tell(client, told))) continue
+        if (!this.#finished) await this.#look(client)
+        again()
+        if (this.#finished) return
+      }
+    } catch (error) {
+      if (!this.#finished) throw error
+    } finally {
+      look.stop()
+      soon.stop()
+      line.abort()
+    }
+  }
+
+  /** The prompt goes out once: its message has an id that was noted before, and is looked for before it is sent again. */
+  async #send(client: OpenCodeClient, firstEvent: string): Promise<void> {
+    if (this.#sent) return
+    const { prompt, permission_mode, provider_session_id } = this.#request
+    let note = json(parseObject((await this.#attempt.readNote(noteName)) ?? ''))
+    let [session, message] = [text(note.session), text(note.message)]
+    const noted = session !== undefined && message !== undefined
+    if (session === undefined || message === undefined) {
+      const permission = asRuleset(this.#rules)
+      const { body } =
+        provider_session_id === undefined
+          ? await client.call('POST', '/session', { permission })
+          : await client.call('PATCH', `/session/${encodeURIComponent(provider_session_id)}`, { permission })
+      session = text(json(body).id) ?? ''
+      message = messageId(firstEvent)
+      note = { session, message, directory: json(body).directory, version: json(body).version }
+      await this.#attempt.writeNote(noteName, JSON.stringify(note))
+    }
+    this.#state = { ...this.#state, session, message }
+    if (!this.#state.started) {
+      const { providerID, modelID } = this.#model
+      const facts = { model: `${providerID}/${modelID}`, provider_session_id: session, working_dir: note.directory, version: note.version }
+      this.#state = { ...this.#state, started: true }
+      await this.#emit([
+        event('agent.started', { provider: 'opencode', ...facts, permission_mode }),
+        event('message.user', { text: boundText(prompt) }),
+      ])
+    }
+    if (!noted || !(await this.#isThere(client, session, message)))
+      await client.call('POST', `/session/${session}/prompt_async`, {
+        messageID: message,
+        model: this.#model,
+        ...(permission_mode === 'plan' && { agent: 'plan' }),
+        parts: [{ type: 'text', text: prompt }],
+      })
+    this.#sent = true
+  }
+
+  /** Twice with a pause: a request of the program before this one may just be on its way into the list. */
+  async #isThere(client: OpenCodeClient, session: string, message: string): Promise<boolean> {
+    if (await client.messagesSince(session, message)) return true
+    await wait(1000)
+    return (await client.messagesSince(session, message)) !== undefined
+  }
+
+  /** True if it is time to look whether the run is at its end, or known that it is. */
+  async #tell(client: OpenCodeClient, told: Json): Promise<boolean> {
+    if (this.#request.deltas) this.#delta(told)
+    const { effects } = await this.#take((state, context) => onEvent(state, told, context))
+    let resting = false
+    for (const effect of effects) resting = (await this.#do(client, effect)) || resting
+    return resting || this.#finished
+  }
+
+  async #do(client: OpenCodeClient, effect: Effect): Promise<boolean> {
+    // An answer that is refused was given before, or its question is gone; what is still open is asked again when we look.
+    const answer = (path: string, body: object) => client.call('POST', path, body).catch(() => {})
+    switch (effect.type) {
+      case 'reply': {
+        const message = effect.reply === 'reject' ? { message: 'This is not allowed here, and nobody is there to be asked.' } : {}
+        await answer(`/permission/${effect.permission}/reply`, { reply: effect.reply, ...message })
+        return false
+      }
+      case 'reject_question':
+        await answer(`/question/${effect.question}/reject`, {})
+        return false
+      case 'give_up':
+        await this.cancel()
+        this.#finished = true
+        return false
+      case 'idle':
+        // It says so a moment before its own status shows it.
+        this.#rechecks = 3
+        return true
+    }
+  }
+
+  /** One at a time: who asks while another looks gets that one's answer. */
+  #look(client: OpenCodeClient): Promise<void> {
+    this.#looking ??= this.#lookNow(client).finally(() => {
+      this.#looking = undefined
+    })
+    return this.#looking
+  }
+
+  /** Asks the server how things stand, tells what was missed, and knows the end when it sees it. */
+  async #lookNow(client: OpenCodeClient): Promise<void> {
+    const { session, message } = this.#state
+    if (session === undefined || message === undefined || this.#finished) return
+    const ask = async (path: string) => (await client.call('GET', path, undefined, askTimeoutMs)).body
+    for (const asked of list(await ask('/permission')).filter(isJson))
+      await this.#tell(client, { type: 'permission.asked', properties: asked })
+    const status = json(json(await ask('/session/status'))[session])
+    const resting = status.type === undefined || status.type === 'idle'
+    if (status.type === 'retry') {
+      const { effects } = await this.#take((state, context) => onStatus(state, status, context))
+      for (const effect of effects) await this.#do(client, effect)
+    }
+    const messages = await client.messagesSince(session, message)
+    for (const step of ofMessages(messages ?? [])) await this.#take(step)
+    if (this.#rechecks > 0) this.#rechecks--
+    if (this.#finished || !resting) {
+      this.#restingSince = undefined
+      return
+    }
+    const newest = Object.keys(this.#state.told)
+      .filter((id) => id.startsWith('msg_'))
+      .sort()
+      .at(-1)
+    if (this.#state.error || (newest !== undefined && newest === this.#state.completed)) this.#finished = true
+    else {
+      // Resting without an answer: it has not begun yet, or it never will.
+      this.#restingSince ??= this.#attempt.now()
+      if (this.#attempt.now() - this.#restingSince > this.#limits.unansweredMs)
+        await this.#fail('the prompt was accepted, but never answered')
+    }
+  }
+
+  async #fail(message: string): Promise<void> {
+    this.#finished = true
+    if (this.#state.error) return
+    this.#state = { ...this.#state, error: { code: 'AGENT_ERROR', message: boundText(message, 4096) } }
+    await this.#emit([event('error', { ...this.#state.error })])
+  }
+
+  async #take(step: (state: OpenCodeState, context: OpenCodeContext) => OpenCodeStep): Promise<OpenCodeStep> {
+    const { maxRetryWaitMs, maxRetries } = this.#limits
+    const taken = step(this.#state, { rules: this.#rules, now: this.#attempt.now(), maxRetryWaitMs, maxRetries })
+    this.#state = taken.state
+    await this.#emit(taken.events)
+    return taken
+  }
+
+  async #emit(events: readonly NewEvent[]): Promise<void> {
+    if (events.length > 0) await this.#attempt.emit(events, { stdout: 0, stderr: this.#stderrAt, state: this.#state })
+  }
+
+  #delta(told: Json): void {
+    const properties = json(told.properties)
+    if (properties.sessionID !== this.#state.session) return
+    if (told.type === 'message.part.updated') {
+      const { id, type } = json(properties.part)
+      if (this.#kinds.size > 500) this.#kinds.clear()
+      if (typeof id === 'string' && (type === 'text' || type === 'reasoning')) this.#kinds.set(id, type === 'text' ? 'text' : 'thinking')
+    } else if (told.type === 'message.part.delta' && properties.field === 'text') {
+      const [kind, words] = [this.#kinds.get(text(properties.partID) ?? ''), text(properties.delta)]
+      if (kind !== undefined && words && (text(properties.messageID) ?? '') in this.#state.told) this.#attempt.delta({ kind, text: words })
+    }
+  }
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+
+const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+
+/**
+ * The server orders messages by their ids, which begin with the time: ours must lie before its answer. So the time is taken from an id that the
+ * server made just now, by the pod's clock.
+ */
+function messageId(made: string): string {
+  const time = /^evt_([0-9a-f]{12})/.exec(made)?.[1]
+  if (time === undefined) throw new Error('the server made an id that has no time')
+  return `msg_${time}${Array.from(randomBytes(14), (byte) => base62[byte % 62]).join('')}`
+}

@@ -1,0 +1,74 @@
+// What every pod host must keep of starts: one whose answer is lost, wrong or late never runs where it is not wanted any more.
+
+import { expect, test } from 'vitest'
+import type { PodHost } from '../../ports.ts'
+import { type attemptOf, losingAnswers, never } from './judge.ts'
+
+export function startContract(setup: (host?: PodHost) => ReturnType<typeof attemptOf>, host: () => PodHost): void {
+  test('a start whose answer was lost is known as one, and repeated it does not start again', async () => {
+    const lossy = losingAnswers(host(), 'started')
+    const { pod, attempt, ledger, directories, start, sh, ended } = setup(lossy.host)
+    expect(await start(`echo run >>${ledger}; exec sleep 0.1`)).toEqual({ outcome: 'started' })
+    expect(lossy.lost()).toBe(1)
+    expect(await directories.start(pod, attempt, { script: 'exec true', stdin: '', timeout_s: 5 })).toEqual({ outcome: 'exists' })
+    await ended()
+    expect(await sh(`cat ${ledger}`)).toBe('run')
+  })
+
+  // Found by the simulator: its disk was full, an earlier try of the same start was on its way and found room, and what was told as not
+  // started ran.
+  test('a start that failed, where another try of it came through, is known as one; also when that has ended', async () => {
+    const wrong = losingAnswers(host(), 'started', 'failed no room')
+    const { ledger, start, sh, ended } = setup(wrong.host)
+    expect(await start(`echo run >>${ledger}; exec sleep 0.1`)).toEqual({ outcome: 'exists' })
+    expect(wrong.lost()).toBe(1)
+    expect(await ended()).toMatchObject({ reason: 'exited', exit_code: 0 })
+    expect(await sh(`cat ${ledger}`)).toBe('run')
+  })
+
+  test('what failed to start cannot be started any more', async () => {
+    const { pod, attempt, start, directories, sh } = setup()
+    await sh(`: >"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)
+    expect(await start('exec true')).toMatchObject({ outcome: 'failed' })
+    await sh(`rm "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)
+    expect(await start('exec true')).toEqual({ outcome: 'floor' })
+    expect(await start('exec true', { attempt: 2 })).toEqual({ outcome: 'started' })
+    await directories.stop(pod, attempt.replace(/1$/, '2'), 0, 'stopped')
+  })
+
+  test('refused once it is never started; what is there stays, whatever it has come to', async () => {
+    const { pod, task, attempt, start, directories, ended } = setup()
+    expect(await directories.refuse(pod, attempt)).toBe('refused')
+    expect(await directories.refuse(pod, attempt)).toBe('refused')
+    expect(await start('exec true')).toEqual({ outcome: 'floor' })
+    expect(await start('exec sleep 600', { attempt: 2 })).toEqual({ outcome: 'started' })
+    expect(await directories.refuse(pod, `${task}.2`)).toBe('there')
+    await directories.stop(pod, `${task}.2`, 0, 'stopped')
+    expect(await directories.refuse(pod, `${task}.2`)).toBe('there')
+    expect(await directories.ended(pod, `${task}.2`, never)).toMatchObject({ reason: 'stopped' })
+    await expect(ended()).rejects.toThrow('has no attempt')
+  })
+
+  // Found by the simulator: an agent that had slept for a minute started in a pod that had taken the name of another, where the task had run.
+  test('a process meant for another home is not started, and the home keeps its name', async () => {
+    const { pod, start, directories, open } = setup()
+    const { home } = await directories.list(pod)
+    expect(home).toMatch(/^[0-9a-f-]{36}$/)
+    expect((await open().list(pod)).home).toBe(home)
+    expect(await start('exec true', { home: crypto.randomUUID() })).toMatchObject({ outcome: 'failed' })
+    expect(await start('exec true', { home })).toEqual({ outcome: 'floor' })
+    expect(await start('exec true', { attempt: 2, home })).toEqual({ outcome: 'started' })
+  })
+
+  test('a home that lost its name is another one; one that could not be written is written', async () => {
+    const { pod, directories, sh, start } = setup()
+    const name = '"${RDEV_HOME:-$HOME/.rdev}/name"'
+    const { home } = await directories.list(pod)
+    await sh(`rm ${name}`)
+    expect(await start('exec true', { home })).toMatchObject({ outcome: 'failed' })
+    await sh(`: >${name}`)
+    const next = await directories.list(pod)
+    expect(next.home).toMatch(/^[0-9a-f-]{36}$/)
+    expect(next.home).not.toBe(home)
+  })
+}

@@ -1,3 +1,0 @@
-import { localContract } from './local-contract.ts'
-
-localContract('busybox')

@@ -1,0 +1,3 @@
+import { localContract } from './contract.ts'
+
+localContract('bash')

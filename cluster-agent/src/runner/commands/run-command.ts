@@ -1,0 +1,51 @@
+// A plain command as an attempt: its script starts, its output goes up as it comes, its exit code says how it ended.
+
+import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import type { Attempt, Chunk } from '../../ports.ts'
+import { OutputLines, silenceMs } from '../output-lines.ts'
+
+export async function runCommand(attempt: Attempt, script: string, resultOf: (record: ExitRecord) => AgentResult): Promise<AgentResult> {
+  await attempt.process({ script, stdin: '', timeout_s: attempt.assignment.timeout_s })
+  await pumpOutput(attempt)
+  return resultOf(await attempt.exited())
+}
+
+/** Reads to the end, also when the attempt is being cancelled: what was written is told. */
+async function pumpOutput(attempt: Attempt): Promise<void> {
+  const lines = new OutputLines(attempt.cursor)
+  const tell = async (found: ReturnType<OutputLines['push']>) => {
+    for (const { event, cursor } of found) await attempt.emit([event], cursor)
+  }
+  const chunks = attempt.output()[Symbol.asyncIterator]()
+  let next = chunks.next()
+  for (;;) {
+    const result = lines.holds ? await orSilence(next) : await next
+    if (result === 'silence') {
+      await tell(lines.flush(false))
+      // Half a character may be left: only another chunk, or the end, brings news of it.
+      await next
+      continue
+    }
+    if (result.done) break
+    await tell(lines.push(result.value))
+    next = chunks.next()
+  }
+  await tell(lines.flush(true))
+}
+
+function orSilence(next: Promise<IteratorResult<Chunk>>): Promise<IteratorResult<Chunk> | 'silence'> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve('silence'), silenceMs)
+    next.then(
+      (result) => {
+        clearTimeout(timer)
+        resolve(result)
+      },
+      (error: unknown) => {
+        clearTimeout(timer)
+        reject(error)
+      },
+    )
+  })
+}

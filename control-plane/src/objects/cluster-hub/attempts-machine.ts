@@ -1,0 +1,249 @@
+// What the hub concludes about attempts from the rows and from what the agent says it has. The only place that gives an attempt back
+// to the queue or gives it up; each such line names its proof (RELIABILITY 2).
+
+import { fullJitter } from '@rdev/shared/domain/backoff'
+import type { RejectReason } from '@rdev/shared/domain/attempt'
+import type { TaskErrorCode } from '@rdev/shared/domain/errors'
+import { outcome } from '@rdev/shared/domain/task'
+import type { HubUp } from '@rdev/shared/wire/hub-frames'
+import { askHello, assign, endAttempt, inParts, isSuccessor, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
+import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
+
+type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
+
+const lost = (error: string) => outcome('lost', { error_code: 'LOST', error })
+
+/** Rows and `hello` are both there: works out what should be, and says so. `began` tells what was claimed since the rows were read. */
+export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[], began: number, random: number, now: number): void {
+  const hello = connection.hello ?? []
+  const here = new Map(hello.map((presence) => [nameOf(presence), presence]))
+  const saidGone = new Set(d.early.flatMap((frame) => (frame.type === 'finished' ? frame.attempts.map(nameOf) : [])))
+  const before = d.live
+  const known = new Set<string>()
+  d.live = new Map()
+  const adopt: Live[] = []
+  const again: Live[] = []
+  const started: { task_id: string; attempt: number; started_at: number }[] = []
+
+  for (const row of rows) {
+    const { task } = row
+    const name = nameOf(refOf(row))
+    const memory = before.get(name)
+    const pod = podOf(d, task.pod)
+    known.add(name)
+    const entry: Live = {
+      ...row,
+      phase: 'assigned',
+      uid: pod?.uid ?? memory?.uid ?? null,
+      connection: connection.id,
+      started: task.status === 'running' || memory?.started === true,
+      resent: memory === undefined || memory.resent || memory.connection !== null,
+      absentAt: null,
+      added: memory?.added ?? ++d.counter,
+      done_at: null,
+    }
+    if (saidGone.has(name)) continue
+    if (memory?.phase === 'leaving') {
+      d.live.set(name, memory)
+    } else if (here.has(name)) {
+      const running: Live = { ...entry, phase: 'running', started: true }
+      d.live.set(name, running)
+      adopt.push(running)
+      if (task.status === 'leased') started.push({ ...refOf(row), started_at: now })
+    } else if (memory?.connection === connection.id && (memory.phase === 'assigned' || memory.phase === 'done')) {
+      // Sent on this very connection: this `hello` may have been written before that. Not before what it has confirmed: that would follow.
+      const kept: Live = { ...entry, phase: memory.phase, uid: memory.uid, resent: memory.resent, done_at: memory.done_at }
+      d.live.set(name, kept)
+      if (memory.phase === 'assigned') again.push(kept)
+    } else if (pod !== undefined && !pod.ready) {
+      // Its directories could not be listed: proof of nothing. When it is ready, `hello` is asked for.
+      d.live.set(name, { ...entry, phase: 'unknown', uid: memory?.uid ?? pod.uid })
+    } else if (pod === undefined) {
+      d.live.set(name, { ...entry, phase: 'unknown', absentAt: memory?.absentAt ?? now })
+    } else if (entry.started) {
+      // Its pod was looked into and has no such directory.
+      endAttempt(d, entry, lost('its pod knows nothing of it'))
+    } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
+      // Never confirmed, and perhaps it ran in the pod before. An agent that is about to start it goes on; one that knows nothing of it must not
+      // begin it here: it looks for it, as for any that it takes over, and finds that it is gone.
+      d.live.set(name, entry)
+      adopt.push(entry)
+    } else {
+      d.live.set(name, entry)
+      again.push(entry)
+    }
+  }
+
+  for (const [name, memory] of before) {
+    if (known.has(name) || d.live.has(name)) continue
+    if (memory.phase === 'leaving') d.live.set(name, memory)
+    else if (memory.added >= began) {
+      // Claimed after the rows were read.
+      const sent: Live = { ...memory, connection: connection.id }
+      d.live.set(name, sent)
+      if (memory.phase === 'assigned') again.push(sent)
+    }
+  }
+
+  giveUpAbsent(d, random, now)
+  const stop = hello
+    .map(({ task_id, attempt }) => ({ task_id, attempt }))
+    .filter((ref) => !known.has(nameOf(ref)) && !d.live.has(nameOf(ref)))
+  const [first = [], ...more] = inParts(adopt)
+  const send = { type: 'send' as const, connection: connection.id }
+  d.effects.push({ ...send, frame: { type: 'welcome', epoch: connection.epoch, server_time: now, adopt: first, stop } })
+  for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
+  assign(d, again)
+  if (started.length > 0) write(d, { kind: 'mark_started', started })
+  // A wish to cancel may not have reached the log.
+  const wishes = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
+  if (wishes.length > 0) d.effects.push({ type: 'sync_logs', tasks: wishes })
+}
+
+/** No agent: what its supervisor has surely ended by itself is lost; the rest waits for the agent, or for its own time. */
+export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void {
+  const before = d.live
+  d.live = new Map()
+  d.orphanAt = null
+  for (const row of rows) {
+    const name = nameOf(refOf(row))
+    const memory = before.get(name)
+    const entry: Live = {
+      ...row,
+      phase: 'unknown',
+      uid: memory?.uid ?? null,
+      connection: null,
+      started: row.task.status === 'running' || memory?.started === true,
+      resent: true,
+      absentAt: null,
+      added: ++d.counter,
+      done_at: null,
+    }
+    const goneAt = (row.task.lease_until ?? now) + orphanMs
+    if (memory?.phase === 'leaving') d.live.set(name, memory)
+    else if (goneAt <= now) endAttempt(d, entry, lost('its cluster did not come back'))
+    else {
+      d.live.set(name, entry)
+      d.orphanAt = Math.min(d.orphanAt ?? goneAt, goneAt)
+    }
+  }
+}
+
+export function accepted(d: Draft, connection: Connection, frame: Frame<'accepted'>, now: number): void {
+  const started: Frame<'accepted'>['attempts'] = []
+  let strange = false
+  for (const { task_id, attempt, started_at } of frame.attempts) {
+    const name = nameOf({ task_id, attempt })
+    const entry = d.live.get(name)
+    if (entry === undefined) strange = true
+    else if (entry.phase === 'assigned' || entry.phase === 'unknown') {
+      const pod = podOf(d, entry.task.pod)
+      // A pod that came back under its name, and is not in the inventory yet: `hello` will tell what is in it.
+      if (pod === undefined) strange = true
+      const where =
+        pod === undefined ? ({ phase: 'unknown', uid: null, absentAt: now } as const) : ({ phase: 'running', uid: pod.uid } as const)
+      d.live.set(name, { ...entry, ...where, started: true, connection: connection.id })
+      if (entry.task.status === 'leased') started.push({ task_id, attempt, started_at })
+    }
+  }
+  if (started.length > 0) write(d, { kind: 'mark_started', started })
+  // It runs something that it should not: the welcome that answers its `hello` will say so.
+  if (strange) askHello(d)
+}
+
+export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now: number): void {
+  for (const { task_id, attempt, reason, detail } of frame.attempts) {
+    const entry = d.live.get(nameOf({ task_id, attempt }))
+    if (entry === undefined || entry.phase === 'leaving' || entry.phase === 'done') continue
+    if (reason === 'floor' || reason === 'already_ended') {
+      // Its directory was there and was removed: what it reported is in the log, or nowhere.
+      if (entry.resent || entry.started) endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
+      else giveBack(d, entry, { reason, detail, doubted: false }, random, now)
+    } else if (entry.phase === 'assigned' && (!entry.resent || final.has(reason))) {
+      giveBack(d, entry, { reason, detail, doubted: entry.resent }, random, now)
+    } else {
+      // It was sent before, and this agent has not asked the pod: another may have begun it, or be about to.
+      const absentAt = podOf(d, entry.task.pod) === undefined ? (entry.absentAt ?? now) : null
+      d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown', absentAt })
+    }
+  }
+}
+
+/** After these no agent will start it: its pod refuses it from now on, or it can run nowhere. */
+const final: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'binary_missing', 'invalid'])
+
+/** Whoever holds it in the pod has no live row any more, or none of this project's could have it: it is being stopped, which takes its time. */
+const busyWaitMs = 5_000
+
+const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
+  no_such_pod: 'POD_UNAVAILABLE',
+  pod_not_ready: 'POD_UNAVAILABLE',
+  no_free_slot: 'POD_UNAVAILABLE',
+  draining: 'POD_UNAVAILABLE',
+  start_failed: 'POD_UNAVAILABLE',
+  already_ended: 'STALE_WORKER',
+  floor: 'STALE_WORKER',
+  workspace_busy: 'WORKSPACE_ERROR',
+  binary_missing: 'BINARY_MISSING',
+  invalid: 'INVALID_SPEC',
+}
+
+/**
+ * An attempt that never started: back into the queue, or failed after five. A dispatch raises the attempt number whether it started or not,
+ * so the number itself counts them; attempts that the task's own policy may add are allowed on top.
+ */
+function giveBack(
+  d: Draft,
+  entry: Live,
+  { reason, detail, doubted }: { readonly reason: RejectReason; readonly detail?: string | undefined; readonly doubted: boolean },
+  random: number,
+  now: number,
+): void {
+  const { task } = entry
+  const { generation } = d.durable
+  const hopeless = reason === 'binary_missing' || reason === 'invalid'
+  const tooOften = task.attempt >= maxFailedDispatches + task.spec.retry.max_attempts - 1 && reason !== 'draining'
+  if (hopeless || tooOften) {
+    const error = `not started: ${reason}${detail ? `: ${detail}` : ''}`
+    d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
+    write(d, { kind: 'fail', task, outcome: outcome('failed', { error_code: rejectCodes[reason], error }), generation })
+    return
+  }
+  d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
+  const usual = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
+  const delay = reason === 'workspace_busy' ? usual + busyWaitMs : usual
+  write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null, generation })
+}
+
+/** What has been missing for long enough. */
+export function giveUpAbsent(d: Draft, random: number, now: number): void {
+  for (const entry of d.live.values()) {
+    const absentMs = entry.phase === 'unknown' && entry.absentAt !== null ? now - entry.absentAt : 0
+    if (absentMs >= podAbsentMs && podOf(d, entry.task.pod) === undefined) podGone(d, entry, random, now)
+  }
+}
+
+/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has heard. */
+function podGone(d: Draft, entry: Live, random: number, now: number): void {
+  if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
+  else giveBack(d, entry, { reason: 'no_such_pod', doubted: true }, random, now)
+}
+
+/** After the inventory changed. */
+export function checkPods(d: Draft, random: number, now: number): void {
+  let look = false
+  for (const [name, entry] of d.live) {
+    if (entry.phase !== 'running' && entry.phase !== 'unknown') continue
+    const pod = podOf(d, entry.task.pod)
+    // An assigned one is not judged here: the agent will say that it could not start it.
+    if (pod === undefined) {
+      // It was in what this agent said before, so it is gone.
+      if (entry.absentAt === null) podGone(d, entry, random, now)
+    } else if (entry.uid !== null && pod.uid !== entry.uid) {
+      // Another pod of its name: the command that started it may have reached that one, and a disk may have been handed on.
+      d.live.set(name, { ...entry, phase: 'unknown' })
+      look ||= pod.ready
+    } else if (entry.phase === 'unknown' && pod.ready) look = true
+  }
+  if (look) askHello(d)
+}

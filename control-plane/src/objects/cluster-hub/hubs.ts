@@ -1,0 +1,19 @@
+import type { Hubs, Randomness } from '../../ports.ts'
+import type { ClusterHubObject } from './object.ts'
+import { pause } from '../pause.ts'
+import { repeatPoke } from './repeat-poke.ts'
+
+const never = new AbortController().signal
+
+/** The port on the objects. */
+export const createHubs = (namespace: DurableObjectNamespace<ClusterHubObject>, random: Pick<Randomness, 'chance'>): Hubs => ({
+  poke: (clusterId) =>
+    repeatPoke(
+      async () => namespace.getByName(clusterId).poke(),
+      (ms) => pause(ms, never),
+      random.chance,
+    ),
+  async status(clusterId) {
+    return namespace.getByName(clusterId).status()
+  },
+})

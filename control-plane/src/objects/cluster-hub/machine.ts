@@ -1,0 +1,392 @@
+// A cluster's hub as a pure machine. It promises: what the agent is told follows from rows and `hello` alone, so every frame may be
+// repeated; a write is repeated until it was done; nothing is asked while nothing is live or queued (8). It refuses to claim before it
+// knows what already runs. Conclusions about attempts are in cluster-hub-attempts-machine.ts.
+
+import { freeSlots } from '@rdev/shared/domain/pod'
+import { closeCodes } from '@rdev/shared/wire/limits'
+import type { HubUp } from '@rdev/shared/wire/hub-frames'
+import { speaksProtocol } from '@rdev/shared/wire/version'
+import { accepted, checkPods, giveUpAbsent, greet, orphans, rejected } from './attempts-machine.ts'
+import {
+  askHello,
+  assign,
+  claimId,
+  done,
+  forget,
+  knowPods,
+  nameOf,
+  open,
+  podOf,
+  refOf,
+  retryLater,
+  startLoad,
+  write,
+  type Draft,
+} from './draft.ts'
+import { foundHomeless, podsToLookBeside } from './pods-machine.ts'
+import {
+  doneLimitMs,
+  leaseMs,
+  maxClaimSlots,
+  maxEarlyFrames,
+  netMs,
+  orphanMs,
+  silentLimitMs,
+  sweepEveryMs,
+  type Connection,
+  type Dispatch,
+  type HubInput,
+  type HubState,
+  type HubStep,
+  type Live,
+} from './state.ts'
+
+export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
+  const d = open(state)
+  apply(d, input, now)
+  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
+  if (input.type !== 'woke') schedule(d, now)
+  return done(d)
+}
+
+function apply(d: Draft, input: HubInput, now: number): void {
+  switch (input.type) {
+    case 'woke':
+      if (input.connection === null) return
+      d.connection = { ...input.connection, version: null, hello: null, draining: false }
+      return askHello(d)
+    case 'connected':
+      return connected(d, input.connection)
+    case 'frame':
+      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
+      return
+    case 'closed':
+      if (d.connection?.id === input.connection) closed(d, now)
+      return
+    case 'poke':
+      d.queued = true
+      return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
+    case 'ended': {
+      const entry = d.live.get(nameOf(input.ref))
+      if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
+      return wantClaim(d, now)
+    }
+    case 'alarm':
+      return alarm(d, input.silentMs, input.random, now)
+    case 'loaded':
+      return loaded(d, input, now)
+    case 'load_failed':
+      d.loading = null
+      d.loadWanted = true
+      return retryLater(d, input.random, now)
+    case 'claimed':
+      return claimed(d, input.claim_id, input.tasks, now)
+    case 'claim_failed':
+      if (d.claim?.claim_id !== input.claim_id) return
+      d.claim = { ...d.claim, busy: false }
+      return retryLater(d, input.random, now)
+    case 'surveyed':
+      return surveyed(d, input, now)
+    case 'survey_failed':
+      d.surveying = false
+      d.queued = true
+      d.surveyAt = now + 1_000 + Math.floor(input.random * netMs)
+      return
+    case 'written':
+      return written(d, input, now)
+    case 'write_failed': {
+      const pending = d.writes.get(input.id)
+      if (pending === undefined) return
+      if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
+      d.writes.set(input.id, { ...pending, busy: false })
+      return retryLater(d, input.random, now)
+    }
+  }
+}
+
+function connected(d: Draft, id: string): void {
+  if (d.connection !== null) {
+    const reason = 'a newer connection took over'
+    d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
+  }
+  const epoch = d.durable.epoch + 1
+  d.durable = { ...d.durable, epoch }
+  d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.welcomedAt = null
+  d.ready = false
+  d.early = []
+  d.orphanAt = null
+  d.sweepAt = null
+}
+
+function closed(d: Draft, now: number): void {
+  d.connection = null
+  d.welcomedAt = null
+  d.ready = false
+  d.early = []
+  if (d.live.size > 0) d.orphanAt = now + leaseMs + orphanMs
+  if (d.queued) startSurvey(d, now)
+}
+
+function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
+  switch (up.type) {
+    case 'hello':
+      return hello(d, connection, up, now)
+    case 'heartbeat':
+      d.effects.push({ type: 'send', connection: connection.id, frame: { type: 'alive', server_time: now } })
+      return
+    case 'drain':
+      d.connection = { ...connection, draining: true }
+      return
+    case 'reply':
+      return
+    default:
+      if (d.ready) return report(d, connection, up, random, now)
+      if (d.early.length < maxEarlyFrames) {
+        d.early = [...d.early, up]
+        return
+      }
+      return hangUp(d, connection, closeCodes.tryAgain, 'too much before welcome', now)
+  }
+}
+
+function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
+  if (!speaksProtocol(up.protocol)) {
+    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
+  }
+  d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
+  knowPods(d, up.pods, now)
+  d.ready = false
+  write(d, { kind: 'report', pods: up.pods })
+  startLoad(d)
+}
+
+/** What an agent says about its attempts and pods, once the hub knows the rows. */
+function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
+  switch (up.type) {
+    case 'accepted':
+      return accepted(d, connection, up, now)
+    case 'rejected':
+      return rejected(d, up, random, now)
+    case 'finished':
+      for (const ref of up.attempts) forget(d, ref)
+      return wantClaim(d, now)
+    case 'pods':
+      knowPods(d, up.pods, now)
+      write(d, { kind: 'report', pods: up.pods })
+      checkPods(d, random, now)
+      return wantClaim(d, now)
+  }
+}
+
+function hangUp(d: Draft, connection: Connection, code: number, reason: string, now: number): void {
+  d.effects.push({ type: 'close', connection: connection.id, code, reason })
+  closed(d, now)
+}
+
+function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, { type: 'loaded' }>, now: number): void {
+  const began = d.loading ?? d.counter
+  d.loading = null
+  if (generation > d.durable.generation) {
+    // This memory is not what it was; what it claims counts only above that.
+    d.durable = { ...d.durable, generation }
+    return startLoad(d)
+  }
+  // Somebody said `hello` since: these rows may be older than what it says.
+  if (d.loadWanted) return startLoad(d)
+  d.rowsKnown = true
+  const { connection } = d
+  if (connection === null) return orphans(d, rows, now)
+  if (connection.hello === null) return
+  greet(d, connection, rows, began, random, now)
+  d.ready = true
+  d.welcomedAt ??= now
+  // An object that sleeps between its alarms never sweeps: its leases are renewed here.
+  renew(
+    d,
+    [...d.live.values()].filter(({ task }) => (task.lease_until ?? 0) - now < leaseMs - sweepEveryMs / 2),
+  )
+  const { early } = d
+  d.early = []
+  for (const up of early) report(d, connection, up, random, now)
+  d.queued = true
+  tryClaim(d, now)
+}
+
+/** Asks for work if some is known to be queued. */
+function wantClaim(d: Draft, now: number): void {
+  if (d.surveying) d.claimAgain = true
+  else if (d.queued) tryClaim(d, now)
+}
+
+function tryClaim(d: Draft, now: number): void {
+  if (!d.ready || d.connection === null || d.connection.draining) return
+  if (d.claim !== null) {
+    d.claimAgain = true
+    return
+  }
+  d.claimAgain = false
+  const slots = freePlaces(d)
+  if (slots.length === 0) {
+    d.surveyAt = Math.min(d.surveyAt ?? now + netMs, now + netMs)
+    return
+  }
+  d.claim = { claim_id: claimId(d), slots, busy: true, over: [] }
+  askClaim(d, d.claim)
+}
+
+/** Each makes those before it void, so that none leases something after its answer, or after the next one's. */
+function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): void {
+  d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
+}
+
+function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
+  const running = new Map<string, number>()
+  for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
+  const places: { pod: string; project_id: string | null }[] = []
+  for (const pod of d.pods) {
+    const project_id = pod.role === 'project' ? pod.project_id : null
+    if (pod.role === 'project' && project_id === null) continue
+    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
+      places.push({ pod: pod.name, project_id })
+    }
+  }
+  return places
+}
+
+function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: number): void {
+  const asked = d.claim?.claim_id === claimId ? d.claim.slots.length : Infinity
+  const over = new Set(d.claim?.over)
+  if (d.claim?.claim_id === claimId) d.claim = null
+  const sentOn = d.ready ? (d.connection?.id ?? null) : null
+  const fresh: Live[] = []
+  for (const dispatch of tasks) {
+    const name = nameOf(refOf(dispatch))
+    if (d.live.has(name) || over.has(name)) continue
+    const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
+    const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
+    const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
+    d.live.set(name, entry)
+    fresh.push(entry)
+  }
+  // Without a welcomed agent they wait for the next one; its `hello` decides.
+  if (sentOn !== null) assign(d, fresh)
+  else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
+  if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
+  if (d.claimAgain || tasks.length >= asked) tryClaim(d, now)
+  else startSurvey(d, now)
+}
+
+function startSurvey(d: Draft, now: number): void {
+  if (d.surveying) return
+  d.surveying = true
+  d.surveyAt = null
+  // What is poked while the answer is on its way sets it again.
+  d.queued = false
+  d.effects.push({ type: 'survey', pods: podsToLookBeside(d, now) })
+}
+
+function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now: number): void {
+  d.surveying = false
+  d.queued = d.queued || found.queued
+  foundHomeless(d, found.homeless, now)
+  if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
+  if (!d.queued) {
+    d.claimAgain = false
+    return
+  }
+  const net = d.connection === null ? null : now + netMs
+  d.surveyAt = found.next_at === null ? net : Math.min(found.next_at, net ?? found.next_at)
+  if (d.claimAgain) tryClaim(d, now)
+}
+
+function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>, now: number): void {
+  const what = d.writes.get(id)?.write
+  d.writes.delete(id)
+  // Void: the rows were read again before it ran. This life still wants it.
+  if ((what?.kind === 'requeue' || what?.kind === 'fail') && tasks.length === 0 && what.generation !== d.durable.generation) {
+    return write(d, { ...what, generation: d.durable.generation })
+  }
+  switch (what?.kind) {
+    case 'end':
+    case 'fail':
+      forget(d, { task_id: what.task.id, attempt: what.task.attempt })
+      if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
+      return wantClaim(d, now)
+    case 'requeue':
+      forget(d, what.ref)
+      if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
+      for (const task of tasks) if (task.cancel_requested_at !== null) write(d, { kind: 'cancel_queued', task_id: task.id })
+      d.queued = true
+      d.surveyAt = Math.min(d.surveyAt ?? what.run_after, what.run_after)
+      return wantClaim(d, now)
+    case 'fail_homeless':
+      if (tasks.length === 0) return
+      d.effects.push({ type: 'sync_logs', tasks })
+      // What stood behind them may go now, or be as homeless.
+      d.homesAt = null
+      d.queued = true
+      return wantClaim(d, now)
+  }
+}
+
+function alarm(d: Draft, silentMs: number | null, random: number, now: number): void {
+  d.alarmAt = null
+  if (d.retryAt !== null && d.retryAt <= now) tryAgain(d)
+  if (d.connection === null) {
+    // Woken by a time that was set in an earlier life: only the rows know what it was for.
+    if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
+    if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d, now)
+    return
+  }
+  if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
+  else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
+  if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
+    d.surveyAt = null
+    if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
+    else startSurvey(d, now)
+  }
+}
+
+function tryAgain(d: Draft): void {
+  d.retryAt = null
+  if (d.loadWanted && d.loading === null) startLoad(d)
+  if (d.claim !== null && !d.claim.busy) {
+    // The same id: if the answer was lost after the commit, this brings what was leased then.
+    d.claim = { ...d.claim, busy: true }
+    askClaim(d, d.claim)
+  }
+  for (const [id, { write, busy }] of d.writes) {
+    if (busy) continue
+    d.writes.set(id, { write, busy: true })
+    d.effects.push({ type: 'write', id, write })
+  }
+}
+
+function sweep(d: Draft, connection: Connection, random: number, now: number): void {
+  d.sweepAt = null
+  if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
+  giveUpAbsent(d, random, now)
+  renew(d, [...d.live.values()])
+  const overdue = ({ phase, task, done_at }: Live) =>
+    (done_at !== null && now - done_at > doneLimitMs) || (phase === 'unknown' && podOf(d, task.pod)?.ready === true)
+  if ([...d.live.values()].some(overdue)) askHello(d)
+}
+
+function renew(d: Draft, entries: readonly Live[]): void {
+  const refs = entries.filter(({ phase }) => phase !== 'done').map(refOf)
+  if (refs.length > 0) d.effects.push({ type: 'renew', refs })
+}
+
+/** One alarm for everything that has a time. It is only ever moved forward: waking early costs less than a write. */
+function schedule(d: Draft, now: number): void {
+  const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
+  d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
+  if (d.connection !== null) d.orphanAt = null
+  const inFlight = d.loading !== null || d.surveying || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const times = [d.retryAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
+  const at = times.length === 0 ? null : Math.min(...times)
+  if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
+  d.alarmAt = at
+  d.effects.push({ type: 'alarm', at })
+}

@@ -1,0 +1,136 @@
+// The Worker's side of task logs: the port on the objects. A reader is a socket to the log that carries stored text; what it missed when
+// the socket broke, or when it was too slow for it, it reads by pages, and goes on. So every reader sees each line once, in order, at its
+// own pace, whatever happens to the object.
+
+import { fullJitter } from '@rdev/shared/domain/backoff'
+import { closeCodes } from '@rdev/shared/wire/limits'
+import type { Deps, LogItem, LogLine, TaskLogs } from '../../ports.ts'
+import { pause } from '../pause.ts'
+import { openSocket, type SocketReader } from './socket-reader.ts'
+import type { TaskLogObject } from './object.ts'
+
+/** Said to the log each time this much was taken by the consumer; a quarter of what it lets a reader fall behind. */
+const sayTakenChars = 256 * 1024
+/** After this many failures in a row the reader is told; it resumes by itself. */
+const maxFailures = 8
+const pageLimit = 10_000
+
+interface Reading {
+  /** Seq of the last line given to the consumer. */
+  last: number
+  finished: boolean
+}
+
+export function createTaskLogs(namespace: DurableObjectNamespace<TaskLogObject>, random: Deps['random']): TaskLogs {
+  const page = async (taskId: string, after: number, limit: number) => {
+    const { body, finished } = await namespace.getByName(taskId).page(after, limit)
+    return { lines: parseLines(body).filter((item) => item.seq !== null), finished }
+  }
+
+  const connect = async (taskId: string, query: string, signal: AbortSignal): Promise<SocketReader> => {
+    const response = await namespace.getByName(taskId).fetch(`http://log/read?${query}`, { headers: { upgrade: 'websocket' } })
+    if (response.webSocket === null) throw new Error(`a task log answered ${response.status} to a reader`)
+    return openSocket(response.webSocket, signal)
+  }
+
+  /** Pages until nothing more is stored. */
+  async function* readPages(taskId: string, reading: Reading, signal: AbortSignal): AsyncGenerator<readonly LogItem[], void> {
+    while (!signal.aborted && !reading.finished) {
+      const { lines, finished } = await page(taskId, reading.last, pageLimit)
+      const fresh = takeFresh(lines, reading)
+      if (fresh.length > 0) yield fresh
+      reading.finished ||= finished
+      if (lines.length === 0) return
+    }
+  }
+
+  /** Live, until the socket closes. Answers its close code. */
+  async function* readSocket(taskId: string, reading: Reading, deltas: boolean, signal: AbortSignal) {
+    const socket = await connect(taskId, `after=${reading.last}${deltas ? '&deltas=1' : ''}`, signal)
+    try {
+      let taken = 0
+      for (;;) {
+        const frame = await socket.next()
+        if (frame === undefined) return socket.closeCode
+        const lines = takeFresh(parseLines(frame), reading)
+        if (lines.length > 0) yield lines
+        if (reading.finished) return closeCodes.ended
+        // Only now does the consumer ask for more: the log must not push what nobody reads.
+        taken += frame.length
+        if (taken >= sayTakenChars) {
+          socket.send(String(taken))
+          taken = 0
+        }
+      }
+    } finally {
+      socket.close()
+    }
+  }
+
+  return {
+    async sync(task) {
+      await namespace.getByName(task.id).sync(task)
+    },
+    async cancel(task, graceS) {
+      await namespace.getByName(task.id).cancel(task, graceS)
+    },
+    page,
+
+    async *follow(taskId, { after, deltas, signal }) {
+      const reading: Reading = { last: after, finished: false }
+      let failures = 0
+      while (!signal.aborted && !reading.finished) {
+        const before = reading.last
+        let error: unknown
+        try {
+          const code: number = yield* readSocket(taskId, reading, deltas, signal)
+          if (code === closeCodes.ended) return
+          if (code === closeCodes.behind) yield* readPages(taskId, reading, signal)
+        } catch (cause) {
+          error = cause
+        }
+        if (signal.aborted || reading.finished) return
+        failures = reading.last > before ? 0 : failures + 1
+        if (failures > maxFailures) throw error ?? new Error('a task log keeps closing its readers')
+        // The first time at once: a deploy or an eviction cuts every socket and is over by then.
+        if (failures > 1) await pause(fullJitter(failures, random.chance(), 50, 2_000), signal)
+      }
+    },
+
+    async ended(taskId, waitMs, signal) {
+      const time = AbortSignal.any([signal, AbortSignal.timeout(waitMs)])
+      for (let failures = 0; !time.aborted && failures <= maxFailures; failures++) {
+        const socket = await connect(taskId, 'end=1', time)
+        while ((await socket.next()) !== undefined);
+        if (socket.closeCode === closeCodes.ended) return true
+        if (failures > 0 && !time.aborted) await pause(fullJitter(failures, random.chance(), 50, 2_000), time)
+      }
+      return false
+    },
+  }
+}
+
+/** Without what the consumer has: a page may reach into what a socket brought. */
+function takeFresh(items: readonly LogItem[], reading: Reading): readonly LogItem[] {
+  const first = items.find((item): item is LogLine => item.seq !== null)
+  const fresh =
+    first !== undefined && first.seq <= reading.last ? items.filter((item) => item.seq === null || item.seq > reading.last) : items
+  const last = fresh.findLast((item): item is LogLine => item.seq !== null)
+  if (last !== undefined) {
+    reading.last = last.seq
+    reading.finished = last.type === 'task.finished'
+  }
+  return fresh
+}
+
+/** `<seq> <type> <json>` a line; the seq of a delta is `-`. */
+function parseLines(body: string): LogItem[] {
+  if (body === '') return []
+  return body.split('\n').map((line) => {
+    const space = line.indexOf(' ')
+    const next = line.indexOf(' ', space + 1)
+    const json = line.slice(next + 1)
+    const seq = line.slice(0, space)
+    return seq === '-' ? { seq: null, type: 'message.delta', json } : { seq: Number(seq), type: line.slice(space + 1, next), json }
+  })
+}

@@ -1,0 +1,261 @@
+import { closeCodes } from '@rdev/shared/wire/limits'
+import { describe, expect, test } from 'vitest'
+import { cursor, output, setup, leased, running } from './fixtures.ts'
+
+describe('the row’s own facts', () => {
+  test('a queued task’s log begins with task.queued, once', () => {
+    const { sync, log } = setup()
+    sync()
+    sync()
+    expect(log).toMatchObject([{ seq: 1, type: 'task.queued', attempt: 0 }])
+  })
+
+  test('a lease adds task.leased, and a log that hears of both at once has both', () => {
+    const { sync, log } = setup()
+    sync(leased)
+    sync(leased)
+    expect(log).toMatchObject([{ type: 'task.queued' }, { seq: 2, type: 'task.leased', attempt: 1, data: { pod: 'pod-1' } }])
+  })
+
+  test('a row that was read before a newer one changes nothing', () => {
+    const { sync, log, types } = setup()
+    sync({ ...leased, attempt: 2 })
+    const before = log.length
+    sync(leased)
+    sync()
+    expect(log).toHaveLength(before)
+    expect(types()).toEqual(['task.queued', 'task.leased'])
+  })
+
+  test('a task that was cancelled while queued ends without an attempt', () => {
+    const { sync, types, take } = setup()
+    sync({ status: 'cancelled', error_code: 'CANCELLED' })
+    expect(types()).toEqual(['task.queued', 'task.finished'])
+    expect(take('complete')).toHaveLength(1)
+  })
+
+  test('after task.finished nothing is ever added', () => {
+    const { sync, types, connect, closed } = setup()
+    sync({ status: 'cancelled' })
+    sync(leased)
+    connect('a')
+    expect(types().at(-1)).toBe('task.finished')
+    expect(closed()).toEqual([])
+  })
+
+  test('a task that went back to the queue says so and why, and its next attempt starts from nothing', () => {
+    const log = running()
+    log.events('a', 0, 'one', 'two')
+    log.sync({ status: 'queued', attempt: 1, run_after: 5000 })
+    expect(log.log.at(-1)).toMatchObject({ seq: 5, type: 'task.requeued', attempt: 1, data: { reason: 'not_started', next_attempt: 2 } })
+    expect(log.closed()).toEqual([['a', closeCodes.stale]])
+    log.sync({ ...leased, attempt: 2 })
+    log.connect('b', 2, 1)
+    expect(log.sent().at(-1)).toMatchObject(['b', { type: 'resume', received: 0, seq: 6, cursor: cursor(0), result: false }])
+    log.events('b', 0, 'three')
+    expect(log.log.at(-1)).toMatchObject({ seq: 7, type: 'output', attempt: 2 })
+  })
+
+  test('a requeue that was never told is told before the next lease', () => {
+    const log = running()
+    log.sync({ ...leased, attempt: 2 })
+    expect(log.types()).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
+    expect(log.closed()).toEqual([['a', closeCodes.stale]])
+  })
+})
+
+describe('lines', () => {
+  test('the log speaks first: where it stands, and what is wanted', () => {
+    const { sync, connect, sent } = setup()
+    sync(leased)
+    connect('a')
+    expect(sent()).toEqual([['a', { type: 'resume', received: 0, seq: 2, cursor: cursor(0), pending: [], result: false }]])
+  })
+
+  test('an attempt that comes before its lease is known waits for the row', () => {
+    const { connect, take, sent, step, row, types } = setup()
+    connect('a')
+    expect(take('load')).toHaveLength(1)
+    expect(sent()).toEqual([])
+    step({ type: 'loaded', task: row(leased) })
+    expect(types()).toEqual(['task.queued', 'task.leased'])
+    expect(sent()).toMatchObject([['a', { type: 'resume', seq: 2 }]])
+  })
+
+  test('a sync from the hub lets a waiting attempt in, and the row that comes later changes nothing', () => {
+    const { connect, sync, sent, closed, step, row } = setup()
+    connect('a')
+    sync(leased)
+    expect(sent()).toHaveLength(1)
+    step({ type: 'loaded', task: row(leased) })
+    expect([sent(), closed()]).toEqual([[], []])
+  })
+
+  test('an older row that arrives meanwhile does not send a waiting attempt away', () => {
+    const { connect, sync, closed } = setup()
+    connect('a')
+    sync()
+    expect(closed()).toEqual([])
+  })
+
+  test('an attempt that the row does not know is refused; one whose row cannot be read comes back', () => {
+    const { connect, step, row, closed } = setup()
+    connect('a', 3)
+    step({ type: 'loaded', task: row(leased) })
+    expect(closed()).toEqual([['a', closeCodes.stale]])
+    connect('b', 3)
+    step({ type: 'load_failed' })
+    expect(closed()).toEqual([['b', closeCodes.tryAgain]])
+    connect('c', 3)
+    step({ type: 'loaded', task: undefined })
+    expect(closed()).toEqual([['c', closeCodes.stale]])
+  })
+
+  test('a newer line of the attempt closes the older, whose frames change nothing any more', () => {
+    const log = running()
+    log.connect('b')
+    expect(log.closed()).toEqual([['a', closeCodes.superseded]])
+    log.events('a', 0, 'late')
+    expect(log.types()).not.toContain('output')
+    log.events('b', 0, 'now')
+    expect(log.types().at(-1)).toBe('output')
+  })
+
+  test('the close event of a superseded line does not take the newer one away', () => {
+    const log = running()
+    log.connect('b')
+    log.step({ type: 'closed', connection: 'a' })
+    log.forget()
+    log.events('b', 0, 'here')
+    expect(log.sent()).toMatchObject([['b', { type: 'ack', received: 1 }]])
+  })
+
+  test('a lower attempt and a lower epoch are stale', () => {
+    const log = setup()
+    log.sync({ ...leased, attempt: 2 })
+    log.connect('old', 1, 9)
+    log.connect('new', 2, 5)
+    log.connect('slow', 2, 4)
+    expect(log.closed()).toEqual([
+      ['old', closeCodes.stale],
+      ['slow', closeCodes.stale],
+    ])
+    log.events('new', 0, 'x')
+    expect(log.types().at(-1)).toBe('output')
+  })
+
+  test('a second connection for an unknown attempt takes the place of the first', () => {
+    const { connect, closed, sync, sent } = setup()
+    connect('a')
+    connect('b')
+    expect(closed()).toEqual([['a', closeCodes.superseded]])
+    sync(leased)
+    expect(sent()).toMatchObject([['b', { type: 'resume' }]])
+  })
+})
+
+describe('events', () => {
+  test('are numbered without a hole and acknowledged after they were kept', () => {
+    const log = running()
+    const effects = log.events('a', 0, 'one', 'two')
+    expect(effects.map(({ type }) => type)).toEqual(['append', 'send'])
+    expect(log.sent()).toEqual([['a', { type: 'ack', received: 2, seq: 4, result: false }]])
+    log.events('a', 2, 'three')
+    expect(log.log.map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5])
+    expect(log.durable()).toMatchObject({ received: 3, seq: 5, cursor: cursor(3) })
+  })
+
+  test('a repeated batch is acknowledged again and not kept twice', () => {
+    const log = running()
+    log.events('a', 0, 'one', 'two')
+    log.forget()
+    log.events('a', 0, 'one', 'two')
+    log.events('a', 0, 'one')
+    expect(log.take('append')).toEqual([])
+    expect(log.sent()).toMatchObject([
+      ['a', { type: 'ack', received: 2 }],
+      ['a', { type: 'ack', received: 2 }],
+    ])
+  })
+
+  test('a hole closes the line, and so does a batch that overlaps what is held', () => {
+    const hole = running()
+    hole.events('a', 1, 'two')
+    expect(hole.closed()).toEqual([['a', closeCodes.gap]])
+    const overlap = running()
+    overlap.events('a', 0, 'one')
+    overlap.events('a', 0, 'one', 'two')
+    expect(overlap.closed()).toEqual([['a', closeCodes.gap]])
+    expect(overlap.durable().received).toBe(1)
+    overlap.events('a', 1, 'two')
+    expect(overlap.durable().received).toBe(1)
+  })
+
+  test('a batch without events moves the cursor', () => {
+    const log = running()
+    log.frame('a', { type: 'events', after: 0, cursor: cursor(77), events: [] })
+    expect(log.durable().cursor).toEqual(cursor(77))
+    expect(log.take('append')).toEqual([])
+    expect(log.sent()).toMatchObject([['a', { type: 'ack', received: 0 }]])
+  })
+
+  test('a type that only the log writes closes the line', () => {
+    for (const type of ['task.queued', 'task.leased', 'task.requeued', 'task.finished'] as const) {
+      const log = running()
+      log.frame('a', { type: 'events', after: 0, cursor: cursor(1), events: [{ ...output(''), type }] })
+      expect(log.closed()).toEqual([['a', closeCodes.malformed]])
+      expect(log.durable().received).toBe(0)
+    }
+  })
+
+  test('after a reconnect the attempt goes on where the log stands', () => {
+    const log = running()
+    log.events('a', 0, 'one', 'two')
+    log.step({ type: 'closed', connection: 'a' })
+    log.forget()
+    log.connect('b', 1, 2)
+    expect(log.sent()).toMatchObject([['b', { type: 'resume', received: 2, seq: 4, cursor: cursor(2) }]])
+  })
+
+  test('deltas reach readers and are not numbered', () => {
+    const log = running()
+    const deltas = [{ type: 'message.delta' as const, data: { text: 'h' } }]
+    log.frame('a', { type: 'deltas', deltas })
+    expect(log.take('deltas')).toMatchObject([{ deltas }])
+    expect(log.durable().seq).toBe(2)
+  })
+})
+
+describe('cancel', () => {
+  test('goes down an open line at once', () => {
+    const log = running()
+    log.step({ type: 'cancel', grace_s: 7 })
+    expect(log.sent()).toEqual([['a', { type: 'cancel', grace_s: 7 }]])
+  })
+
+  test('wished before the attempt connects, it comes with every resume', () => {
+    const log = setup()
+    log.step({ type: 'cancel', grace_s: 7 })
+    log.sync(leased)
+    for (const connection of ['a', 'b']) {
+      log.connect(connection)
+      expect(log.sent()).toMatchObject([[connection, { type: 'resume', pending: [{ type: 'cancel', grace_s: 7 }] }]])
+    }
+  })
+
+  test('known from the row alone, it is told too, once', () => {
+    const log = running()
+    log.sync({ ...leased, cancel_requested_at: 5 })
+    log.sync({ ...leased, cancel_requested_at: 5 })
+    expect(log.sent()).toEqual([['a', { type: 'cancel', grace_s: 10 }]])
+  })
+
+  test('is not told any more once the result is held', () => {
+    const log = running()
+    log.result('a', 0)
+    log.forget()
+    log.step({ type: 'cancel', grace_s: 7 })
+    log.connect('b')
+    expect(log.sent()).toMatchObject([['b', { type: 'resume', pending: [], result: true }]])
+  })
+})

@@ -1,0 +1,103 @@
+// The stores in memory: for tests of whatever stands on the ports. They run the domain's own transitions, and pass the suite that the
+// Postgres stores pass.
+import { projectDefaults } from '@rdev/shared/domain/project'
+import type { Clock } from '../../ports.ts'
+import { memoryIdempotency } from './idempotency.ts'
+import { allows, memoryRows, pageDown, pageUp } from './rows.ts'
+import { memoryTasks } from './tasks.ts'
+import { given, projectPods } from '../project-pods.ts'
+import type { Stores } from '../stores.ts'
+
+export function memoryStores(clock: Clock): Stores {
+  const rows = memoryRows()
+  return {
+    tasks: memoryTasks(rows, clock),
+
+    sessions: {
+      async get(id, projects) {
+        const session = rows.sessions.get(id)
+        return session && allows(projects, session.project_id) ? session : undefined
+      },
+      async getMany(ids, projects) {
+        return [...new Set(ids)].flatMap((id) => rows.sessions.get(id) ?? []).filter((session) => allows(projects, session.project_id))
+      },
+      async list({ projects, project_id }, page) {
+        const seen = [...rows.sessions.values()].filter(
+          (session) => allows(projects, session.project_id) && (project_id === undefined || session.project_id === project_id),
+        )
+        return pageDown(seen, page)
+      },
+    },
+
+    projects: {
+      async get(id, projects) {
+        const project = rows.projects.get(id)
+        return project && allows(projects, id) ? project : undefined
+      },
+      async getMany(ids, projects) {
+        return [...new Set(ids)].flatMap((id) => rows.projects.get(id) ?? []).filter((project) => allows(projects, project.id))
+      },
+      async list(projects, page) {
+        return pageUp(
+          [...rows.projects.values()].filter((project) => allows(projects, project.id)),
+          page,
+        )
+      },
+      async report(clusterId, pods) {
+        const now = clock.now()
+        rows.clusters.add(clusterId)
+        const reported = projectPods(pods)
+        for (const { id, pod, allow_bypass_permissions } of reported) {
+          const before = rows.projects.get(id)
+          if (!before) {
+            const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions }
+            rows.projects.set(id, { ...fresh, created_at: now, updated_at: now })
+          } else if (
+            before.cluster_id === clusterId &&
+            (before.pod !== pod || before.allow_bypass_permissions !== allow_bypass_permissions)
+          ) {
+            rows.projects.set(id, { ...before, pod, allow_bypass_permissions, updated_at: now })
+          }
+        }
+        const here = new Set(reported.map((project) => project.id))
+        for (const project of rows.projects.values()) {
+          if (project.cluster_id === clusterId && project.pod !== null && !here.has(project.id)) {
+            rows.projects.set(project.id, { ...project, pod: null, updated_at: now })
+          }
+        }
+      },
+      async change(id, projects, change) {
+        const before = rows.projects.get(id)
+        if (!before || !allows(projects, id)) return undefined
+        const after = { ...before, ...given(change), updated_at: clock.now() }
+        rows.projects.set(id, after)
+        return after
+      },
+    },
+
+    clusters: {
+      list: async () => [...rows.clusters].sort().map((id) => ({ id })),
+    },
+
+    keys: {
+      async insert(key) {
+        if (rows.keys.has(key.id) || [...rows.keys.values()].some((other) => other.prefix === key.prefix)) {
+          throw new Error('that key exists already')
+        }
+        rows.keys.set(key.id, structuredClone(key))
+      },
+      findByPrefix: async (prefix) => [...rows.keys.values()].find((key) => key.prefix === prefix),
+      get: async (id) => rows.keys.get(id),
+      list: async (page) => pageDown(rows.keys.values(), page),
+      async revoke(id, now) {
+        const key = rows.keys.get(id)
+        if (key && key.revoked_at === null) rows.keys.set(id, { ...key, revoked_at: now })
+        return rows.keys.get(id)
+      },
+    },
+
+    idempotency: memoryIdempotency(clock),
+
+    ready: async () => true,
+  }
+}

@@ -1,0 +1,51 @@
+// Queued tasks that are bound to a pod by their conversation, where that pod is gone. Only the heads of lines are looked at, by the steps of
+// the claim, so it costs no more than one: what stands behind a head waits for it anyway.
+
+import { type SQL, sql } from 'drizzle-orm'
+import { columnsOf, storeNow } from './connection.ts'
+import { laneHeads, lineHeads, queueIndex } from './lines.ts'
+import { maxExpired } from './queue.ts'
+import { tasks } from './schema.ts'
+
+const maxPods = sql.raw('100')
+const most = sql.raw(String(maxExpired))
+const among = (pods: readonly string[]) => sql`(select json_array_elements_text(${JSON.stringify(pods)}::json))`
+
+const heads = (clusterId: string): SQL => sql`
+with recursive ${laneHeads(sql`t.cluster_id = ${clusterId}`, sql`t.cluster_id = ${clusterId}`)},
+${lineHeads(sql`select h.* from lane_head h join projects p on p.id = h.lane where not p.paused`)}`
+
+export function homelessStatement(clusterId: string, pods: readonly string[]): SQL {
+  return sql`${heads(clusterId)}
+select distinct s.pod from line join sessions s on s.id = line.session_id
+where line.run_after <= ${storeNow} and s.pod is not null and s.pod not in ${among(pods)}
+order by s.pod limit ${maxPods}`
+}
+
+export function failHomelessStatement(clusterId: string, pods: readonly string[]): SQL {
+  return sql`${heads(clusterId)},
+stuck as materialized (
+  select line.* from line join sessions s on s.id = line.session_id where line.run_after <= ${storeNow} and s.pod in ${among(pods)}
+),
+-- And what stands behind such a head and is as homeless.
+found as materialized (
+  select behind.id from stuck cross join lateral (
+    select q.id from (
+      select t.id, t.session_id from tasks t
+      where t.cluster_id = ${clusterId} and t.status = 'queued' and t.lane = stuck.lane and t.turn = stuck.turn
+        and t.priority = stuck.priority and t.run_after <= ${storeNow}
+      order by ${queueIndex}
+      limit ${most}
+    ) q join sessions s on s.id = q.session_id
+    where s.pod in ${among(pods)}
+  ) behind
+  limit ${most}
+),
+held as materialized (
+  select t.id from tasks t where t.id in (select id from found) and t.status = 'queued' order by t.id for update skip locked
+)
+update tasks t set status = 'failed', error_code = 'POD_UNAVAILABLE', error = 'the pod that holds this conversation is gone',
+  finished_at = ${storeNow}
+from held where t.id = held.id
+returning ${columnsOf(tasks, 't')}`
+}

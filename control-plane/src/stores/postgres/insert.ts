@@ -1,0 +1,98 @@
+import type { Task } from '@rdev/shared/domain/task'
+import { inArray } from 'drizzle-orm'
+import type { Clock, Inserted, NewTask, TaskStore } from '../../ports.ts'
+import { Depths } from './depths.ts'
+import type { Database } from './connection.ts'
+import { insertManyStatement, insertOneStatement } from './insert-statements.ts'
+import { rawTask, taskOf } from './rows.ts'
+import { tasks } from './schema.ts'
+
+type Refusal = Extract<Inserted, { refused: string }>['refused']
+
+/** What the statement says of one: its task, or what was in the way, or neither: a task of that id was there. */
+interface Answer {
+  readonly task: Task | null
+  readonly refused: Refusal | null
+  /** The depth of the lane that it was judged by. */
+  readonly depth: number
+}
+
+export function postgresInsert(database: Database, clock: Clock): TaskStore['insert'] {
+  const depths = new Depths()
+
+  async function write(list: readonly NewTask[], known: ReadonlyMap<string, number>): Promise<readonly Answer[]> {
+    const [only] = list
+    if (list.length > 1 || !only) return (await database.rows(insertManyStatement(list, known))).map(answerOf)
+    const [row] = await database.rows(insertOneStatement(only, known.get(only.spec.project_id) ?? null))
+    return [answerOf(row && { ...row, has_project: true })]
+  }
+
+  /** One statement. Lanes whose depth is known are not counted, unless `count` names them. */
+  async function judge(list: readonly NewTask[], count: ReadonlySet<string>): Promise<readonly Answer[]> {
+    const now = clock.now()
+    const lanes = new Set(list.map(({ spec }) => spec.project_id))
+    const known = new Map<string, number>()
+    for (const lane of lanes) {
+      const depth = count.has(lane) ? null : depths.known(lane, now)
+      if (depth !== null) known.set(lane, depth)
+    }
+    try {
+      const answers = await write(list, known)
+      for (const lane of lanes) {
+        const mine = answers.filter((_, i) => list[i]!.spec.project_id === lane)
+        const added = mine.filter(({ task }) => task !== null).length
+        // A statement that answers another depth than it was told has counted by itself.
+        if (known.has(lane) && known.get(lane) === mine[0]!.depth) depths.inserted(lane, added)
+        else if (mine[0]!.refused !== 'no_project') {
+          const full = mine.some(({ refused }) => refused === 'queue_full')
+          depths.counted(lane, { depth: mine[0]!.depth, inserted: added, full }, now)
+        }
+      }
+      return answers
+    } finally {
+      for (const lane of lanes) if (!known.has(lane)) depths.done(lane)
+    }
+  }
+
+  return async (list) => {
+    if (list.length === 0) return []
+    const answers = [...(await judge(list, new Set()))]
+
+    // Nobody is refused by hearsay: a lane that seems to be full is counted first.
+    const full = answers.flatMap(({ refused }, i) =>
+      refused === 'queue_full' && depths.mayRecount(list[i]!.spec.project_id, clock.now()) ? [i] : [],
+    )
+    if (full.length > 0) {
+      const again = full.map((i) => list[i]!)
+      const judged = await judge(again, new Set(again.map(({ spec }) => spec.project_id)))
+      for (const [n, i] of full.entries()) answers[i] = judged[n]!
+    }
+
+    const missing = list.filter((_, i) => answers[i]!.task === null).map(({ id }) => id)
+    const there = await read(missing)
+    return answers.map(({ task, refused }, i): Inserted => {
+      if (task) return { task, repeated: false }
+      const before = there.get(list[i]!.id)
+      if (before) return { task: before, repeated: true }
+      if (refused === null) throw new Error('a task was neither inserted nor there, nor refused')
+      return { refused }
+    })
+  }
+
+  async function read(ids: readonly string[]): Promise<ReadonlyMap<string, Task>> {
+    if (ids.length === 0) return new Map()
+    const rows = await database.run(
+      database.db
+        .select()
+        .from(tasks)
+        .where(inArray(tasks.id, [...ids])),
+    )
+    return new Map(rows.map((row) => [row.id, taskOf(row)]))
+  }
+}
+
+function answerOf(row: Readonly<Record<string, unknown>> | undefined): Answer {
+  if (row?.has_project !== true) return { task: null, refused: 'no_project', depth: 0 }
+  const refused = row.has_session !== true ? 'no_session' : row.has_room !== true ? 'queue_full' : null
+  return { task: row.id === null ? null : rawTask(row), refused, depth: Number(row.depth) }
+}

@@ -1,0 +1,140 @@
+// The statements of a task's life, each one statement: what it changes, it changes together, fenced by (task, attempt). Those that touch
+// several rows lock them in the order of their ids, so that two of them never wait for each other.
+
+import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { type SQL, sql } from 'drizzle-orm'
+import type { AttemptRef, Fence } from '../../ports.ts'
+import { after, at, columnsOf, storeNow } from './connection.ts'
+import { maxExpired } from './queue.ts'
+import { tasks } from './schema.ts'
+
+const live = sql.raw(`('leased', 'running')`)
+const refs = (list: readonly AttemptRef[]) =>
+  sql`json_to_recordset(${JSON.stringify(list.map(({ task_id, attempt }) => ({ task_id, attempt })))}::json) as (task_id text, attempt int)`
+
+export function markStartedStatement(started: readonly (AttemptRef & { started_at: number })[]): SQL {
+  const list = JSON.stringify(started.map((one) => ({ ...one, started_at: new Date(one.started_at).toISOString() })))
+  return sql`
+with told as materialized (
+  select * from json_to_recordset(${list}::json) as (task_id text, attempt int, started_at timestamptz(3))
+),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+),
+moved as (
+  update tasks t set status = 'running', started_at = told.started_at
+  from held join told on told.task_id = held.id
+  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt
+  returning t.id, t.attempt, t.started_at
+)
+update attempts a set status = 'running', started_at = moved.started_at from moved where a.task_id = moved.id and a.n = moved.attempt`
+}
+
+/** To be asked after the lock of the cluster's claims, which whoever takes over holds too. */
+const unfenced = (fence: Fence | undefined): SQL =>
+  fence === undefined
+    ? sql``
+    : sql` and not exists (select from pools where cluster_id = ${fence.clusterId} and generation <> ${fence.generation})`
+
+export function requeueStatement(list: readonly AttemptRef[], runAfter: number, fence?: Fence): SQL {
+  return sql`
+with told as materialized (select * from ${refs(list)}),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+),
+moved as (
+  update tasks t set status = 'queued', pod = null, claim_id = null, lease_until = null, run_after = ${at(runAfter)}
+  from held join told on told.task_id = held.id
+  where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt${unfenced(fence)}
+  returning ${columnsOf(tasks, 't')}
+),
+noted as (
+  update attempts a set status = 'requeued', ended_at = ${storeNow} from moved where a.task_id = moved.id and a.n = moved.attempt
+)
+select * from moved order by id`
+}
+
+/** Answers the row if it changed it. `end` is storable; `now` is the clock that clients' times come from. */
+export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number, fence?: Fence): SQL {
+  // The wish to cancel is looked at in the row as it is when this writes, not as anybody read it.
+  const set = (ended: SQL, again: SQL) =>
+    retryAt === null ? ended : sql`case when t.cancel_requested_at is null then ${again} else ${ended} end`
+  const keep = (column: keyof Task) => sql.raw(`t.${column}`)
+  const begun = end.duration_ms === null ? sql`null::timestamptz` : at(now - end.duration_ms)
+  const taskBegun = end.duration_ms === null ? keep('started_at') : sql`coalesce(t.started_at, greatest(t.created_at, ${begun}))`
+  const none = sql`null::timestamptz`
+  const told = sql`, talked as (
+  update sessions s set provider_session_id = ${end.provider_session_id}, pod = noted.pod, updated_at = ${at(now)}
+  from done join noted on true where s.id = done.session_id
+)`
+  return sql`
+with done as (
+  update tasks t set
+    status = ${set(sql`${end.status}::text`, sql`'queued'`)},
+    run_after = ${set(keep('run_after'), retryAt === null ? none : at(retryAt))},
+    queue_deadline_at = ${set(keep('queue_deadline_at'), none)},
+    pod = ${set(keep('pod'), sql`null`)},
+    claim_id = ${set(keep('claim_id'), sql`null`)},
+    lease_until = null,
+    started_at = ${set(taskBegun, none)},
+    finished_at = ${set(at(now), none)},
+    exit_code = ${set(sql`${end.exit_code}::int`, keep('exit_code'))},
+    result = ${set(sql`${end.result}::text`, keep('result'))},
+    error_code = ${set(sql`${end.error_code}::text`, keep('error_code'))},
+    error = ${set(sql`${end.error}::text`, keep('error'))},
+    usage = ${set(sql`${end.usage === null ? null : JSON.stringify(end.usage)}::json`, keep('usage'))},
+    cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))},
+    -- Its session has a place now, so it does not take just any one of its target.
+    turn = ${set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`)}
+  where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}${unfenced(fence)}
+  returning ${columnsOf(tasks, 't')}
+),
+noted as (
+  update attempts a set status = ${end.status}, ended_at = ${at(now)}, started_at = coalesce(a.started_at, ${begun}),
+    exit_code = ${end.exit_code}::int, error_code = ${end.error_code}
+  from done where a.task_id = done.id and a.n = done.attempt
+  returning a.pod
+)${end.provider_session_id === null ? sql`` : told}
+select * from done`
+}
+
+export function renewStatement(clusterId: string, list: readonly AttemptRef[], leaseMs: number): SQL {
+  return sql`
+with told as materialized (select * from ${refs(list)}),
+held as materialized (
+  select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
+)
+update tasks t set lease_until = ${after(leaseMs)}
+from held join told on told.task_id = held.id
+where t.id = held.id and t.attempt = told.attempt and t.cluster_id = ${clusterId} and t.status in ${live}`
+}
+
+export function expireStatement(clusterId: string): SQL {
+  return sql`
+with held as materialized (
+  select t.id from tasks t
+  where t.id in (
+    select q.id from tasks q
+    where q.cluster_id = ${clusterId} and q.status = 'queued' and q.queue_deadline_at <= ${storeNow}
+    order by q.queue_deadline_at limit ${sql.raw(String(maxExpired))}
+  ) and t.status = 'queued'
+  order by t.id for update skip locked
+)
+update tasks t set status = 'failed', error_code = 'QUEUE_EXPIRED', error = 'waited in the queue for longer than queue_ttl_s', finished_at = ${storeNow}
+from held where t.id = held.id
+returning ${columnsOf(tasks, 't')}`
+}
+
+/** A row for each live task, or one without. After the lock of the cluster's claims: whatever has leased something is seen. */
+export function takeOverStatement(clusterId: string, generation: number): SQL {
+  return sql`
+with taken as (
+  insert into pools as p (cluster_id, generation) select id, ${generation}::int from clusters where id = ${clusterId}
+  on conflict (cluster_id) do update set generation = greatest(p.generation, excluded.generation),
+    claims = case when excluded.generation > p.generation then 0 else p.claims end
+  returning generation
+)
+select coalesce((select generation from taken), ${generation}::int) as generation, ${columnsOf(tasks, 't')}, s.provider_session_id
+from (values (1)) one left join tasks t on t.cluster_id = ${clusterId} and t.status in ${live} left join sessions s on s.id = t.session_id
+order by t.id`
+}

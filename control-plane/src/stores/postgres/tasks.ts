@@ -1,0 +1,169 @@
+import { DomainError } from '@rdev/shared/domain/errors'
+import type { Task } from '@rdev/shared/domain/task'
+import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import type { Clock, Fence, ProjectFilter, TaskStore } from '../../ports.ts'
+import { afterOf } from '../paging.ts'
+import { claimLock, claimStatement, plainPlans } from './claim.ts'
+import type { Database } from './connection.ts'
+import { postgresInsert } from './insert.ts'
+import { rawLiveTask, rawTask, taskOf, type TaskRow } from './rows.ts'
+import { failHomelessStatement, homelessStatement } from './homeless.ts'
+import { nextDueStatement, queueLaneOf, queueStatement } from './queue.ts'
+import {
+  expireStatement,
+  finishStatement,
+  markStartedStatement,
+  renewStatement,
+  takeOverStatement,
+  requeueStatement,
+} from './task-statements.ts'
+import { tasks } from './schema.ts'
+import { isStorable, storableOrNull, storableOutcome } from '../storable.ts'
+
+/** A row that moves between the reading and the writing of `change` is read again, this many times. */
+const maxChanges = 20
+
+/** A page ends early rather than carry more text than this: prompts and results may have megabytes, and Neon answers at most 64. */
+const maxPageBytes = 8 * 1024 * 1024
+
+export function postgresTasks(database: Database, clock: Clock): TaskStore {
+  const { db } = database
+  const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
+  const many = async (statement: SQL, fence?: Fence) =>
+    (await (fence === undefined ? database.rows(statement) : database.batch(claimLock(fence.clusterId), statement))).map(rawTask)
+
+  const get: TaskStore['get'] = async (id, projects) => {
+    if (!isStorable(id)) return undefined
+    const [row] = await database.run(
+      db
+        .select()
+        .from(tasks)
+        .where(and(eq(tasks.id, id), within(projects))),
+    )
+    return row && taskOf(row)
+  }
+
+  return {
+    get,
+
+    insert: postgresInsert(database, clock),
+
+    async list({ projects, project_id, session_id, status, kind }, page) {
+      const after = afterOf(page)
+      const wanted = and(
+        within(projects),
+        project_id === undefined ? undefined : eq(tasks.project_id, project_id),
+        session_id === undefined ? undefined : eq(tasks.session_id, session_id),
+        status === undefined ? undefined : eq(tasks.status, status),
+        kind === undefined ? undefined : eq(tasks.kind, kind),
+        after === null ? undefined : lt(tasks.id, after),
+      )
+      const found = db
+        .select({
+          id: tasks.id,
+          bytes: sql<number>`octet_length(${tasks.spec}::text) + coalesce(octet_length(${tasks.result}), 0)`.as('bytes'),
+        })
+        .from(tasks)
+        .where(wanted)
+        .orderBy(desc(tasks.id))
+        .limit(page.limit + 1)
+        .as('found')
+      const measured = db
+        .select({
+          id: found.id,
+          before: sql<number>`sum(bytes) over (order by id desc) - bytes`.as('before'),
+          count: sql<number>`(count(*) over ())::int`.as('count'),
+        })
+        .from(found)
+        .as('measured')
+      const rows = await database.run(
+        db
+          .select()
+          .from(tasks)
+          .innerJoin(measured, eq(measured.id, tasks.id))
+          .where(sql`${measured.before} < ${maxPageBytes}`)
+          .orderBy(desc(tasks.id)),
+      )
+      const data = rows.slice(0, page.limit).map((row) => taskOf(row.tasks))
+      const more = data.length < (rows[0]?.measured.count ?? 0)
+      return { data, next_cursor: more ? (data.at(-1)?.id ?? null) : null }
+    },
+
+    async change(id, projects, step) {
+      for (let tries = 0; tries < maxChanges; tries++) {
+        const before = await get(id, projects)
+        if (!before) return undefined
+        const next = step(before)
+        const changed = changedColumns(before, next)
+        if (changed === null) return { before, after: before }
+        const fence = and(
+          eq(tasks.id, id),
+          eq(tasks.status, before.status),
+          eq(tasks.attempt, before.attempt),
+          sql`${tasks.cancel_requested_at} is not distinct from ${before.cancel_requested_at === null ? null : new Date(before.cancel_requested_at).toISOString()}::timestamptz`,
+        )
+        const [row] = await database.run(db.update(tasks).set(changed).where(fence).returning())
+        if (row) return { before, after: taskOf(row) }
+      }
+      throw new DomainError('SERVICE_UNAVAILABLE', 'The task changes too fast to be changed; try again')
+    },
+
+    async claim(claim) {
+      const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
+      return rows.map(rawLiveTask)
+    },
+
+    async takeOver(clusterId, generation) {
+      const rows = await database.batch(claimLock(clusterId), takeOverStatement(clusterId, generation))
+      return { generation: Number(rows[0]?.generation), live: rows.filter(({ id }) => id !== null).map(rawLiveTask) }
+    },
+
+    async markStarted(started) {
+      if (started.length > 0) await database.rows(markStartedStatement(started))
+    },
+
+    requeue: async (refs, runAfter, fence) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter, fence), fence)),
+
+    async finish(ref, end, retryAt, fence) {
+      const now = clock.now()
+      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
+      // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
+      return changed ?? get(ref.task_id, null)
+    },
+
+    async renew(clusterId, refs, leaseMs) {
+      if (refs.length > 0) await database.rows(renewStatement(clusterId, refs, leaseMs))
+    },
+
+    expireQueued: (clusterId) => many(expireStatement(clusterId)),
+
+    homeless: async (clusterId, pods) =>
+      (await database.batch(plainPlans, homelessStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
+
+    async failHomeless(clusterId, pods) {
+      const statement = failHomelessStatement(clusterId, pods.filter(isStorable))
+      return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
+    },
+
+    queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
+
+    async nextDue(clusterId) {
+      const [row] = await database.rows(nextDueStatement(clusterId))
+      return { queued: row?.queued === true, next_at: typeof row?.next_at === 'number' ? row.next_at : null }
+    },
+  }
+}
+
+const texts = new Set<keyof Task>(['result', 'error'])
+
+/** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
+function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
+  const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
+  if (names.length === 0) return null
+  return Object.fromEntries(
+    names.map((name) => {
+      const value = after[name]
+      return [name, texts.has(name) && typeof value === 'string' ? storableOrNull(value) : value]
+    }),
+  )
+}
