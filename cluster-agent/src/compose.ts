@@ -9,7 +9,7 @@ import { shell } from './runner/commands/shell.ts'
 import type { Config } from './config.ts'
 import type { HubLink } from './link/hub-link.ts'
 import { createHubLink } from './link/hub-link.ts'
-import { News } from './link/reconnect-group.ts'
+import { ReconnectGroup } from './link/reconnect-group.ts'
 import { lineOpener } from './link/task-line.ts'
 import { createAttemptDirectories } from './pods/attempt-directories.ts'
 import { createKubernetesHost } from './pods/kubernetes/host.ts'
@@ -34,7 +34,7 @@ export interface ComposeOptions {
 export function compose(config: Config, { log, clock, agents = realAgents }: ComposeOptions): Agent {
   const host = createHost(config, log)
   const directories = createAttemptDirectories(host, log)
-  const news = new News()
+  const group = new ReconnectGroup()
   // The runner speaks to the link, and the link for the runner.
   let link: HubLink | undefined
   const hub: HubReports = {
@@ -48,7 +48,7 @@ export function compose(config: Config, { log, clock, agents = realAgents }: Com
     host,
     agents: createRegistry(agents(directories.run)),
     commands: { shell, git },
-    openLine: lineOpener(config.url, news),
+    openLine: lineOpener(config.url, group),
     hub,
     clock,
     log,
@@ -60,7 +60,7 @@ export function compose(config: Config, { log, clock, agents = realAgents }: Com
       key: config.clusterKey,
       version: agentVersion,
       instance: randomBytes(12).toString('hex'),
-      news,
+      group,
       log,
     },
     runner,

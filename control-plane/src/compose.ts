@@ -70,7 +70,7 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       tokens,
       logs: {
         sync: logs.sync,
-        heard: async (task) => env.TASK_LOG.getByName(task.id).heard(task),
+        received: async (task) => env.TASK_LOG.getByName(task.id).received(task),
         end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome),
       },
     },

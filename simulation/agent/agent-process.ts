@@ -13,7 +13,7 @@ import {
   type LinkInput,
   type LinkState,
 } from '../../cluster-agent/src/link/link-machine.ts'
-import { News } from '../../cluster-agent/src/link/reconnect-group.ts'
+import { ReconnectGroup } from '../../cluster-agent/src/link/reconnect-group.ts'
 import { stopGraceS } from '../../cluster-agent/src/runner/attempt-machine.ts'
 import {
   attemptsOf,
@@ -48,7 +48,7 @@ export class AgentProcess {
   readonly name: string
   readonly life: Life
   readonly directories: Directories
-  readonly news = new News()
+  readonly group = new ReconnectGroup()
   /** Its wall clock against the true one. */
   skewMs = 0
   readonly runs = new Map<string, SimAttempt>()
@@ -80,7 +80,7 @@ export class AgentProcess {
         this.#stepLink({ type: 'lost' })
       },
       frame: (frame) => this.#stepLink({ type: 'frame', frame: frame as HubDown }),
-      news: this.news,
+      group: this.group,
       spreadMs: 0,
     })
   }
@@ -183,8 +183,8 @@ export class AgentProcess {
         if (this.#helloTimer !== undefined) this.#helloTimer.cancelled = true
         this.#helloTimer = this.kernel.after(effect.inMs, this.life, () => this.#stepLink({ type: 'hello_due' }))
         return
-      case 'greeted':
-        return this.#socket.greeted()
+      case 'confirmed':
+        return this.#socket.confirmed()
       case 'welcome':
         this.kernel.count('welcome')
         for (const assignment of effect.adopt) this.#stepRunner({ type: 'adopt', assignment })

@@ -49,7 +49,7 @@ export class SimLine {
       up: () => this.#step({ type: 'opened' }),
       down: (code) => this.#step({ type: 'lost', code }),
       frame: (frame) => this.#step({ type: 'frame', frame: frame as TaskDown }),
-      news: agent.news,
+      group: agent.group,
       spreadMs,
     })
     this.#socket.dial()
@@ -115,8 +115,8 @@ export class SimLine {
         if (this.#flush !== undefined) this.#flush.cancelled = true
         this.#flush = this.#agent.kernel.after(effect.inMs, this.#agent.life, () => this.#step({ type: 'flush' }))
         return
-      case 'greeted':
-        return this.#socket.greeted()
+      case 'confirmed':
+        return this.#socket.confirmed()
       case 'restart':
         this.#forget()
         return this.#handlers.restart({ received: effect.received, cursor: effect.cursor })

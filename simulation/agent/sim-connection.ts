@@ -7,7 +7,7 @@ import {
   type ConnectionInput,
   type ConnectionState,
 } from '../../cluster-agent/src/link/connection-machine.ts'
-import type { News } from '../../cluster-agent/src/link/reconnect-group.ts'
+import type { ReconnectGroup } from '../../cluster-agent/src/link/reconnect-group.ts'
 import type { Kernel, Life, Timer } from '../world/kernel.ts'
 import type { ClientEnd, Network, SimConnection } from '../world/network.ts'
 
@@ -16,7 +16,7 @@ export interface SocketOptions {
   readonly up: () => void
   readonly down: (code: number) => void
   readonly frame: (frame: object) => void
-  readonly news: News
+  readonly group: ReconnectGroup
   readonly spreadMs: number
 }
 
@@ -39,8 +39,8 @@ export class AgentSocket {
   dial(): void {
     this.#step({ type: 'dial' })
   }
-  greeted(): void {
-    this.#step({ type: 'greeted' })
+  confirmed(): void {
+    this.#step({ type: 'confirmed' })
   }
   hasten(withinMs: number): void {
     this.#step({ type: 'hasten', withinMs })
@@ -49,11 +49,11 @@ export class AgentSocket {
     this.#step({ type: 'drop', code, reason })
   }
   park(): void {
-    this.#options.news.settled(this)
+    this.#options.group.settled(this)
     this.#step({ type: 'park', code: 1000, reason: 'waiting' })
   }
   stop(): void {
-    this.#options.news.settled(this)
+    this.#options.group.settled(this)
     this.#step({ type: 'stop', code: 1000, reason: 'done' })
     for (const timer of this.#timers.values()) timer.cancelled = true
   }
@@ -68,10 +68,10 @@ export class AgentSocket {
   }
 
   #perform(effect: ConnectionEffect): void {
-    const { news, spreadMs } = this.#options
+    const { group, spreadMs } = this.#options
     switch (effect.type) {
       case 'dial':
-        news.down(this, spreadMs)
+        group.down(this, spreadMs)
         return this.#dial(effect.socket)
       case 'ping':
         if (this.#connection !== undefined) this.#network.ping(this.#connection)
@@ -94,13 +94,13 @@ export class AgentSocket {
         return
       }
       case 'up':
-        news.settled(this)
+        group.settled(this)
         return this.#options.up()
       case 'recovered':
-        return news.recovered()
+        return group.recovered()
       case 'down':
         this.#connection = undefined
-        news.down(this, spreadMs)
+        group.down(this, spreadMs)
         return this.#options.down(effect.code)
     }
   }
@@ -109,8 +109,8 @@ export class AgentSocket {
     const end: ClientEnd = {
       life: this.#life,
       opened: () => this.#step({ type: 'opened', socket }),
-      heard: () => {
-        if (this.#connection === connection) this.#step({ type: 'heard', socket })
+      received: () => {
+        if (this.#connection === connection) this.#step({ type: 'received', socket })
       },
       frame: (frame) => {
         if (this.#connection === connection) this.#options.frame(frame)

@@ -151,7 +151,7 @@ export class ControlPlane {
     return {
       sync: (task) => call(task.id, (log) => log.sync(task)),
       cancel: (task, graceS) => call(task.id, (log) => log.cancel(task, graceS)),
-      heard: (task) => call(task.id, (log) => log.heard(task)),
+      received: (task) => call(task.id, (log) => log.received(task)),
       end: (task, outcome) => call(task.id, (log) => log.end(task, outcome)),
     }
   }

@@ -1,7 +1,7 @@
 // The cluster hub's object as the simulator runs it: the real machine, effects as control-plane/src/objects/cluster-hub/object.ts does them.
 
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { carryOut, survey } from '../../control-plane/src/objects/cluster-hub/store-calls.ts'
+import { carryOut, inspectQueue } from '../../control-plane/src/objects/cluster-hub/store-calls.ts'
 import { stepHub } from '../../control-plane/src/objects/cluster-hub/machine.ts'
 import {
   initialHub,
@@ -172,10 +172,10 @@ export class HubShell implements Instance {
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
         )
       }
-      case 'survey':
+      case 'inspect_queue':
         return this.#ask(
-          () => survey(this.#deps().tasks, this.#cell.name, effect.pods),
-          () => ({ type: 'survey_failed', random: this.#chance() }),
+          () => inspectQueue(this.#deps().tasks, this.#cell.name, effect.pods),
+          () => ({ type: 'queue_inspection_failed', random: this.#chance() }),
         )
       case 'write': {
         const { id, write } = effect

@@ -5,7 +5,7 @@ import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/tas
 import type { TaskUp } from '@rdev/shared/wire/task-frames'
 import {
   finishRescueMs,
-  hasHeard,
+  hasReceived,
   initialTaskLog,
   isUnsettled,
   stepTaskLog,
@@ -61,9 +61,9 @@ export class TaskLogShell implements Instance {
     this.#step({ type: 'cancel', grace_s: graceS })
     this.#step({ type: 'sync', task })
   }
-  heard(task: Task): boolean {
+  received(task: Task): boolean {
     this.#step({ type: 'sync', task })
-    return hasHeard(this.#state.durable, task.attempt)
+    return hasReceived(this.#state.durable, task.attempt)
   }
   end(task: Task, outcome: TaskOutcome): void {
     this.#step({ type: 'sync', task })

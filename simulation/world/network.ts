@@ -8,7 +8,7 @@ export interface ClientEnd {
   readonly life: Life
   opened(): void
   frame(frame: object): void
-  heard(): void
+  received(): void
   closed(code: number): void
 }
 
@@ -130,7 +130,7 @@ export class Network {
     }
     this.#down(connection, () => {
       if (!connection.clientOpen) return
-      connection.client.heard()
+      connection.client.received()
       if (connection.clientOpen) connection.client.frame(frame)
     })
   }
@@ -141,7 +141,7 @@ export class Network {
       if (!connection.serverOpen) return
       connection.lastPingAt = this.#kernel.now
       this.#down(connection, () => {
-        if (connection.clientOpen) connection.client.heard()
+        if (connection.clientOpen) connection.client.received()
       })
     })
   }

@@ -29,8 +29,8 @@ function setup(random = 0.999_999) {
     closed,
     timer,
     opened: () => feed({ type: 'opened', socket: state.socket }),
-    greet: () => feed({ type: 'greeted' }),
-    heard: () => feed({ type: 'heard', socket: state.socket }),
+    confirm: () => feed({ type: 'confirmed' }),
+    received: () => feed({ type: 'received', socket: state.socket }),
     wait: (ms: number) => {
       now += ms
     },
@@ -82,7 +82,7 @@ test('the delay is uniform inside of the window', () => {
 })
 
 test('a minute of health forgives earlier failures; less does not, nor does an open socket whose peer never spoke', () => {
-  for (const [healthMs, greeted, expected] of [
+  for (const [healthMs, confirmed, expected] of [
     [healthyAfterMs, true, 0],
     [healthyAfterMs - 1, true, 1_999],
     [healthyAfterMs, false, 1_999],
@@ -94,7 +94,7 @@ test('a minute of health forgives earlier failures; less does not, nor does an o
     it.closed()
     it.timer('dial')
     it.opened()
-    if (greeted) it.greet()
+    if (confirmed) it.confirm()
     it.wait(healthMs)
     it.closed()
     expect(it.delay()).toMatchObject({ inMs: expected })
@@ -115,7 +115,7 @@ test('who was superseded waits 30 s, however healthy it was', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
-  it.greet()
+  it.confirm()
   it.wait(healthyAfterMs)
   it.closed(closeCodes.superseded)
   expect(it.delay()).toMatchObject({ inMs: supersededWaitMs })
@@ -125,13 +125,13 @@ test('pings go out, and a pong that is overdue ends the socket without a handsha
   const it = setup()
   it.feed({ type: 'dial' })
   expect(it.opened()).toContainEqual({ type: 'timer', timer: 'ping', inMs: pingEveryMs, socket: 1 })
-  it.greet()
+  it.confirm()
   it.wait(pingEveryMs)
   expect(it.timer('ping')).toEqual([
     { type: 'ping' },
     { type: 'timer', timer: 'ping', inMs: pongTimeoutMs - pingEveryMs, socket: it.state.socket },
   ])
-  it.heard()
+  it.received()
   it.wait(pongTimeoutMs - pingEveryMs)
   expect(it.timer('ping')[0]).toEqual({ type: 'ping' })
   it.wait(pongTimeoutMs)
@@ -143,7 +143,7 @@ test('a machine that slept finds the silence at its first timer', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
-  it.greet()
+  it.confirm()
   it.wait(10 * 60_000)
   it.timer('ping')
   expect(it.types()).toContain('terminate')
@@ -160,8 +160,8 @@ test('a peer that does not greet in time is given up; one that did is not', () =
   const polite = setup()
   polite.feed({ type: 'dial' })
   polite.opened()
-  polite.greet()
-  polite.greet()
+  polite.confirm()
+  polite.confirm()
   expect(polite.timer('greeting')).toEqual([])
 })
 
@@ -176,7 +176,7 @@ test('what an earlier socket or timer still says is ignored', () => {
   for (const input of [
     { type: 'opened', socket: 1 },
     { type: 'closed', socket: 1, code: 1006, retryAfterMs: null },
-    { type: 'heard', socket: 1 },
+    { type: 'received', socket: 1 },
     { type: 'timer', timer: 'ping', socket: 1 },
     { type: 'timer', timer: 'greeting', socket: 1 },
     { type: 'timer', timer: 'dial', socket: 1 },
@@ -189,8 +189,8 @@ test('what an earlier socket or timer still says is ignored', () => {
 test('inputs that do not fit the phase change nothing', () => {
   const it = setup()
   expect(it.opened()).toEqual([])
-  expect(it.greet()).toEqual([])
-  expect(it.heard()).toEqual([])
+  expect(it.confirm()).toEqual([])
+  expect(it.received()).toEqual([])
   expect(it.closed()).toEqual([])
   expect(it.timer('dial')).toEqual([])
   expect(it.timer('ping')).toEqual([])
@@ -244,7 +244,7 @@ test('who would dial sooner anyway is left alone', () => {
   expect(it.hasten()).toEqual([])
 })
 
-test('a peer that accepts and hangs up is not dialled in a loop: news counts once in a while', () => {
+test('a peer that accepts and hangs up is not dialled in a loop: group counts once in a while', () => {
   const it = setup()
   it.away()
   it.hasten(0)
@@ -274,7 +274,7 @@ test('who was told to wait does, whatever the others say', () => {
   }
 })
 
-test('a dial from before the news is begun anew if it has hung for long, and its failure does not cost a window', () => {
+test('a dial from before the group is begun anew if it has hung for long, and its failure does not cost a window', () => {
   const hung = setup()
   hung.away()
   hung.timer('dial')

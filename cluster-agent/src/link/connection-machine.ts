@@ -34,7 +34,7 @@ export interface ConnectionState {
   readonly hastenedAt: number | null
   /** It was lost, and is not back yet. */
   readonly missing: boolean
-  /** The peer answered, and said to wait: another's success is no news. */
+  /** The peer answered, and said to wait: another's success is no group. */
   readonly toldToWait: boolean
   /** Frames of an earlier socket carry an earlier number and are ignored. */
   readonly socket: number
@@ -44,8 +44,8 @@ export type ConnectionInput =
   | { readonly type: 'dial' }
   | { readonly type: 'opened'; readonly socket: number }
   /** The peer spoke as expected: from here on the connection counts as healthy. */
-  | { readonly type: 'greeted' }
-  | { readonly type: 'heard'; readonly socket: number }
+  | { readonly type: 'confirmed' }
+  | { readonly type: 'received'; readonly socket: number }
   | { readonly type: 'closed'; readonly socket: number; readonly code: number; readonly retryAfterMs: number | null }
   | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly socket: number }
   /** Another connection to the same place is back: dial within this time. */
@@ -63,7 +63,7 @@ export type ConnectionEffect =
   | { readonly type: 'terminate' }
   | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly inMs: number; readonly socket: number }
   | { readonly type: 'up' }
-  /** Open again after a loss, which is news for whoever waits to try the same. */
+  /** Open again after a loss, which is group for whoever waits to try the same. */
   | { readonly type: 'recovered' }
   | { readonly type: 'down'; readonly code: number; readonly retryInMs: number }
 
@@ -109,7 +109,7 @@ function lost(state: ConnectionState, code: number, retryAfterMs: number | null,
   // `tries` counts dials; the first retry after one dial, or after health, is immediate.
   const tries = healthy ? 0 : Math.max(0, state.tries - 1)
   const toldToWait = retryAfterMs !== null || refusals.includes(code)
-  // Dialled before the news came, and failed after it.
+  // Dialled before the group came, and failed after it.
   const hastened = state.phase === 'dialing' && !toldToWait && state.hastenedAt !== null && state.hastenedAt > state.dialAt
   const delay = Math.max(hastened ? 0 : reconnectDelay(tries, random), Math.min(retryAfterMs ?? 0, maxRetryAfterMs), codeWaitMs(code))
   const socket = state.socket + 1
@@ -124,8 +124,8 @@ function lost(state: ConnectionState, code: number, retryAfterMs: number | null,
 
 /** What is open or was told to wait stays as it is. */
 function hasten(state: ConnectionState, withinMs: number, now: number, random: number): ConnectionStep {
-  const news = state.hastenedAt === null || now - state.hastenedAt >= hastenEveryMs
-  if (!news) return nothing(state)
+  const group = state.hastenedAt === null || now - state.hastenedAt >= hastenEveryMs
+  if (!group) return nothing(state)
   const hastened = { ...state, hastenedAt: now }
   const inMs = Math.floor(random * withinMs)
   if (state.phase === 'dialing') {
@@ -158,9 +158,9 @@ export function stepConnection(state: ConnectionState, input: ConnectionInput, n
           ...(state.missing ? [{ type: 'recovered' } as const] : []),
         ],
       }
-    case 'greeted':
+    case 'confirmed':
       return state.phase === 'open' && state.greetedAt === null ? nothing({ ...state, greetedAt: now }) : nothing(state)
-    case 'heard':
+    case 'received':
       return input.socket === state.socket && state.phase === 'open' ? nothing({ ...state, heardAt: now }) : nothing(state)
     case 'closed':
       if (input.socket !== state.socket || (state.phase !== 'open' && state.phase !== 'dialing')) return nothing(state)

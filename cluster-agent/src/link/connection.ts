@@ -6,7 +6,7 @@ import { WebSocket } from 'ws'
 import { closeCodes, maxFrameBytes, pingText, pongText } from '@rdev/shared/wire/limits'
 import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
 import { newConnection, stepConnection } from './connection-machine.ts'
-import type { News } from './reconnect-group.ts'
+import type { ReconnectGroup } from './reconnect-group.ts'
 
 /** TCP, TLS and the upgrade together. */
 const handshakeTimeoutMs = 10_000
@@ -23,7 +23,7 @@ export interface ConnectionOptions extends ConnectionHandlers {
   readonly bearer: () => string
   readonly headers?: Readonly<Record<string, string>>
   /** What it shares with the agent's other connections, and over how long its dials after their success are spread. */
-  readonly news: News
+  readonly group: ReconnectGroup
   readonly spreadMs: number
 }
 
@@ -50,8 +50,8 @@ export class Connection {
   dial(): void {
     this.#step({ type: 'dial' })
   }
-  greeted(): void {
-    this.#step({ type: 'greeted' })
+  confirmed(): void {
+    this.#step({ type: 'confirmed' })
   }
   /** Another connection is back: the wait for the next try is over, within this time. */
   hasten(withinMs: number): void {
@@ -61,11 +61,11 @@ export class Connection {
     this.#step({ type: 'drop', code, reason })
   }
   park(): void {
-    this.#options.news.settled(this)
+    this.#options.group.settled(this)
     this.#step({ type: 'park', code: 1000, reason: 'waiting' })
   }
   stop(code = 1000, reason = 'done'): void {
-    this.#options.news.settled(this)
+    this.#options.group.settled(this)
     this.#step({ type: 'stop', code, reason })
     for (const timer of this.#timers.values()) clearTimeout(timer)
   }
@@ -82,7 +82,7 @@ export class Connection {
   #perform(effect: ConnectionEffect): void {
     switch (effect.type) {
       case 'dial':
-        this.#options.news.down(this, this.#options.spreadMs)
+        this.#options.group.down(this, this.#options.spreadMs)
         return this.#dial(effect.socket)
       case 'ping':
         return this.send(pingText)
@@ -108,13 +108,13 @@ export class Connection {
         return
       }
       case 'up':
-        this.#options.news.settled(this)
+        this.#options.group.settled(this)
         return this.#options.up()
       case 'recovered':
-        return this.#options.news.recovered()
+        return this.#options.group.recovered()
       case 'down':
         this.#socket = undefined
-        this.#options.news.down(this, this.#options.spreadMs)
+        this.#options.group.down(this, this.#options.spreadMs)
         return this.#options.down(effect.code, effect.retryInMs)
     }
   }
@@ -143,7 +143,7 @@ export class Connection {
     )
     socket.on('message', (data: Buffer, binary) => {
       if (this.#socket !== socket) return
-      this.#step({ type: 'heard', socket: number })
+      this.#step({ type: 'received', socket: number })
       const text = binary ? '' : data.toString('utf8')
       if (text !== pongText) this.#options.frame(text)
     })

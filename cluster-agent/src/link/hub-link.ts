@@ -12,7 +12,7 @@ import type { HubReports, Log } from '../ports.ts'
 import { Connection, socketUrl } from './connection.ts'
 import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
 import { heartbeatEveryMs, newLink, stepLink } from './link-machine.ts'
-import type { News } from './reconnect-group.ts'
+import type { ReconnectGroup } from './reconnect-group.ts'
 
 /** Whom the link speaks for. */
 export interface HubLinkOwner {
@@ -31,7 +31,7 @@ export interface HubLinkOptions {
   readonly version: string
   /** Random per process: a restarted agent is a new one. */
   readonly instance: string
-  readonly news: News
+  readonly group: ReconnectGroup
   readonly log: Log
 }
 
@@ -53,7 +53,7 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
     bearer: () => options.key,
     // Also in hello; here it is read before this connection takes the place of another agent's.
     headers: { [protocolHeader]: String(protocolVersion) },
-    news: options.news,
+    group: options.group,
     spreadMs: 0,
     up: () => {
       step({ type: 'opened' })
@@ -109,8 +109,8 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
         clearTimeout(helloTimer)
         helloTimer = setTimeout(() => step({ type: 'hello_due' }), effect.inMs)
         return
-      case 'greeted':
-        return connection.greeted()
+      case 'confirmed':
+        return connection.confirmed()
       case 'welcome':
         options.log('info', 'agent connected', { epoch: effect.epoch, adopt: effect.adopt.length, stop: effect.stop.length })
         return owner.welcome(effect.adopt, effect.stop)

@@ -45,7 +45,7 @@ test('nothing leaves before the log has spoken; then everything does, in order',
   it.feed({ type: 'opened' })
   expect(it.emit(unit(3))).toEqual([])
   const effects = it.resume(0)
-  expect(effects[0]).toEqual({ type: 'greeted' })
+  expect(effects[0]).toEqual({ type: 'confirmed' })
   expect(sent(effects)).toEqual([{ type: 'events', after: 0, cursor: { stdout: 3, stderr: 0 }, events: ['e1', 'e2', 'e3'] }])
 })
 
@@ -141,7 +141,7 @@ test('one that does not know the position is told it, and reads from the cursor 
     { type: 'frame', frame: { type: 'resume', received: 7, seq: 9, cursor: { stdout: 70, stderr: 1 }, pending: [], result: false } },
     0,
   )
-  expect(effects).toEqual([{ type: 'greeted' }, { type: 'restart', received: 7, cursor: { stdout: 70, stderr: 1 } }])
+  expect(effects).toEqual([{ type: 'confirmed' }, { type: 'restart', received: 7, cursor: { stdout: 70, stderr: 1 } }])
   expect(state).toMatchObject({ phase: 'up', acked: 7 })
 })
 
@@ -160,7 +160,7 @@ test.each([
   it.feed({ type: 'result', outcome: done })
   it.feed({ type: 'lost', code: 1006 })
   it.feed({ type: 'opened' })
-  expect(it.resume(received)).toEqual([{ type: 'greeted' }, { type: 'restart', received, cursor: { stdout: received, stderr: 0 } }])
+  expect(it.resume(received)).toEqual([{ type: 'confirmed' }, { type: 'restart', received, cursor: { stdout: received, stderr: 0 } }])
   expect(it.state).toMatchObject({ acked: received, units: [], outcome: undefined })
   expect(sent(it.emit(unit(5)))).toMatchObject([{ after: received }])
 })
@@ -183,7 +183,7 @@ test('the result follows the last event, on every connection until it is acknowl
   it.feed({ type: 'lost', code: 1006 })
   it.feed({ type: 'opened' })
   const effects = it.resume(2)
-  expect(effects).toEqual([{ type: 'greeted' }, { type: 'result', after: 2, outcome: done }])
+  expect(effects).toEqual([{ type: 'confirmed' }, { type: 'result', after: 2, outcome: done }])
   expect(it.ack(2)).toEqual([])
   expect(it.ack(2, true)).toEqual([{ type: 'finished', how: 'acked' }])
   expect(it.state.phase).toBe('over')
@@ -192,7 +192,7 @@ test('the result follows the last event, on every connection until it is acknowl
 test('a result that the log already holds ends the line at resume', () => {
   const it = setup()
   it.feed({ type: 'opened' })
-  expect(it.resume(3, { result: true })).toEqual([{ type: 'greeted' }, { type: 'finished', how: 'acked' }])
+  expect(it.resume(3, { result: true })).toEqual([{ type: 'confirmed' }, { type: 'finished', how: 'acked' }])
   expect(it.emit(unit(1))).toEqual([])
 })
 

@@ -55,7 +55,7 @@ export type LineEffect =
   | { readonly type: 'deltas'; readonly deltas: readonly EventData[] }
   | { readonly type: 'flush_timer'; readonly inMs: number }
   /** The connection is as it should be. */
-  | { readonly type: 'greeted' }
+  | { readonly type: 'confirmed' }
   | { readonly type: 'restart'; readonly received: number; readonly cursor: Cursor }
   | { readonly type: 'command'; readonly command: TaskCommand }
   | { readonly type: 'finished'; readonly how: 'acked' | 'ended' }
@@ -126,19 +126,19 @@ function frame(state: LineState, frame: TaskDown, now: number): LineStep {
 }
 
 function resume(state: LineState, frame: Extract<TaskDown, { type: 'resume' }>, now: number): LineStep {
-  const greeted: LineEffect = { type: 'greeted' }
-  if (frame.result) return { state: { ...state, phase: 'over' }, effects: [greeted, { type: 'finished', how: 'acked' }] }
+  const confirmed: LineEffect = { type: 'confirmed' }
+  if (frame.result) return { state: { ...state, phase: 'over' }, effects: [confirmed, { type: 'finished', how: 'acked' }] }
   const commands = frame.pending.map((command): LineEffect => ({ type: 'command', command }))
   const kept = keepAfter(state, frame.received)
   // The same count with another cursor: somebody else cut the same bytes into other events.
   if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {
     return {
       state: { ...newLine(frame), phase: 'up' },
-      effects: [greeted, { type: 'restart', received: frame.received, cursor: frame.cursor }, ...commands],
+      effects: [confirmed, { type: 'restart', received: frame.received, cursor: frame.cursor }, ...commands],
     }
   }
   const step = pump({ ...kept, phase: 'up', sent: 0, sentEvents: 0 }, now, true)
-  return { state: step.state, effects: [greeted, ...step.effects, ...commands] }
+  return { state: step.state, effects: [confirmed, ...step.effects, ...commands] }
 }
 
 /** The state without what the log holds; undefined if the window cannot go on exactly there. */

@@ -53,7 +53,7 @@ test('open, gather, hello, welcome', () => {
   expect(it.gathered()).toMatchObject([
     { type: 'send', frame: { type: 'hello', protocol: protocolVersion, instance: 'instance-1', pods: [pod] } },
   ])
-  expect(it.frame(welcome)).toEqual([{ type: 'greeted' }, { type: 'welcome', epoch: 3, adopt: [], stop: [ref] }])
+  expect(it.frame(welcome)).toEqual([{ type: 'confirmed' }, { type: 'welcome', epoch: 3, adopt: [], stop: [ref] }])
   expect(it.state).toMatchObject({ phase: 'welcomed', epoch: 3 })
 })
 
@@ -86,7 +86,7 @@ test('sync asks for a hello at once, also twice', () => {
   expect(it.frame({ type: 'sync' })).toEqual([{ type: 'gather', gathering: 2 }])
   expect(it.frame({ type: 'sync' })).toEqual([])
   // A welcome that was on its way belongs to the earlier hello.
-  expect(it.frame(welcome)).toMatchObject([{ type: 'greeted' }, { type: 'welcome' }])
+  expect(it.frame(welcome)).toMatchObject([{ type: 'confirmed' }, { type: 'welcome' }])
   expect(it.state.phase).toBe('gathering')
   expect(sentTypes(it.gathered())).toEqual(['hello'])
 })

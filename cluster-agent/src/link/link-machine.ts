@@ -50,7 +50,7 @@ export type LinkEffect =
   | { readonly type: 'send'; readonly frame: HubUp }
   | { readonly type: 'gather'; readonly gathering: number }
   | { readonly type: 'hello_timer'; readonly inMs: number }
-  | { readonly type: 'greeted' }
+  | { readonly type: 'confirmed' }
   | { readonly type: 'welcome'; readonly epoch: number; readonly adopt: readonly Assignment[]; readonly stop: readonly AttemptRef[] }
   | { readonly type: 'assign'; readonly tasks: readonly Assignment[] }
 
@@ -149,7 +149,7 @@ function frame(state: LinkState, frame: HubDown): LinkStep {
   if (state.phase === 'down') return nothing(state)
   switch (frame.type) {
     case 'welcome': {
-      const effects: LinkEffect[] = [{ type: 'greeted' }, { type: 'welcome', epoch: frame.epoch, adopt: frame.adopt, stop: frame.stop }]
+      const effects: LinkEffect[] = [{ type: 'confirmed' }, { type: 'welcome', epoch: frame.epoch, adopt: frame.adopt, stop: frame.stop }]
       // A welcome that answers an earlier hello leaves the gathering under way alone.
       const phase = state.phase === 'gathering' ? 'gathering' : 'welcomed'
       if (phase === 'welcomed' && state.again) effects.push({ type: 'hello_timer', inMs: helloEveryMs })

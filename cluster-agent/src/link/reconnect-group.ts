@@ -8,7 +8,7 @@ export interface Waiter {
   hasten(withinMs: number): void
 }
 
-export class News {
+export class ReconnectGroup {
   readonly #down = new Map<Waiter, number>()
 
   /** `withinMs`: over how long its next dial may be spread. */
@@ -16,7 +16,7 @@ export class News {
     this.#down.set(who, withinMs)
   }
 
-  /** It is open, or wants no news any more. */
+  /** It is open, or wants no signal any more. */
   settled(who: Waiter): void {
     this.#down.delete(who)
   }

@@ -11,12 +11,12 @@ import type { EncodedEvent, LogPosition, OpenLine, TaskLine, TaskLineHandlers } 
 import { Connection, socketUrl } from './connection.ts'
 import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
 import { hasRoom, newLine, stepLine } from './line-machine.ts'
-import { spreadMs, type News } from './reconnect-group.ts'
+import { spreadMs, type ReconnectGroup } from './reconnect-group.ts'
 
 export const lineOpener =
-  (baseUrl: string, news: News): OpenLine =>
+  (baseUrl: string, group: ReconnectGroup): OpenLine =>
   (ref, at, handlers) =>
-    new SocketLine(socketUrl(baseUrl, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`), ref.token, at, handlers, news)
+    new SocketLine(socketUrl(baseUrl, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`), ref.token, at, handlers, group)
 
 interface Waiting {
   readonly unit: Unit
@@ -33,14 +33,14 @@ class SocketLine implements TaskLine {
   readonly #waiting: Waiting[] = []
   readonly #whenFlushed: (() => void)[] = []
 
-  constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers, news: News) {
+  constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers, group: ReconnectGroup) {
     this.#handlers = handlers
     this.#token = token
     this.#state = newLine(at)
     this.#connection = new Connection({
       url,
       bearer: () => this.#token,
-      news,
+      group,
       spreadMs,
       up: () => this.#step({ type: 'opened' }),
       down: (code) => this.#step({ type: 'lost', code }),
@@ -136,8 +136,8 @@ class SocketLine implements TaskLine {
         clearTimeout(this.#flushTimer)
         this.#flushTimer = setTimeout(() => this.#step({ type: 'flush' }), effect.inMs)
         return
-      case 'greeted':
-        return this.#connection.greeted()
+      case 'confirmed':
+        return this.#connection.confirmed()
       case 'restart':
         this.#forget()
         return this.#handlers.restart({ received: effect.received, cursor: effect.cursor })

@@ -62,7 +62,7 @@ export async function openControl(session: Session): Promise<Control> {
         // What it says on stderr are complaints of its tools; unread, they would stop it one day.
         session.shell.stderr.read()
         if (session.shell.stdout.readableEnded) break
-        await session.bell.wait()
+        await session.signal.wait()
         continue
       }
       rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk])

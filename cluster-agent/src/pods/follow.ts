@@ -27,7 +27,7 @@ export async function* follow(following: Following, from: { stdout: number; stde
   let record: ExitRecord | undefined
   let failure: unknown
   let session = following.first
-  const wake = (): void => session?.bell.ring()
+  const wake = (): void => session?.signal.ring()
   const { end, release } = following.awaitEnd()
   end.then(
     (ended) => {
@@ -65,9 +65,9 @@ export async function* follow(following: Following, from: { stdout: number; stde
         at[stream] += bytes.length
         yield { stream, offset, bytes }
       }
-      // A wait without a bound is safe: the bell rings for bytes, for a cut, for the record and for an abort.
+      // A wait without a bound is safe: the signal rings for bytes, for a cut, for the record and for an abort.
       if (!any && !complete() && !signal.aborted && session.open()) {
-        const rung = await session.bell.wait(record ? lateMs : undefined)
+        const rung = await session.signal.wait(record ? lateMs : undefined)
         if (!rung) session.destroy()
       }
     }

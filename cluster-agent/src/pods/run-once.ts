@@ -37,7 +37,7 @@ export async function runOnce(
       if (code !== undefined && stderr.end() !== undefined) return { exit_code: code, stdout: stdout.text(), stderr: stderr.text() }
       if (out || err) continue
       if (!session.open() || signal.aborted) throw new ShellCut(pod, 'cut while it ran a script')
-      if (!(await session.bell.wait(deadline - performance.now()))) throw new ShellCut(pod, `the script did not end in ${timeoutMs} ms`)
+      if (!(await session.signal.wait(deadline - performance.now()))) throw new ShellCut(pod, `the script did not end in ${timeoutMs} ms`)
     }
   } finally {
     // The far side kills what still runs at the end of its stdin.

@@ -1,7 +1,7 @@
 // A shell of a pod with the library loaded. First it speaks in lines, then, if it becomes a follower, in raw bytes on the same streams.
 
 import type { PodHost, Shell } from '../ports.ts'
-import { createBell, type Bell } from './signal.ts'
+import { createSignal, type Signal } from './signal.ts'
 import { block, installBlocks, loadBlock } from './library.ts'
 
 /** How long a pod may take to answer a line: a fresh exec takes 60 ms, a busy machine seconds. */
@@ -21,7 +21,7 @@ export interface Session {
   readonly pod: string
   readonly shell: Shell
   /** Rung when there may be something to read, and at the end. */
-  readonly bell: Bell
+  readonly signal: Signal
   /** False once the stream is gone. */
   open(): boolean
   /** Has the library evaluate `lines`; `payload` is what they read from stdin. */
@@ -65,19 +65,19 @@ async function bounded(host: PodHost, pod: string): Promise<Session> {
 
 function wrap(pod: string, shell: Shell): Session {
   let open = true
-  const bell = createBell()
+  const signal = createSignal()
   void shell.closed.then(() => {
     open = false
-    bell.ring()
+    signal.ring()
   })
-  for (const stream of [shell.stdout, shell.stderr]) for (const event of ['readable', 'end', 'close']) stream.on(event, bell.ring)
+  for (const stream of [shell.stdout, shell.stderr]) for (const event of ['readable', 'end', 'close']) stream.on(event, signal.ring)
   // Errors of a stream end it, and `closed` tells; without a listener they would end this program.
   for (const stream of [shell.stdin, shell.stdout, shell.stderr]) stream.on('error', () => {})
 
   const destroy = (): void => {
     open = false
     shell.destroy()
-    bell.ring()
+    signal.ring()
   }
 
   const line = async (boundMs = answerMs): Promise<string> => {
@@ -97,7 +97,7 @@ function wrap(pod: string, shell: Shell): Session {
       } else if (!open || shell.stdout.readableEnded || shell.stdout.destroyed) {
         destroy()
         throw new ShellCut(pod, 'cut before it answered')
-      } else if (length > maxLineBytes || !(await bell.wait(deadline - performance.now()))) {
+      } else if (length > maxLineBytes || !(await signal.wait(deadline - performance.now()))) {
         destroy()
         throw new ShellCut(pod, length > maxLineBytes ? 'answered too much' : 'did not answer in time')
       }
@@ -107,7 +107,7 @@ function wrap(pod: string, shell: Shell): Session {
   return {
     pod,
     shell,
-    bell,
+    signal,
     open: () => open && !shell.stdout.destroyed,
     send: (lines, payload = '') => void shell.stdin.write(block(lines) + payload),
     line,

@@ -1,11 +1,11 @@
 /** Wakes one waiter; a ring that nobody waited for is kept for the next. Rung by event listeners that are attached once, not once per wait. */
-export interface Bell {
+export interface Signal {
   ring(): void
   /** True when rung, false after `boundMs`. */
   wait(boundMs?: number): Promise<boolean>
 }
 
-export function createBell(): Bell {
+export function createSignal(): Signal {
   let rung = false
   let wake: ((rung: boolean) => void) | undefined
   return {

@@ -1,7 +1,7 @@
 // The agent's connections after an outage: real sockets, no processes.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createHubLink } from '../link/hub-link.ts'
-import { News } from '../link/reconnect-group.ts'
+import { ReconnectGroup } from '../link/reconnect-group.ts'
 import { lineOpener } from '../link/task-line.ts'
 import type { TaskLine } from '../ports.ts'
 import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'
@@ -27,8 +27,8 @@ afterEach(async () => {
 })
 
 function open() {
-  const news = new News()
-  const openLine = lineOpener(plane.url, news)
+  const group = new ReconnectGroup()
+  const openLine = lineOpener(plane.url, group)
   const handlers = { restart: () => {}, command: () => {}, finished: () => {}, refused: () => {} }
   const tasks = Array.from({ length: lineCount }, () => {
     const task = plane.assign(assignment())
@@ -37,7 +37,7 @@ function open() {
     return task
   })
   const link = createHubLink(
-    { url: plane.url, clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', news, log: () => {} },
+    { url: plane.url, clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', group, log: () => {} },
     { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, live: () => [] },
   )
   closeHub = () => link.close()

@@ -2,7 +2,7 @@ import { DomainError } from '@rdev/shared/domain/errors'
 import { cancel, isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
 import type { Deps, ProjectFilter } from '../ports.ts'
-import { tellLater } from './later.ts'
+import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 
 /** Between the polite request, TERM and KILL. */
@@ -17,7 +17,7 @@ export async function cancelTask(deps: Needs, id: string, projects: ProjectFilte
   const { before, after } = changed
 
   if (before.status === 'queued') {
-    void tellLater(deps, later, 'task log was not synced', { task_id: id }, () => deps.logs.sync(after))
+    void waitUntil(deps, later, 'task log was not synced', { task_id: id }, () => deps.logs.sync(after))
   } else if (!isTerminal(after.status)) {
     // Waited for: only the log can carry the wish to the attempt, so an answer before it was stored there could be an empty promise.
     try {

@@ -1,7 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Project, ProjectChange } from '@rdev/shared/domain/project'
 import type { Deps, ProjectFilter } from '../ports.ts'
-import { tellLater } from './later.ts'
+import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 
 /** Safe to repeat. What it lets go starts at once: the hub is told. */
@@ -14,6 +14,6 @@ export async function changeProject(
 ): Promise<Project> {
   const project = await deps.projects.change(id, projects, change)
   if (!project) throw new DomainError('NOT_FOUND', 'there is no such project')
-  if (!project.paused) void tellLater(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
+  if (!project.paused) void waitUntil(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
   return project
 }

@@ -10,7 +10,7 @@ import type { Session } from '@rdev/shared/domain/session'
 import { defaultWorkspace, maxRunAfterDays } from '@rdev/shared/domain/task'
 import type { Task, TaskSpec } from '@rdev/shared/domain/task'
 import type { Deps, Inserted, NewTask } from '../ports.ts'
-import { tellLater, within } from './later.ts'
+import { waitUntil, within } from './later.ts'
 import type { Later } from './later.ts'
 
 /** An answer is kept back for so long at most. */
@@ -60,7 +60,7 @@ export async function createTasks(
   // A log is begun by whoever needs it first: the hub at the lease, or a reader.
   const clusters = new Map(made.flatMap((one) => (one instanceof DomainError ? [] : [[one.cluster_id, one.id]])))
   const poked = [...clusters].map(([clusterId, taskId]) =>
-    tellLater(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId)),
+    waitUntil(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId)),
   )
   // In an idle system nobody else tells the hub. Were this program to die between its answer and the poke, an accepted task would wait for
   // the next one's; a hub that cannot be reached now is told by those who come later, and by its agent's hello.

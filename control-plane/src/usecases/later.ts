@@ -8,7 +8,7 @@ export interface Later {
 }
 
 /** Answers when it was told, or could not be; never rejects. */
-export function tellLater(
+export function waitUntil(
   { log }: Pick<Deps, 'log'>,
   later: Later,
   phrase: string,

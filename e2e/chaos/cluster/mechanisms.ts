@@ -43,7 +43,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
   'pings of exec and sizes in the record': [
     {
       file: `${agent}pods/kubernetes-socket.ts`,
-      find: 'if (!heard && !socket.isPaused) socket.terminate()',
+      find: 'if (!received && !socket.isPaused) socket.terminate()',
       put: '',
       ...proves('exec', '30 execs that freeze'),
     },

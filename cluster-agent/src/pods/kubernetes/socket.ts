@@ -56,18 +56,18 @@ export async function openSocket(kubeConfig: KubeConfig, path: string, protocol:
 
 /** Pings find a half-open connection. While the reader holds the socket paused, silence is our own doing and proves nothing. */
 function keepAwake(socket: WebSocket, timing: SocketTiming): void {
-  let heard = true
+  let received = true
   let verdict: NodeJS.Timeout | undefined
   const hear = (): void => {
-    heard = true
+    received = true
   }
   socket.on('pong', hear)
   socket.on('message', hear)
   const beat = setInterval(() => {
-    heard = false
+    received = false
     socket.ping()
     verdict = setTimeout(() => {
-      if (!heard && !socket.isPaused) socket.terminate()
+      if (!received && !socket.isPaused) socket.terminate()
     }, timing.pongTimeoutMs).unref()
   }, timing.pingEveryMs).unref()
   socket.once('close', () => {

@@ -23,7 +23,7 @@ describe('attempts', () => {
 
   test('rejected goes back to the queue after a jittered wait, and is claimed again', () => {
     const hub = dispatched()
-    hub.surveyed()
+    hub.queue_inspected()
     hub.forget()
     hub.frame(rejected(1, 'no_free_slot'), 'a', 0.5)
     expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null, generation: 1 }])
@@ -291,7 +291,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.surveyed()
+    hub.queue_inspected()
     hub.alarm()
     expect(hub.state().alarmAt).toBe(start + 20_000)
     hub.pass(20_000)
@@ -336,7 +336,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.surveyed()
+    hub.queue_inspected()
     hub.step({ type: 'closed', connection: 'a' })
     hub.alarm(null)
     expect(hub.state().alarmAt).toBe(start + 60_000 + orphanMs)
@@ -391,9 +391,9 @@ describe('an object that was away', () => {
     hub.step({ type: 'woke', connection: null })
     expect(hub.take('load')).toEqual([])
     hub.alarm(null)
-    expect([hub.take('load'), hub.take('survey')]).toMatchObject([[{}], [{}]])
+    expect([hub.take('load'), hub.take('inspect_queue')]).toMatchObject([[{}], [{}]])
     hub.loaded()
-    hub.surveyed()
+    hub.queue_inspected()
     expect(hub.state().alarmAt).toBeNull()
   })
 

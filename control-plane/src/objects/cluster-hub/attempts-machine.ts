@@ -14,7 +14,7 @@ type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
 const lost = (error: string) => outcome('lost', { error_code: 'LOST', error })
 
 /** Rows and `hello` are both there: works out what should be, and says so. `began` tells what was claimed since the rows were read. */
-export function greet(d: Draft, connection: Connection, rows: readonly Dispatch[], began: number, random: number, now: number): void {
+export function reconcile(d: Draft, connection: Connection, rows: readonly Dispatch[], began: number, random: number, now: number): void {
   const hello = connection.hello ?? []
   const here = new Map(hello.map((presence) => [nameOf(presence), presence]))
   const saidGone = new Set(d.early.flatMap((frame) => (frame.type === 'finished' ? frame.attempts.map(nameOf) : [])))

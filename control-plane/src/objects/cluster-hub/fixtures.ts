@@ -30,8 +30,8 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     )
   const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live, random: 0 })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
-  const surveyed = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
-    step({ type: 'surveyed', expired: [], queued, next_at, homeless })
+  const queue_inspected = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
+    step({ type: 'queue_inspected', expired: [], queued, next_at, homeless })
   /** Answers every write of a kind; with these rows. */
   const written = (kind: string, ...tasks: Task[]) => {
     for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'written', id, tasks })
@@ -46,7 +46,7 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     hello,
     loaded,
     claimed,
-    surveyed,
+    queue_inspected,
     written,
     fail,
     state: () => state,
@@ -74,7 +74,7 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
   hub.loaded(...live)
   if (hub.state().claim !== null) {
     hub.claimed()
-    hub.surveyed()
+    hub.queue_inspected()
   }
   hub.written('report')
   return setup({ ...hub.state(), alarmAt: null })

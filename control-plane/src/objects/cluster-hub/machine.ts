@@ -6,7 +6,7 @@ import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import { accepted, checkPods, giveUpAbsent, greet, orphans, rejected } from './attempts-machine.ts'
+import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
 import {
   askHello,
   assign,
@@ -85,12 +85,12 @@ function apply(d: Draft, input: HubInput, now: number): void {
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
       return retryLater(d, input.random, now)
-    case 'surveyed':
-      return surveyed(d, input, now)
-    case 'survey_failed':
-      d.surveying = false
+    case 'queue_inspected':
+      return queue_inspected(d, input, now)
+    case 'queue_inspection_failed':
+      d.inspecting = false
       d.queued = true
-      d.surveyAt = now + 1_000 + Math.floor(input.random * netMs)
+      d.inspectAt = now + 1_000 + Math.floor(input.random * netMs)
       return
     case 'written':
       return written(d, input, now)
@@ -198,7 +198,7 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
   const { connection } = d
   if (connection === null) return orphans(d, rows, now)
   if (connection.hello === null) return
-  greet(d, connection, rows, began, random, now)
+  reconcile(d, connection, rows, began, random, now)
   d.ready = true
   d.welcomedAt ??= now
   // An object that sleeps between its alarms never sweeps: its leases are renewed here.
@@ -215,7 +215,7 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
 
 /** Asks for work if some is known to be queued. */
 function wantClaim(d: Draft, now: number): void {
-  if (d.surveying) d.claimAgain = true
+  if (d.inspecting) d.claimAgain = true
   else if (d.queued) tryClaim(d, now)
 }
 
@@ -228,7 +228,7 @@ function tryClaim(d: Draft, now: number): void {
   d.claimAgain = false
   const slots = freePlaces(d)
   if (slots.length === 0) {
-    d.surveyAt = Math.min(d.surveyAt ?? now + netMs, now + netMs)
+    d.inspectAt = Math.min(d.inspectAt ?? now + netMs, now + netMs)
     return
   }
   d.claim = { claim_id: claimId(d), slots, busy: true, over: [] }
@@ -278,16 +278,16 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
 }
 
 function startSurvey(d: Draft, now: number): void {
-  if (d.surveying) return
-  d.surveying = true
-  d.surveyAt = null
+  if (d.inspecting) return
+  d.inspecting = true
+  d.inspectAt = null
   // What is poked while the answer is on its way sets it again.
   d.queued = false
-  d.effects.push({ type: 'survey', pods: podsToLookBeside(d, now) })
+  d.effects.push({ type: 'inspect_queue', pods: podsToLookBeside(d, now) })
 }
 
-function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now: number): void {
-  d.surveying = false
+function queue_inspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspected' }>, now: number): void {
+  d.inspecting = false
   d.queued = d.queued || found.queued
   foundHomeless(d, found.homeless, now)
   if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
@@ -296,7 +296,7 @@ function surveyed(d: Draft, found: Extract<HubInput, { type: 'surveyed' }>, now:
     return
   }
   const net = d.connection === null ? null : now + netMs
-  d.surveyAt = found.next_at === null ? net : Math.min(found.next_at, net ?? found.next_at)
+  d.inspectAt = found.next_at === null ? net : Math.min(found.next_at, net ?? found.next_at)
   if (d.claimAgain) tryClaim(d, now)
 }
 
@@ -318,7 +318,7 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
       if (tasks.length > 0) d.effects.push({ type: 'sync_logs', tasks })
       for (const task of tasks) if (task.cancel_requested_at !== null) write(d, { kind: 'cancel_queued', task_id: task.id })
       d.queued = true
-      d.surveyAt = Math.min(d.surveyAt ?? what.run_after, what.run_after)
+      d.inspectAt = Math.min(d.inspectAt ?? what.run_after, what.run_after)
       return wantClaim(d, now)
     case 'fail_homeless':
       if (tasks.length === 0) return
@@ -336,13 +336,13 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   if (d.connection === null) {
     // Woken by a time that was set in an earlier life: only the rows know what it was for.
     if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
-    if (!d.rowsKnown || (d.surveyAt !== null && d.surveyAt <= now)) startSurvey(d, now)
+    if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startSurvey(d, now)
     return
   }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
-  if (d.connection !== null && d.surveyAt !== null && d.surveyAt <= now) {
-    d.surveyAt = null
+  if (d.connection !== null && d.inspectAt !== null && d.inspectAt <= now) {
+    d.inspectAt = null
     if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
     else startSurvey(d, now)
   }
@@ -383,8 +383,8 @@ function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
-  const inFlight = d.loading !== null || d.surveying || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
-  const times = [d.retryAt, d.sweepAt, d.surveyAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
+  const inFlight = d.loading !== null || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const times = [d.retryAt, d.sweepAt, d.inspectAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
   d.alarmAt = at

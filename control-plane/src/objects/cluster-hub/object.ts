@@ -9,7 +9,7 @@ import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Task } from '@rdev/shared/domain/task'
 import type { AttemptRef, Deps, HubStatus, LiveTask } from '../../ports.ts'
-import { carryOut, survey, type HubLogs } from './store-calls.ts'
+import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 import { stepHub } from './machine.ts'
 import { initialHub, newMemory, leaseMs, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
 import { closeSocket, sendOn } from '../sockets.ts'
@@ -220,11 +220,11 @@ export class ClusterHubObject extends DurableObject<unknown> {
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
         )
       }
-      case 'survey':
+      case 'inspect_queue':
         return this.#ask(
           'queue could not be looked at',
-          () => survey(this.#deps.tasks, this.#clusterId, effect.pods),
-          () => ({ type: 'survey_failed', random: this.#chance() }),
+          () => inspectQueue(this.#deps.tasks, this.#clusterId, effect.pods),
+          () => ({ type: 'queue_inspection_failed', random: this.#chance() }),
         )
       case 'write': {
         const { id, write } = effect

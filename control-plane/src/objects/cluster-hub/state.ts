@@ -118,9 +118,9 @@ export interface HubState {
   readonly claimAgain: boolean
   /** Something may be queued. */
   readonly queued: boolean
-  readonly surveying: boolean
+  readonly inspecting: boolean
   /** The queue is looked at again then. */
-  readonly surveyAt: number | null
+  readonly inspectAt: number | null
   readonly sweepAt: number | null
   /** Something failed, and is tried again then. */
   readonly retryAt: number | null
@@ -147,13 +147,13 @@ export type HubInput =
   | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
   /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
   | {
-      readonly type: 'surveyed'
+      readonly type: 'queue_inspected'
       readonly expired: readonly Task[]
       readonly queued: boolean
       readonly next_at: number | null
       readonly homeless: readonly string[] | null
     }
-  | { readonly type: 'survey_failed'; readonly random: number }
+  | { readonly type: 'queue_inspection_failed'; readonly random: number }
   /** `tasks`: the rows that it changed, where there can be any. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
   | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
@@ -171,8 +171,8 @@ export type HubEffect =
       readonly generation: number
       readonly number: number
     }
-  /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `surveyed` or `survey_failed`. */
-  | { readonly type: 'survey'; readonly pods: readonly string[] | null }
+  /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `queue_inspected` or `queue_inspection_failed`. */
+  | { readonly type: 'inspect_queue'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
   | { readonly type: 'write'; readonly id: number; readonly write: Write }
   /** Bring these tasks' logs up to their rows; a hint, not repeated. */
@@ -206,8 +206,8 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   claim: null,
   claimAgain: false,
   queued: false,
-  surveying: false,
-  surveyAt: null,
+  inspecting: false,
+  inspectAt: null,
   sweepAt: null,
   retryAt: null,
   orphanAt: null,

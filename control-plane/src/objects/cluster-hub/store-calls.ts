@@ -7,13 +7,13 @@ import type { HubInput, Write } from './state.ts'
 
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
   /** Whether the log holds anything of the row's attempt: an event, or its result. */
-  heard(task: Task): Promise<boolean>
+  received(task: Task): Promise<boolean>
   /** The attempt will report nothing more and ended so, unless its log holds a result already. */
   end(task: Task, outcome: TaskOutcome): Promise<void>
 }
 
 /** Fails what waited too long, and tells what waits; with `pods`, also what waits for none of them. */
-export async function survey(tasks: Deps['tasks'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
+export async function inspectQueue(tasks: Deps['tasks'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
   let due = await tasks.nextDue(clusterId)
   let expired: readonly Task[] = []
   if (due.queued) {
@@ -21,7 +21,7 @@ export async function survey(tasks: Deps['tasks'], clusterId: string, pods: read
     if (expired.length > 0) due = await tasks.nextDue(clusterId)
   }
   const homeless = pods !== null && due.queued ? await tasks.homeless(clusterId, pods) : null
-  return { type: 'surveyed', expired, queued: due.queued, next_at: due.next_at, homeless }
+  return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, homeless }
 }
 
 /** Answers the rows that it changed, where there can be any. Safe to repeat. */
@@ -39,7 +39,7 @@ export async function carryOut(
       return []
     case 'fail': {
       const { task, outcome } = write
-      if (await logs.heard(task)) {
+      if (await logs.received(task)) {
         await logs.end(task, outcome)
         return []
       }
@@ -49,7 +49,7 @@ export async function carryOut(
       return after !== undefined && isTerminal(after.status) ? [after] : []
     }
     case 'requeue':
-      if (write.doubted !== null && (await logs.heard(write.doubted))) {
+      if (write.doubted !== null && (await logs.received(write.doubted))) {
         await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))
         return []
       }

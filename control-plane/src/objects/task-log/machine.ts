@@ -153,7 +153,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
 export const isUnsettled = (durable: TaskLogMemory): boolean => durable.result !== null && !durable.over
 
 /** Whether anything of this attempt came here. */
-export const hasHeard = ({ attempt, received, result }: TaskLogMemory, of: number): boolean =>
+export const hasReceived = ({ attempt, received, result }: TaskLogMemory, of: number): boolean =>
   attempt === of && (received > 0 || result !== null)
 
 const change = (state: TaskLogState, durable: Partial<TaskLogMemory>): TaskLogState => ({

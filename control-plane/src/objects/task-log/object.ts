@@ -12,7 +12,7 @@ import { finishTask } from '../../usecases/finish-task.ts'
 import { closeSocket, sendOn } from '../sockets.ts'
 import {
   finishRescueMs,
-  hasHeard,
+  hasReceived,
   initialTaskLog,
   isUnsettled,
   stepTaskLog,
@@ -70,9 +70,9 @@ export class TaskLogObject extends DurableObject<unknown> {
   }
 
   /** Whether anything of the row's attempt is here: an event, or its result. */
-  async heard(task: Task): Promise<boolean> {
+  async received(task: Task): Promise<boolean> {
     this.#step({ type: 'sync', task })
-    return hasHeard(this.#state.durable, task.attempt)
+    return hasReceived(this.#state.durable, task.attempt)
   }
 
   /** The attempt will report nothing more and ended so, unless its result is here already. */
