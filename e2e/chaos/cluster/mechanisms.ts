@@ -12,7 +12,7 @@ const streamsDecide: Mechanism = {
   put: `await control.ask(['wait', name]).catch(() => ({ status: 'ended', data: [], rest: '{"exit_code":0,"stdout_bytes":0,"stderr_bytes":0,"started_at":0,"ended_at":0,"reason":"exited"}' }))`,
 }
 const deletedStays: Mechanism = {
-  file: `${agent}pods/kubernetes-inventory.ts`,
+  file: `${agent}pods/kubernetes/inventory.ts`,
   find: "if (phase === 'DELETED') pods.delete(nameOf(pod))",
   put: "if (phase === 'DELETED') pods.set(nameOf(pod), { ...pod, status: {} })",
 }
@@ -42,7 +42,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
   },
   'pings of exec and sizes in the record': [
     {
-      file: `${agent}pods/kubernetes-socket.ts`,
+      file: `${agent}pods/kubernetes/socket.ts`,
       find: 'if (!received && !socket.isPaused) socket.terminate()',
       put: '',
       ...proves('exec', '30 execs that freeze'),
@@ -53,7 +53,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
   'inventory (frozen)': { ...deletedStays, ...proves('exec', '30 execs frozen') },
   'inventory (drained)': { ...deletedStays, ...proves('pods', '31 a pod that is evicted') },
   'an ended pod is gone': {
-    file: `${agent}pods/kubernetes-inventory.ts`,
+    file: `${agent}pods/kubernetes/inventory.ts`,
     find: 'if (hasEnded(pod)) return undefined',
     put: '',
     ...proves('pods', '31 a pod that its kubelet'),
@@ -69,7 +69,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
   'life of a container (no agent)': { ...oneLife, ...proves('node', '9 a pod replaced') },
   'identity of a pod': [
     { ...deletedStays, ...proves('pods', '9 a pod that') },
-    { file: `${agent}pods/kubernetes-inventory.ts`, find: "uid: pod.metadata?.uid ?? ''", put: "uid: 'one'" },
+    { file: `${agent}pods/kubernetes/inventory.ts`, find: "uid: pod.metadata?.uid ?? ''", put: "uid: 'one'" },
     oneLife,
   ],
   'a dead supervisor’s tree is ended': {
