@@ -96,7 +96,7 @@ export class FakeControlPlane {
   }
 
   /** Resolves as soon as it is so; looks again whenever anything happened. */
-  async until(what: () => boolean, maxMs = 15_000): Promise<void> {
+  async until(what: () => boolean, maxMs = 60_000): Promise<void> {
     if (what()) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const timer = setTimeout(() => reject(new Error(`not so after ${maxMs} ms: ${String(what)}`)), maxMs)
