@@ -57,8 +57,8 @@ interface Event extends Timer {
 /** A history that needs more than this goes round in a circle. */
 const maxEvents = 5_000_000
 
-/** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
-const promiseTurns = 24
+/** A turn of the event loop: every promise that can go on has gone on. */
+const quiet = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
 
 export class Kernel {
   readonly random: Random
@@ -95,6 +95,16 @@ export class Kernel {
     this.#touched = true
   }
 
+  /** Resolves in an event of that life: what a dead one waits for never comes. */
+  pause(delayMs: number, life: Life): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, life, () => {
+        this.touched()
+        resolve()
+      })
+    })
+  }
+
   /** Lets a stopped life go on: what came meanwhile happens now, in order. */
   cont(life: Life): void {
     for (const run of life.cont()) this.after(0, life, run)
@@ -111,7 +121,7 @@ export class Kernel {
       else next.run()
       if (this.#touched) {
         this.#touched = false
-        for (let i = 0; i < promiseTurns; i++) await undefined
+        await quiet()
       }
     }
     this.now = until

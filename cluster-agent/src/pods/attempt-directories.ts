@@ -3,9 +3,9 @@
 
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptDirectories, Log, PodAttempts, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
+import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
 import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
 import { noPayload, upload, uploadScript } from './payload.ts'

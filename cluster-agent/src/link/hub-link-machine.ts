@@ -3,6 +3,7 @@
 
 import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolVersion } from '@rdev/shared/wire/version'
@@ -54,10 +55,7 @@ export type LinkEffect =
   | { readonly type: 'welcome'; readonly epoch: number; readonly adopt: readonly Assignment[]; readonly stop: readonly AttemptRef[] }
   | { readonly type: 'assign'; readonly tasks: readonly Assignment[] }
 
-export interface LinkStep {
-  readonly state: LinkState
-  readonly effects: readonly LinkEffect[]
-}
+type LinkStep = Step<LinkState, LinkEffect>
 
 export const newLink: LinkState = {
   phase: 'down',
@@ -72,7 +70,7 @@ export const newLink: LinkState = {
 const maxDetail = 2000
 const nothing = (state: LinkState): LinkStep => ({ state, effects: [] })
 
-export function stepLink(state: LinkState, input: LinkInput, now: number): LinkStep {
+export function stepLink(state: LinkState, input: LinkInput, { now }: StepContext): LinkStep {
   switch (input.type) {
     case 'opened':
       return gather({ ...state, helloAt: null, held: [] })
