@@ -70,9 +70,10 @@ export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 export interface AttemptDirectories {
   /**
    * One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. After `busy` and
-   * `failed` the attempt cannot be started in this pod any more.
+   * `failed` the attempt cannot be started in this pod any more. A pod that cannot be reached is asked again for a while, but not after `signal`
+   * aborts: whoever has the pod's name by then, perhaps with its disk, must not start what nobody waits for.
    */
-  start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
+  start(pod: string, name: string, process: ProcessSpec, signal?: AbortSignal): Promise<StartOutcome>
   /**
    * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its
    * sizes was delivered. Not iterating stops the reading (and so the network), not the process. Ends early when `signal` aborts.

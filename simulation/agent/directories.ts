@@ -15,6 +15,14 @@ const askMs = 15_000
 
 type Work<Answer> = (pod: SimPod, reply: (answer: Answer) => void, session: Session) => void
 
+interface Persistence {
+  readonly life?: Life
+  readonly forMs?: number
+  /** Of one try. */
+  readonly boundMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
 export class AttemptGone extends Error {
   override readonly name = 'AttemptGone'
 }
@@ -38,10 +46,12 @@ export class SimDirectories implements AttemptDirectories {
     this.#life = life
   }
 
-  async start(pod: string, name: string, spec: ProcessSpec): Promise<StartOutcome> {
+  async start(pod: string, name: string, spec: ProcessSpec, signal?: AbortSignal): Promise<StartOutcome> {
     const owner = `o${Math.floor(this.kernel.random.chance() * 1e12)}`
     const order = { name, owner, script: spec.script, timeoutMs: spec.timeout_s * 1_000, lock: spec.lock ?? null, home: spec.home }
-    const outcome = await this.#persist<StartAnswer>(pod, (at, reply) => this.#cluster.whenStartsPass(() => at.start(order, reply)))
+    const outcome = await this.#persist<StartAnswer>(pod, (at, reply) => this.#cluster.whenStartsPass(() => at.start(order, reply)), {
+      signal,
+    })
     if (outcome !== 'busy' && outcome !== 'failed') return { outcome }
     // Another try of ours, or another agent's, may still be on its way.
     if ((await this.refuse(pod, name)) === 'there') return { outcome: 'exists' }
@@ -163,7 +173,7 @@ export class SimDirectories implements AttemptDirectories {
   async #persist<Answer>(
     pod: string,
     work: Work<Answer>,
-    { life = this.#life, forMs = reachMs, boundMs = askMs }: { life?: Life; forMs?: number; boundMs?: number } = {},
+    { life = this.#life, forMs = reachMs, boundMs = askMs, signal }: Persistence = {},
   ): Promise<Answer> {
     const { kernel } = this
     const deadline = kernel.now + forMs
@@ -171,8 +181,9 @@ export class SimDirectories implements AttemptDirectories {
       try {
         return await this.#ask(life, pod, boundMs, work)
       } catch (error) {
-        if (kernel.now > deadline) throw error
+        if (kernel.now > deadline || signal?.aborted) throw error
         await kernel.pause(tries === 0 ? 0 : fullJitter(tries - 1, kernel.random.chance(), 200, 5_000), life)
+        if (signal?.aborted) throw error
       }
     }
   }

@@ -31,8 +31,12 @@ export async function* follow(following: Following, from: { stdout: number; stde
   let failure: unknown
   let directory: AttemptDirectory | undefined
   let close = (): void => {}
+  let rung = false
   let wake = (): void => {}
-  const woken = () => wake()
+  const ring = () => {
+    rung = true
+    wake()
+  }
   /** Of what happens in the pod this agent learns a moment later. */
   let looking = false
   const look = () => {
@@ -41,21 +45,21 @@ export async function* follow(following: Following, from: { stdout: number; stde
     kernel.after(random.int(1, 5), life, () => {
       looking = false
       kernel.touched()
-      wake()
+      ring()
     })
   }
   const { end, release } = following.awaitEnd()
   end.then(
     (ended) => {
       record = ended
-      wake()
+      ring()
     },
     (cause: unknown) => {
       failure = cause
-      wake()
+      ring()
     },
   )
-  signal.addEventListener('abort', woken)
+  signal.addEventListener('abort', ring)
 
   try {
     for (let tries = 0; !signal.aborted;) {
@@ -96,11 +100,12 @@ export async function* follow(following: Following, from: { stdout: number; stde
       }
       // Whatever is left unread is there a moment later.
       if (any) look()
-      await new Promise<void>((resolve) => (wake = resolve))
+      if (!rung) await new Promise<void>((resolve) => (wake = resolve))
+      rung = false
     }
   } finally {
     close()
-    signal.removeEventListener('abort', woken)
+    signal.removeEventListener('abort', ring)
     release()
     life.die()
   }

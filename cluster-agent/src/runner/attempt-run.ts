@@ -301,7 +301,7 @@ export class AttemptRun {
   async #startProcess(spec: ProcessSpec): Promise<void> {
     const { folder, lock } = workspaceNeeds(this.pod, this.#assignment)
     const whole = { ...spec, folder, lock, home: this.#home, script: prelude(this.pod, this.#assignment) + spec.script }
-    const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
+    const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole, this.#over.signal))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#machine.step({ type: 'started' })
     this.#machine.step({ type: 'rejected', ...refusalOf(started) })
