@@ -165,8 +165,10 @@ export class History {
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()
-    for (const pod of cluster.pods.values()) {
+    for (const pod of [...cluster.pods.values()]) {
       pod.reachable = true
+      // A binary does not come by itself.
+      if (!pod.binary) cluster.replace(pod.name, false, 100)
       if (pod.life.dead) pod.restart()
     }
     cluster.changed()
@@ -250,13 +252,13 @@ export class History {
     })
   }
 
-  upgradeAgent(newFirst: boolean): void {
+  /** Most let go of what runs; some are told to end it. */
+  upgradeAgent(newFirst: boolean, attempts: 'go on' | 'end' = this.kernel.random.maybe(0.2) ? 'end' : 'go on'): void {
     const agent = this.agents[0]
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    // Most let go of what runs; some are told to end it.
-    this.#leave(agent, this.kernel.random.maybe(0.2) ? 'end' : 'go on', () => {
+    this.#leave(agent, attempts, () => {
       if (this.agents.length === 0) this.startAgent()
     })
   }

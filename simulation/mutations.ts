@@ -18,6 +18,7 @@ const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
+const hubLink = 'cluster-agent/src/link/hub-link.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
 const store = 'control-plane/src/stores/memory/tasks.ts'
@@ -249,6 +250,13 @@ export const mutations: readonly Mutation[] = [
     guards: 'what an agent refused once it never starts',
     module: runner,
     find: 'if (before) return before\n',
+    put: '',
+  },
+  {
+    name: 'drain-parks',
+    guards: 'an agent that leaves and loses its connection does not come back and throw its successor out',
+    module: hubLink,
+    find: 'if (machine.state.draining) return socket.park()',
     put: '',
   },
   {
