@@ -165,11 +165,11 @@ export class History {
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()
-    for (const pod of [...cluster.pods.values()]) {
+    for (const pod of cluster.pods.values()) {
       pod.reachable = true
       // A binary does not come by itself.
       if (!pod.binary) cluster.replace(pod.name, false, 100)
-      if (pod.life.dead) pod.restart()
+      else if (pod.life.dead) pod.restart()
     }
     cluster.changed()
     const [first, ...others] = this.agents

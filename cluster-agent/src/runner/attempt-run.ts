@@ -5,6 +5,7 @@ import { startCursor } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
@@ -27,7 +28,7 @@ import type {
 } from '../ports.ts'
 import { prelude, workspaceNeeds, workspaceOf } from '../workspaces/workspace.ts'
 import type { AttemptEffect } from './attempt-run-machine.ts'
-import { newAttempt, settleMs, stepAttempt, stopGraceS } from './attempt-run-machine.ts'
+import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
 import { encodeEvent } from './bounded-event.ts'
@@ -282,7 +283,7 @@ export class AttemptRun {
       start: (spec) => (this.#adopted ? Promise.resolve() : (this.#start ??= this.#startProcess(spec))),
       follow: (from, signal) => directories.follow(pod, this.name, { stdout: from.stdout, stderr: from.stderr }, signal),
       exited: () => this.#record.promise,
-      stop: () => this.#stopTree(stopGraceS, 'stopped'),
+      stop: () => this.#stopTree(cancelGraceS, 'stopped'),
       emit: (events, cursor) => this.#line?.emit(events, cursor) ?? Promise.resolve(),
       stored: () => this.#line?.flushed() ?? Promise.resolve(),
       delta: (data) => this.#line?.delta(data),
