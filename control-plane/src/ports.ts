@@ -27,6 +27,8 @@ export interface AttemptRef {
 /** One place in a pod where an attempt could run now. `project_id` null: a pool place. */
 export interface Slot {
   readonly pod: string
+  /** Tells the pod from its successor of the same name. */
+  readonly pod_uid: string
   readonly project_id: string | null
 }
 

@@ -73,6 +73,8 @@ export interface Task {
   readonly queue_deadline_at: number | null
   readonly cluster_id: string
   readonly pod: string | null
+  /** That of `pod` when it was leased; null: not known. */
+  readonly pod_uid: string | null
   readonly lease_until: number | null
   readonly claim_id: string | null
   readonly cancel_requested_at: number | null
@@ -122,9 +124,10 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
 })
 
 /** queued → leased. The new attempt number is the fencing token. */
-export function lease(task: Task, by: { pod: string; claimId: string; leaseUntil: number }): Task {
+export function lease(task: Task, by: { pod: string; podUid: string; claimId: string; leaseUntil: number }): Task {
   if (task.status !== 'queued') return task
-  return { ...task, status: 'leased', attempt: task.attempt + 1, pod: by.pod, claim_id: by.claimId, lease_until: by.leaseUntil }
+  const where = { pod: by.pod, pod_uid: by.podUid, claim_id: by.claimId, lease_until: by.leaseUntil }
+  return { ...task, status: 'leased', attempt: task.attempt + 1, ...where }
 }
 
 /** leased → running; anything else, or another attempt, changes nothing. */
@@ -160,7 +163,7 @@ export function cancel(task: Task, now: number): Task {
 /** leased → queued after the attempt is known never to have started. */
 export function requeue(task: Task, attempt: number, runAfter: number): Task {
   if (task.status !== 'leased' || task.attempt !== attempt) return task
-  return { ...task, status: 'queued', pod: null, claim_id: null, lease_until: null, run_after: runAfter }
+  return { ...task, status: 'queued', pod: null, pod_uid: null, claim_id: null, lease_until: null, run_after: runAfter }
 }
 
 /**
@@ -169,7 +172,15 @@ export function requeue(task: Task, attempt: number, runAfter: number): Task {
  */
 export function retry(task: Task, attempt: number, runAfter: number): Task {
   if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
-  const again = { status: 'queued', pod: null, claim_id: null, lease_until: null, started_at: null, queue_deadline_at: null } as const
+  const again = {
+    status: 'queued',
+    pod: null,
+    pod_uid: null,
+    claim_id: null,
+    lease_until: null,
+    started_at: null,
+    queue_deadline_at: null,
+  } as const
   return { ...task, ...again, run_after: runAfter }
 }
 

@@ -240,15 +240,17 @@ function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): v
   d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
 
-function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
+type FreeSlot = NonNullable<Draft['claim']>['slots'][number]
+
+function freePlaces(d: Draft): FreeSlot[] {
   const running = new Map<string, number>()
   for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
-  const places: { pod: string; project_id: string | null }[] = []
+  const places: FreeSlot[] = []
   for (const pod of d.pods) {
     const project_id = pod.role === 'project' ? pod.project_id : null
     if (pod.role === 'project' && project_id === null) continue
     for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
-      places.push({ pod: pod.name, project_id })
+      places.push({ pod: pod.name, pod_uid: pod.uid, project_id })
     }
   }
   return places
