@@ -23,6 +23,7 @@ import {
   write,
   type Draft,
 } from './draft.ts'
+import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
 import { foundHomeless, podsToLookBeside } from './pods-machine.ts'
 import {
   doneLimitMs,
@@ -53,7 +54,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
   switch (input.type) {
     case 'woke':
       if (input.connection === null) return
-      d.connection = { ...input.connection, version: null, hello: null, draining: false }
+      d.connection = { ...input.connection, version: null, protocol: 0, hello: null, draining: false }
       return askHello(d)
     case 'connected':
       return connected(d, input.connection)
@@ -66,6 +67,12 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'poke':
       d.queued = true
       return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
+    case 'resources_changed':
+      return readDesired(d)
+    case 'desired_read':
+      return desiredRead(d, input.desired)
+    case 'desired_read_failed':
+      return desiredReadFailed(d, input.random, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
@@ -111,10 +118,11 @@ function connected(d: Draft, id: string): void {
   }
   const epoch = d.durable.epoch + 1
   d.durable = { ...d.durable, epoch }
-  d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.connection = { id, epoch, version: null, protocol: 0, hello: null, draining: false }
   d.welcomedAt = null
   d.ready = false
   d.early = []
+  d.observed = null
   d.orphanAt = null
   d.sweepAt = null
 }
@@ -138,8 +146,8 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
     case 'drain':
       d.connection = { ...connection, draining: true }
       return
-    case 'reply':
-      return
+    case 'observed':
+      return observed(d, up)
     default:
       if (d.ready) return report(d, connection, up, random, now)
       if (d.early.length < maxEarlyFrames) {
@@ -154,11 +162,12 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
   if (!speaksProtocol(up.protocol)) {
     return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
   }
-  d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
+  d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
   d.ready = false
   write(d, { kind: 'report', pods: up.pods })
   startLoad(d)
+  readDesired(d)
 }
 
 /** What an agent says about its attempts and pods, once the hub knows the rows. */
@@ -201,6 +210,7 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
   reconcile(d, connection, rows, began, random, now)
   d.ready = true
   d.welcomedAt ??= now
+  tellDesired(d)
   // An object that sleeps between its alarms never sweeps: its leases are renewed here.
   renew(
     d,
@@ -353,6 +363,7 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
 function tryAgain(d: Draft): void {
   d.retryAt = null
   if (d.loadWanted && d.loading === null) startLoad(d)
+  if (d.desiredWanted && !d.readingDesired) readDesired(d)
   if (d.claim !== null && !d.claim.busy) {
     // The same id: if the answer was lost after the commit, this brings what was leased then.
     d.claim = { ...d.claim, busy: true }
@@ -385,7 +396,8 @@ function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
-  const inFlight = d.loading !== null || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const inFlight =
+    d.loading !== null || d.readingDesired || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
   const times = [d.retryAt, d.sweepAt, d.inspectAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return
