@@ -138,6 +138,9 @@ export class History {
       }
     }
     this.workload.tasks.forEach((task, index) => kernel.after(task.atMs, kernel.world, () => this.#ask(task, index)))
+    for (let i = kernel.random.int(0, 4); i > 0; i--) {
+      kernel.after(kernel.random.skewed(0, this.lengthMs), kernel.world, () => this.#changeResources())
+    }
     await kernel.runUntil(this.lengthMs)
     this.#heal()
     const deadline = kernel.now + mustEndMs
@@ -207,6 +210,15 @@ export class History {
     kernel.count('cancel')
     this.plane.cancel(taskId).catch(() => {
       if (tries < 5) kernel.after(kernel.random.int(500, 5_000), kernel.world, () => this.cancel(taskId, tries + 1))
+    })
+  }
+
+  /** Told until the hub has heard it; while nobody answers, the change waits too. */
+  #changeResources(tries = 0): void {
+    const { kernel } = this
+    kernel.count('resources changed')
+    this.plane.changeResources().catch(() => {
+      if (tries < 50) kernel.after(kernel.random.int(500, 60_000), kernel.world, () => this.#changeResources(tries + 1))
     })
   }
 

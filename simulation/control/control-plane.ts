@@ -18,6 +18,7 @@ import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
 import { HubShell } from './hub-shell.ts'
 import { ObjectCell, Platform, type Instance } from './objects.ts'
+import { ModelResources } from './resources.ts'
 import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shell.ts'
 
 export const clusterId = 'hub'
@@ -35,6 +36,7 @@ export class ControlPlane {
   readonly database: Database
   readonly platform: Platform
   readonly network: Network
+  readonly resources = new ModelResources()
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
   /** Every frame against the wire's own schemas: slow, so not in every history. */
   strict = false
@@ -157,9 +159,11 @@ export class ControlPlane {
   }
 
   #poke(life: Life): Promise<void> {
-    const poke = () => this.#rpc(life, this.hub, (instance) => (instance as HubShell).poke())
+    return this.#repeat(life, (hub) => hub.poke())
+  }
+  #repeat(life: Life, work: (hub: HubShell) => void): Promise<void> {
     return repeatPoke(
-      poke,
+      () => this.#rpc(life, this.hub, (instance) => work(instance as HubShell)),
       (ms) => this.#pause(life, ms),
       () => this.kernel.random.chance(),
     )
@@ -190,6 +194,7 @@ export class ControlPlane {
       tasks: database.port(tasks, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
+      resources: database.port({ desired: (id: string) => this.resources.desired(id) }, life),
       hubs,
       logs: this.logs(life),
       clock: { now: () => this.now() },
@@ -209,6 +214,11 @@ export class ControlPlane {
 
   create(asked: AskedTask): Promise<Task> {
     return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+  }
+  /** The row is changed, then the hub is told, which may be lost: an operator who is told so does it again. */
+  changeResources(): Promise<void> {
+    this.resources.change(this.kernel.random)
+    return this.#call((life) => this.#repeat(life, (hub) => hub.resourcesChanged()))
   }
   cancel(taskId: string): Promise<Task> {
     return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))

@@ -64,6 +64,9 @@ export class HubShell implements Instance {
   poke(): void {
     this.#step({ type: 'poke' })
   }
+  resourcesChanged(): void {
+    this.#step({ type: 'resources_changed' })
+  }
   ended(ref: AttemptRef): void {
     this.#step({ type: 'ended', ref })
   }
@@ -172,6 +175,11 @@ export class HubShell implements Instance {
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
         )
       }
+      case 'read_desired':
+        return this.#ask(
+          async () => ({ type: 'desired_read', desired: await this.#deps().resources.desired(this.#cell.name) }),
+          () => ({ type: 'desired_read_failed', random: this.#chance() }),
+        )
       case 'inspect_queue':
         return this.#ask(
           () => inspectQueue(this.#deps().tasks, this.#cell.name, effect.pods),

@@ -8,7 +8,7 @@ import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Task } from '@rdev/shared/domain/task'
-import type { AttemptRef, Deps, HubStatus, LiveTask } from '../../ports.ts'
+import type { AttemptRef, Deps, HubStatus, LiveTask, ResourceSource } from '../../ports.ts'
 import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 import { stepHub } from './machine.ts'
 import { initialHub, newMemory, leaseMs, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
@@ -16,6 +16,7 @@ import { closeSocket, sendOn } from '../sockets.ts'
 
 export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
   readonly logs: HubLogs
+  readonly resources: ResourceSource
 }
 
 interface Attachment {
@@ -67,6 +68,11 @@ export class ClusterHubObject extends DurableObject<unknown> {
 
   async poke(): Promise<void> {
     this.#step({ type: 'poke' })
+  }
+
+  /** Of the cluster. May be lost: they are read again at every `hello` of its agent. */
+  async resourcesChanged(): Promise<void> {
+    this.#step({ type: 'resources_changed' })
   }
 
   async ended(ref: AttemptRef): Promise<void> {
@@ -220,6 +226,12 @@ export class ClusterHubObject extends DurableObject<unknown> {
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
         )
       }
+      case 'read_desired':
+        return this.#ask(
+          'desired resources could not be read',
+          async () => ({ type: 'desired_read', desired: await this.#deps.resources.desired(this.#clusterId) }),
+          () => ({ type: 'desired_read_failed', random: this.#chance() }),
+        )
       case 'inspect_queue':
         return this.#ask(
           'queue could not be looked at',
