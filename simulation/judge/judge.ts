@@ -28,6 +28,7 @@ export class Judge {
   constructor(history: History) {
     this.#history = history
     history.plane.onStale = (...what) => this.stale(...what)
+    history.plane.onComplaint = (name, what) => this.violated(3, `${shortName(name)} logs: ${what}`)
     history.database.onStatement = (method, _args, result) => {
       for (const task of rowsIn(result)) this.#row(task)
       if (method === 'claim' || method === 'markStarted') void this.#live()
@@ -169,7 +170,7 @@ export class Judge {
     const short = shortName(task.id)
     if (this.#unheard(task)) return this.#history.kernel.count('unheard insert')
     if (!isTerminal(task.status)) return this.violated(1, `${short} never ended: it is ${task.status}, attempt ${task.attempt}`)
-    const log = plane.storedLog(task.id)?.events ?? []
+    const log = plane.eventsOf(task.id)
     const processes = ledger.of(task.id)
     this.#starts(task, processes)
     judgeLog(this, task, log, processes)
@@ -202,7 +203,7 @@ export class Judge {
         this.violated(2, `${name(process)} started while attempt ${before.attempt} ran`)
     })
     // After a confirmed start only the policy gives another attempt.
-    const log = this.#history.plane.storedLog(task.id)?.events ?? []
+    const log = this.#history.plane.eventsOf(task.id)
     for (let attempt = 1; attempt < task.attempt; attempt++) {
       const heard = seen.has(attempt) && log.some((event) => event.type === 'task.started' && event.attempt === attempt)
       if (!heard && !this.#confirmed.has(`${task.id}.${attempt}`)) continue

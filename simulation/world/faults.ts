@@ -97,7 +97,7 @@ export const faults: readonly Fault[] = [
     begin: (history, until) => {
       const { platform, kernel } = history
       often(history, until, history.scaled(10_000), () => {
-        const cells = [...platform.cells.values()].filter((cell) => cell.instance !== undefined)
+        const cells = [...platform.cells.values()].filter((cell) => cell.inMemory)
         if (cells.length > 0) kernel.random.pick(cells).reset('the platform moves it')
       })
     },

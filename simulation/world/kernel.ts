@@ -57,8 +57,8 @@ interface Event extends Timer {
 /** A history that needs more than this goes round in a circle. */
 const maxEvents = 5_000_000
 
-/** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
-const promiseTurns = 24
+/** Until nothing runs any more: every promise that was kept has been followed to where somebody waits for an event. */
+const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class Kernel {
   readonly random: Random
@@ -70,6 +70,7 @@ export class Kernel {
   #order = 0
   #events = 0
   #touched = false
+  #whenQuiet: (() => void)[] = []
   readonly #heap: Event[] = []
 
   constructor(seed: number) {
@@ -95,6 +96,12 @@ export class Kernel {
     this.#touched = true
   }
 
+  /** After what an event has brought about through promises, before the next event. */
+  whenQuiet(run: () => void): void {
+    this.#touched = true
+    this.#whenQuiet.push(run)
+  }
+
   /** Lets a stopped life go on: what came meanwhile happens now, in order. */
   cont(life: Life): void {
     for (const run of life.cont()) this.after(0, life, run)
@@ -109,9 +116,10 @@ export class Kernel {
       if (++this.#events > maxEvents) throw new Error('it never comes to rest')
       if (next.life.stopped) next.life.holder.held.push(next.run)
       else next.run()
-      if (this.#touched) {
+      while (this.#touched) {
+        await quiet()
         this.#touched = false
-        for (let i = 0; i < promiseTurns; i++) await undefined
+        for (const run of this.#whenQuiet.splice(0)) run()
       }
     }
     this.now = until

@@ -4,6 +4,7 @@
 
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
+import type { StepContext } from '@rdev/shared/domain/step'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
@@ -42,15 +43,16 @@ import {
   type Live,
 } from './state.ts'
 
-export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
+/** `now` is wall time; `random` spreads what is tried again and what goes back into the queue. */
+export function stepHub(state: HubState, input: HubInput, { now, random }: StepContext): HubStep {
   const d = open(state)
-  apply(d, input, now)
+  apply(d, input, random, now)
   // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
   if (input.type !== 'woke') schedule(d, now)
   return done(d)
 }
 
-function apply(d: Draft, input: HubInput, now: number): void {
+function apply(d: Draft, input: HubInput, random: number, now: number): void {
   switch (input.type) {
     case 'woke':
       if (input.connection === null) return
@@ -59,7 +61,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'connected':
       return connected(d, input.connection)
     case 'frame':
-      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
+      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)
       return
     case 'closed':
       if (d.connection?.id === input.connection) closed(d, now)
@@ -72,32 +74,32 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'desired_read':
       return desiredRead(d, input.desired)
     case 'desired_read_failed':
-      return desiredReadFailed(d, input.random, now)
+      return desiredReadFailed(d, random, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
       return wantClaim(d, now)
     }
     case 'alarm':
-      return alarm(d, input.silentMs, input.random, now)
+      return alarm(d, input.silentMs, random, now)
     case 'loaded':
-      return loaded(d, input, now)
+      return loaded(d, input, random, now)
     case 'load_failed':
       d.loading = null
       d.loadWanted = true
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'claimed':
       return claimed(d, input.claim_id, input.tasks, now)
     case 'claim_failed':
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'queue_inspected':
       return queue_inspected(d, input, now)
     case 'queue_inspection_failed':
       d.inspecting = false
       d.queued = true
-      d.inspectAt = now + 1_000 + Math.floor(input.random * netMs)
+      d.inspectAt = now + 1_000 + Math.floor(random * netMs)
       return
     case 'written':
       return written(d, input, now)
@@ -106,7 +108,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       if (pending === undefined) return
       if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
       d.writes.set(input.id, { ...pending, busy: false })
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     }
   }
 }
@@ -193,7 +195,7 @@ function hangUp(d: Draft, connection: Connection, code: number, reason: string, 
   closed(d, now)
 }
 
-function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, { type: 'loaded' }>, now: number): void {
+function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 'loaded' }>, random: number, now: number): void {
   const began = d.loading ?? d.counter
   d.loading = null
   if (generation > d.durable.generation) {
