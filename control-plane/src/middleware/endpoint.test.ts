@@ -1,7 +1,10 @@
 import { operations } from '@rdev/shared/api/operations/operations'
+import { getHealth } from '@rdev/shared/api/operations/service'
+import { Hono } from 'hono'
 import { expect, test } from 'vitest'
 import { setup as setupApi } from '../testing/setup.ts'
-import { operationOf } from './endpoint.ts'
+import { handle, operationOf } from './endpoint.ts'
+import type { AppEnv } from './env.ts'
 
 async function setup() {
   const { app, call } = await setupApi()
@@ -29,4 +32,10 @@ test('every handler has an operation of the list', async () => {
 test('what runs for every request is no route of its own', async () => {
   const { app } = await setup()
   expect(app.routes.filter(({ method }) => method === 'ALL').map(({ method, path }) => `${method} ${path}`)).toEqual(['ALL /*', 'ALL /*'])
+})
+
+test('a handler knows its operation', async () => {
+  const app = new Hono<AppEnv>()
+  handle(app, getHealth, (c) => c.text(c.var.operation.id))
+  expect(await (await app.request('/health')).text()).toBe('getHealth')
 })
