@@ -4,6 +4,7 @@
 import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolVersion } from '@rdev/shared/wire/version'
@@ -57,10 +58,7 @@ export type LinkEffect =
   | { readonly type: 'assign'; readonly tasks: readonly Assignment[] }
   | { readonly type: 'desired'; readonly desired: DesiredResources }
 
-export interface LinkStep {
-  readonly state: LinkState
-  readonly effects: readonly LinkEffect[]
-}
+type LinkStep = Step<LinkState, LinkEffect>
 
 export const newLink: LinkState = {
   phase: 'down',
@@ -75,7 +73,7 @@ export const newLink: LinkState = {
 const maxDetail = 2000
 const nothing = (state: LinkState): LinkStep => ({ state, effects: [] })
 
-export function stepLink(state: LinkState, input: LinkInput, now: number): LinkStep {
+export function stepLink(state: LinkState, input: LinkInput, { now }: StepContext): LinkStep {
   switch (input.type) {
     case 'opened':
       return gather({ ...state, helloAt: null, held: [] })

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { protocolVersion } from '@rdev/shared/wire/version'
-import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
-import { helloEveryMs, newLink, stepLink } from './link-machine.ts'
+import type { LinkEffect, LinkInput, LinkState } from './hub-link-machine.ts'
+import { helloEveryMs, newLink, stepLink } from './hub-link-machine.ts'
 
 const ref = { task_id: 'task_01jzzzzzzzzzzzzzzzzzzzzzzz', attempt: 1 }
 const pod: Pod = {
@@ -24,7 +24,7 @@ function setup() {
   let effects: readonly LinkEffect[] = []
   let now = 100_000
   const feed = (input: LinkInput) => {
-    ;({ state, effects } = stepLink(state, input, now))
+    ;({ state, effects } = stepLink(state, input, { now, random: 0 }))
     return effects
   }
   const gathered = (gathering = state.gathering) => feed({ type: 'gathered', gathering, pods: [pod], attempts: [], about })
