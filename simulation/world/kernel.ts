@@ -77,8 +77,9 @@ export class Kernel {
     this.random = new Random(seed)
   }
 
+  /** Whole milliseconds, as clocks tell them. */
   after(delayMs: number, life: Life, run: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event
   }
