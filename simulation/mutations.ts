@@ -86,8 +86,8 @@ export const mutations: readonly Mutation[] = [
     name: 'hub-connection',
     guards: 'a newer connection closes the older, and what that still says is not heard',
     module: hub,
-    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
-    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)',
+    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, random, now)',
     also: {
       find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
       put: 'void reason',

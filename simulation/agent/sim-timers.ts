@@ -6,7 +6,7 @@ import type { Kernel, Life } from '../world/kernel.ts'
 /** `wall`: what the agent's clock shows, which may be far from the true time. */
 export const simTimers = (kernel: Kernel, life: Life, wall: () => number): Timers => ({
   after: (ms, run) => {
-    const timer = kernel.after(Math.ceil(ms), life, () => {
+    const timer = kernel.after(ms, life, () => {
       kernel.touched()
       run()
     })

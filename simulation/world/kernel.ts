@@ -57,8 +57,8 @@ interface Event extends Timer {
 /** A history that needs more than this goes round in a circle. */
 const maxEvents = 5_000_000
 
-/** A turn of the event loop: every promise that can go on has gone on. */
-const quiet = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve))
+/** Until nothing runs any more: every promise that was kept has been followed to where somebody waits for an event. */
+const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class Kernel {
   readonly random: Random
@@ -70,14 +70,16 @@ export class Kernel {
   #order = 0
   #events = 0
   #touched = false
+  #whenQuiet: (() => void)[] = []
   readonly #heap: Event[] = []
 
   constructor(seed: number) {
     this.random = new Random(seed)
   }
 
+  /** Whole milliseconds, as clocks tell them. */
   after(delayMs: number, life: Life, run: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event
   }
@@ -93,6 +95,12 @@ export class Kernel {
   /** A promise was made or kept: whoever waits for it goes on before the next event. */
   touched(): void {
     this.#touched = true
+  }
+
+  /** After what an event has brought about through promises, before the next event. */
+  whenQuiet(run: () => void): void {
+    this.#touched = true
+    this.#whenQuiet.push(run)
   }
 
   /** Resolves in an event of that life: what a dead one waits for never comes. */
@@ -119,9 +127,10 @@ export class Kernel {
       if (++this.#events > maxEvents) throw new Error('it never comes to rest')
       if (next.life.stopped) next.life.holder.held.push(next.run)
       else next.run()
-      if (this.#touched) {
-        this.#touched = false
+      while (this.#touched) {
         await quiet()
+        this.#touched = false
+        for (const run of this.#whenQuiet.splice(0)) run()
       }
     }
     this.now = until
