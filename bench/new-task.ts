@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { newId } from '@rdev/shared/domain/ids'
 import type { TaskSpec } from '@rdev/shared/domain/task'
-import type { NewTask } from '../control-plane/src/ports.ts'
+import type { NewTask } from '../control-plane/src/ports/task-store.ts'
 import { aSpec } from '../control-plane/src/testing/spec.ts'
 
 export const newTask = (spec: Partial<TaskSpec> = {}): NewTask => ({

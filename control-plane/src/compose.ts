@@ -10,7 +10,10 @@ import { createHubs } from './objects/cluster-hub/hubs.ts'
 import { createTaskLogs } from './objects/task-log/logs.ts'
 import type { TaskLogDeps } from './objects/task-log/object.ts'
 import type { AppEnv } from './middleware/env.ts'
-import type { Clock, Deps, Log, Randomness } from './ports.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Deps } from './ports/deps.ts'
+import type { Log } from './ports/log.ts'
+import type { Randomness } from './ports/randomness.ts'
 import { postgresStores } from './stores/postgres/postgres-stores.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
@@ -60,12 +63,14 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
     taskLog: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       hubs,
       rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
     },
     clusterHub: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       projects: stores.projects,
       tokens,
       logs: {

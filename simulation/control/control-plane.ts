@@ -10,7 +10,9 @@ import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
 import type { HubLogs } from '../../control-plane/src/objects/cluster-hub/store-calls.ts'
 import type { HubMemory } from '../../control-plane/src/objects/cluster-hub/state.ts'
 import { repeatPoke } from '../../control-plane/src/objects/cluster-hub/repeat-poke.ts'
-import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
+import type { AttemptRef } from '../../control-plane/src/ports/dispatch-store.ts'
+import type { Hubs } from '../../control-plane/src/ports/hubs.ts'
+import type { TaskLogs } from '../../control-plane/src/ports/task-logs.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
 import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
@@ -185,9 +187,10 @@ export class ControlPlane {
       poke: () => this.#poke(life),
       status: () => Promise.reject(new Error('nobody asks for it here')),
     }
-    const { tasks, sessions, projects } = database.stores
+    const { tasks, dispatch, sessions, projects } = database.stores
     return {
       tasks: database.port(tasks, life),
+      dispatch: database.port(dispatch, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
       hubs,

@@ -13,7 +13,7 @@ import {
   type HubMemory,
   type HubState,
 } from '../../control-plane/src/objects/cluster-hub/state.ts'
-import type { AttemptRef, LiveTask } from '../../control-plane/src/ports.ts'
+import type { AttemptRef, LiveTask } from '../../control-plane/src/ports/dispatch-store.ts'
 import type { Life } from '../world/kernel.ts'
 import type { SimConnection } from '../world/network.ts'
 import type { ControlPlane } from './control-plane.ts'
@@ -150,7 +150,7 @@ export class HubShell implements Instance {
       case 'load':
         return this.#ask(
           async () => {
-            const { generation, live } = await this.#deps().tasks.takeOver(this.#cell.name, effect.generation)
+            const { generation, live } = await this.#deps().dispatch.takeOver(this.#cell.name, effect.generation)
             return { type: 'loaded', generation, live: this.#dispatches(live), random: this.#chance() }
           },
           () => ({ type: 'load_failed', random: this.#chance() }),
@@ -159,7 +159,7 @@ export class HubShell implements Instance {
         const { claim_id, slots, generation, number } = effect
         return this.#ask(
           async () => {
-            const claimed = await this.#deps().tasks.claim({
+            const claimed = await this.#deps().dispatch.claim({
               clusterId: this.#cell.name,
               claimId: claim_id,
               slots,
@@ -174,7 +174,7 @@ export class HubShell implements Instance {
       }
       case 'inspect_queue':
         return this.#ask(
-          () => inspectQueue(this.#deps().tasks, this.#cell.name, effect.pods),
+          () => inspectQueue(this.#deps().dispatch, this.#cell.name, effect.pods),
           () => ({ type: 'queue_inspection_failed', random: this.#chance() }),
         )
       case 'write': {
@@ -189,7 +189,7 @@ export class HubShell implements Instance {
         for (const task of effect.tasks) this.#later(this.#plane.logs(this.#life).sync(task))
         return
       case 'renew':
-        return this.#later(this.#deps().tasks.renew(this.#cell.name, effect.refs, leaseMs))
+        return this.#later(this.#deps().dispatch.renew(this.#cell.name, effect.refs, leaseMs))
     }
   }
 

@@ -15,7 +15,7 @@ import {
   type TaskLogMemory,
   type TaskLogState,
 } from '../../control-plane/src/objects/task-log/machine.ts'
-import type { AttemptRef } from '../../control-plane/src/ports.ts'
+import type { AttemptRef } from '../../control-plane/src/ports/dispatch-store.ts'
 import { finishTask } from '../../control-plane/src/usecases/finish-task.ts'
 import type { Life } from '../world/kernel.ts'
 import type { SimConnection } from '../world/network.ts'

@@ -4,7 +4,8 @@
 import { parseApiKey } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Authenticator, Deps } from '../ports.ts'
+import type { Authenticator } from '../ports/authenticator.ts'
+import type { Deps } from '../ports/deps.ts'
 
 export interface Authentication {
   readonly authenticate: Authenticator

@@ -66,9 +66,9 @@ export async function objects() {
   let claims = 1_000
   const claim = async (): Promise<Task> => {
     const slots = [{ pod: 'pod-1', pod_uid: pod().uid, project_id: project }]
-    const { generation } = await world.stores.tasks.takeOver(cluster, 0)
+    const { generation } = await world.stores.dispatch.takeOver(cluster, 0)
     const ask = { clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000, generation, number: ++claims }
-    const [live] = await world.stores.tasks.claim(ask)
+    const [live] = await world.stores.dispatch.claim(ask)
     if (!live) throw new Error('nothing to claim')
     return live.task
   }

@@ -2,7 +2,7 @@
 // nothing is fetched that the reader has not asked for (one batch at a time), so a slow client slows the log and fills no memory; and
 // whatever happens, both sides are let go. A stream is a convenience: each of its ends is one that a client resumes from.
 
-import type { LogItem } from '../ports.ts'
+import type { LogItem } from '../ports/task-logs.ts'
 
 /** How the lines are written: Server-Sent Events or NDJSON. */
 export interface StreamFormat {

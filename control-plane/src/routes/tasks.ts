@@ -4,7 +4,7 @@ import { createTaskSchema, getTaskQuery, listTasksQuery, taskPageSchema, taskSch
 import { Hono } from 'hono'
 import { endpoint } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { cancelTask } from '../usecases/cancel-task.ts'
 import { createTask } from '../usecases/create-task.ts'
 import { issueTicket } from '../usecases/issue-ticket.ts'

@@ -1,7 +1,8 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { cancel, isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 

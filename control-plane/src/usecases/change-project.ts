@@ -1,6 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Project, ProjectChange } from '@rdev/shared/domain/project'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 

@@ -2,7 +2,7 @@ import { mayUseProject, newApiKey } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller, Scope } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import { newId } from '@rdev/shared/domain/ids'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { scopesBeyond } from './key-rights.ts'
 
 export interface NewKey {

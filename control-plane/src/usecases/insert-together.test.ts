@@ -1,6 +1,6 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { expect, test } from 'vitest'
-import type { Inserted, NewTask } from '../ports.ts'
+import type { Inserted, NewTask } from '../ports/task-store.ts'
 import { aSpec } from '../testing/spec.ts'
 import { insertTogether } from './insert-together.ts'
 

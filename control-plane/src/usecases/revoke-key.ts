@@ -1,6 +1,6 @@
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { maySeeKey, scopesBeyond } from './key-rights.ts'
 
 /** Safe to repeat. A key may revoke itself and whatever it could have granted. */

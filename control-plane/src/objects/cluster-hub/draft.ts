@@ -4,7 +4,7 @@ import { attemptName } from '@rdev/shared/domain/ids'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef } from '../../ports.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
   homelessMs,
   maxAssignChars,

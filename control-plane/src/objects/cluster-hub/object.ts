@@ -8,13 +8,15 @@ import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Task } from '@rdev/shared/domain/task'
-import type { AttemptRef, Deps, HubStatus, LiveTask } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { AttemptRef, LiveTask } from '../../ports/dispatch-store.ts'
+import type { HubStatus } from '../../ports/hubs.ts'
 import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 import { stepHub } from './machine.ts'
 import { initialHub, newMemory, leaseMs, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
 import { closeSocket, sendOn } from '../sockets.ts'
 
-export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
+export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'tokens' | 'clock' | 'random' | 'log'> {
   readonly logs: HubLogs
 }
 
@@ -216,14 +218,14 @@ export class ClusterHubObject extends DurableObject<unknown> {
         const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, generation, number }
         return this.#ask(
           'claim failed',
-          async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await this.#deps.tasks.claim(claim)) }),
+          async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await this.#deps.dispatch.claim(claim)) }),
           () => ({ type: 'claim_failed', claim_id, random: this.#chance() }),
         )
       }
       case 'inspect_queue':
         return this.#ask(
           'queue could not be looked at',
-          () => inspectQueue(this.#deps.tasks, this.#clusterId, effect.pods),
+          () => inspectQueue(this.#deps.dispatch, this.#clusterId, effect.pods),
           () => ({ type: 'queue_inspection_failed', random: this.#chance() }),
         )
       case 'write': {
@@ -238,7 +240,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
         for (const task of effect.tasks) this.#hint('task log was not synced', () => this.#syncLog(task), task.id)
         return
       case 'renew':
-        return this.#hint('leases were not renewed', () => this.#deps.tasks.renew(this.#clusterId, effect.refs, leaseMs))
+        return this.#hint('leases were not renewed', () => this.#deps.dispatch.renew(this.#clusterId, effect.refs, leaseMs))
     }
   }
 
@@ -308,7 +310,7 @@ export class ClusterHubObject extends DurableObject<unknown> {
   }
 
   async #takeOver(asked: number) {
-    const { generation, live } = await this.#deps.tasks.takeOver(this.#clusterId, asked)
+    const { generation, live } = await this.#deps.dispatch.takeOver(this.#clusterId, asked)
     return { generation, live: await this.#dispatches(live) }
   }
 

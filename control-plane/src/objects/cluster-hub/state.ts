@@ -4,7 +4,7 @@ import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef, LiveTask, Slot } from '../../ports.ts'
+import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {

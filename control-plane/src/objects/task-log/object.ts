@@ -7,7 +7,8 @@ import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/tas
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes, pingText, pongText } from '@rdev/shared/wire/limits'
 import { taskUpSchema, type TaskUp } from '@rdev/shared/wire/task-frames'
-import type { AttemptRef, Deps } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import { finishTask } from '../../usecases/finish-task.ts'
 import { closeSocket, sendOn } from '../sockets.ts'
 import {
@@ -24,7 +25,7 @@ import {
 import { Readers, type ReaderAttachment } from './readers.ts'
 import { encodeBatches, maxRowChars, TaskLogStorage, type Batch } from './storage.ts'
 
-export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'hubs' | 'clock' | 'random' | 'log'> {
+export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'hubs' | 'clock' | 'random' | 'log'> {
   /** Tells the hub that a row has ended: what waited for its place may be claimed. A hint. */
   readonly rowEnded: (clusterId: string, ref: AttemptRef) => Promise<void>
 }

@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers'
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
-import type { LogItem } from '../../ports.ts'
+import type { LogItem } from '../../ports/task-logs.ts'
 import { createTaskLogs } from './logs.ts'
 import { events, objects, output } from '../object-fixtures.ts'
 

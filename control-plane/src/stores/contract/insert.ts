@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Inserted } from '../../ports.ts'
+import type { Inserted } from '../../ports/task-store.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function insertContract(setup: () => Contract): void {

@@ -136,14 +136,14 @@ export function laneContract(setup: () => Contract): void {
     })
 
     it('step over what waited too long', async () => {
-      const { add, claim, tasks } = setup()
+      const { add, claim, dispatch } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 5; i++) await add({ target: 'pool', queue_ttl_s: 5 }, long)
       const fine = await add({ target: 'pool' })
       for (let i = 0; i < 5; i++) await add({ workspace: 'main', queue_ttl_s: 5 }, long)
       const next = await add({ workspace: 'main' })
       expect((await claim([...pooled(3), ...demoSlots()])).map(({ task }) => task.id)).toEqual([fine.id, next.id])
-      expect(await tasks.expireQueued('home')).toHaveLength(10)
+      expect(await dispatch.expireQueued('home')).toHaveLength(10)
     })
   })
 

@@ -71,16 +71,16 @@ export function queueContract(setup: () => Contract): void {
     })
 
     it('ends at most 500 at once of what waited too long', async () => {
-      const { fresh, tasks, claim } = setup()
+      const { fresh, dispatch, tasks, claim } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 2; i++) await tasks.insert(Array.from({ length: 300 }, () => fresh({ queue_ttl_s: 5 }, long)))
-      const due = await tasks.nextDue('home')
+      const due = await dispatch.nextDue('home')
       expect(due.queued).toBe(true)
       expect(due.next_at).toBeLessThan(Date.now())
       expect(await claim(demoSlots())).toEqual([])
-      expect(await tasks.expireQueued('home')).toHaveLength(500)
-      expect(await tasks.expireQueued('home')).toHaveLength(100)
-      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
+      expect(await dispatch.expireQueued('home')).toHaveLength(500)
+      expect(await dispatch.expireQueued('home')).toHaveLength(100)
+      expect(await dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
   })
 }

@@ -1,6 +1,6 @@
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import type { LiveTask } from '../../ports.ts'
+import type { LiveTask } from '../../ports/dispatch-store.ts'
 import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 
 export function raceContract(setup: () => Contract): void {
@@ -121,7 +121,7 @@ export function raceContract(setup: () => Contract): void {
         await t.add()
         const task = await t.run()
         const [ended, wish] = await Promise.all([
-          t.tasks.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
+          t.dispatch.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
           t.tasks.change(task.id, null, (now) => cancel(now, Date.now())),
         ])
         const row = await t.tasks.get(task.id, null)
@@ -149,7 +149,9 @@ export function raceContract(setup: () => Contract): void {
       const t = setup()
       await t.add()
       const task = await t.run()
-      const answers = await times(10, (i) => t.tasks.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null))
+      const answers = await times(10, (i) =>
+        t.dispatch.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null),
+      )
       for (const answer of answers) expect(answer).toEqual(answers[0])
       expect(await t.tasks.get(task.id, null)).toEqual(answers[0])
     })

@@ -1,7 +1,7 @@
 import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import { cancel, type Task } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import type { Page } from '../../ports.ts'
+import type { Page } from '../../ports/page.ts'
 import { type Contract, pod } from './setup.ts'
 
 export function readContract(setup: () => Contract): void {

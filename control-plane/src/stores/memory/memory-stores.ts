@@ -1,7 +1,8 @@
 // The stores in memory: for tests of whatever stands on the ports. They run the domain's own transitions, and pass the suite that the
 // Postgres stores pass.
 import { projectDefaults } from '@rdev/shared/domain/project'
-import type { Clock } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { memoryDispatch } from './dispatch.ts'
 import { memoryIdempotency } from './idempotency.ts'
 import { allows, memoryRows, pageDown, pageUp } from './rows.ts'
 import { memoryTasks } from './tasks.ts'
@@ -12,6 +13,7 @@ export function memoryStores(clock: Clock): Stores {
   const rows = memoryRows()
   return {
     tasks: memoryTasks(rows, clock),
+    dispatch: memoryDispatch(rows, clock),
 
     sessions: {
       async get(id, projects) {

@@ -5,7 +5,7 @@
 
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { NewTask } from '../../ports.ts'
+import type { NewTask } from '../../ports/task-store.ts'
 import { at, columnsOf, storeNow } from './connection.ts'
 import { tasks } from './schema.ts'
 import { openTurns, turnOf } from './turn.ts'

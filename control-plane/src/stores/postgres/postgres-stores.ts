@@ -1,9 +1,12 @@
 // The stores on Postgres, by drizzle over Neon's HTTP protocol. Each call is one request; what it writes, it writes in one statement.
 import type { ApiKey } from '@rdev/shared/domain/api-key'
 import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
-import type { Clock, KeyStore, SessionStore } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { KeyStore } from '../../ports/key-store.ts'
+import type { SessionStore } from '../../ports/session-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 import { type Connection, Database } from './connection.ts'
+import { postgresDispatch } from './dispatch.ts'
 import { postgresIdempotency } from './idempotency.ts'
 import { postgresProjects } from './projects.ts'
 import { postgresTasks } from './tasks.ts'
@@ -16,6 +19,7 @@ export function postgresStores(options: Connection & { readonly clock: Clock }):
   const database = new Database(options)
   return {
     tasks: postgresTasks(database, options.clock),
+    dispatch: postgresDispatch(database, options.clock),
     sessions: postgresSessions(database),
     projects: postgresProjects(database, options.clock),
     clusters: {

@@ -1,5 +1,6 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { Clock, ProjectStore } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ProjectStore } from '../../ports/project-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 import { at, type Database } from './connection.ts'
 import { given, projectPods } from '../project-pods.ts'
