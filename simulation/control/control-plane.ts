@@ -1,7 +1,7 @@
 // The control plane: both kinds of objects on the platform, their calls to each other, and what a client asks of the API, which runs the
 // product's own use cases.
 
-import type { Caller } from '@rdev/shared/domain/api-key'
+import type { KeyActor } from '../../control-plane/src/ports/actor.ts'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { Task } from '@rdev/shared/domain/task'
 import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
@@ -25,7 +25,8 @@ import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shel
 export const clusterId = 'hub'
 const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
 
-const caller: Caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null }
+/** Who asks for everything. */
+export const client: KeyActor = { key_id: 'key_simulated', project_ids: null, request_id: 'req_simulated' }
 
 export interface RpcFaults {
   fails: number
@@ -211,10 +212,10 @@ export class ControlPlane {
   }
 
   create(asked: AskedTask): Promise<Task> {
-    return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+    return this.#call((life) => createTask(this.depsOf(life), client, asked, ignore))
   }
   cancel(taskId: string): Promise<Task> {
-    return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))
+    return this.#call((life) => cancelTask(this.depsOf(life), taskId, client, ignore))
   }
   /** As a reader of an ended or unknown log does: the row is read, and the log brought up to it. */
   bringUp(taskId: string): Promise<void> {

@@ -65,7 +65,7 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
         if (adminKey === null) throw new DomainError('UNAUTHORIZED')
         return adminCaller
       }
-      const key = await find(`id ${keyId}`, () => keys.get(keyId))
+      const key = await find(`id ${keyId}`, () => keys.get(keyId, null))
       if (!key) throw new DomainError('UNAUTHORIZED')
       return callerFrom(key)
     },

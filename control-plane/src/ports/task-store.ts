@@ -1,11 +1,12 @@
 import type { Task, TaskKind, TaskSpec, TaskStatus, TaskTarget } from '@rdev/shared/domain/task'
-import type { ProjectFilter } from './actor.ts'
+import type { Actor, KeyActor, ProjectFilter } from './actor.ts'
 import type { Page, PageRequest } from './page.ts'
 
 export interface NewTask {
   readonly id: string
   readonly spec: TaskSpec
-  readonly created_by: string
+  /** Its key is the row's `created_by`. Of its own in each, since requests insert together. */
+  readonly actor: KeyActor
   readonly created_at: number
   /** Of kind agent without `session_id` in the request: `spec.session_id` is new and its row is inserted in the same statement. */
   readonly new_session: boolean
@@ -64,7 +65,7 @@ export interface TaskStore {
    * Applies a pure transition, fenced by status and attempt; retried if the row moved meanwhile. Undefined if there is no such task.
    * Throws DomainError SERVICE_UNAVAILABLE if the row moved at every try, and whatever `step` throws.
    */
-  change(id: string, projects: ProjectFilter, step: (task: Task) => Task): Promise<{ before: Task; after: Task } | undefined>
+  change(id: string, actor: Actor, step: (task: Task) => Task): Promise<{ before: Task; after: Task } | undefined>
   /** The lanes that have something queued, deepest first, at most `limit`. */
   queue(filter: { projects: ProjectFilter; project_id?: string }, limit: number): Promise<readonly QueueLane[]>
 }

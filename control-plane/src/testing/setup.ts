@@ -8,6 +8,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { TaskView } from '@rdev/shared/api/tasks'
+import { anActor } from './actor.ts'
 import { createApp } from '../app.ts'
 import type { AppOptions } from '../app.ts'
 import { sha256Hex } from '../middleware/auth.ts'
@@ -89,7 +90,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
       revoked_at: null,
       ...more,
     }
-    await stores.keys.insert(row)
+    await stores.keys.insert(row, anActor())
     return { key, row }
   }
 

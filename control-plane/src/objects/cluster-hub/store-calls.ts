@@ -2,6 +2,7 @@
 
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { systemActor } from '../../ports/actor.ts'
 import type { Deps } from '../../ports/deps.ts'
 import type { HubInput, Write } from './state.ts'
 
@@ -60,7 +61,9 @@ export async function carryOut(
       await logs.end(write.task, write.outcome)
       return []
     case 'cancel_queued': {
-      const changed = await tasks.change(write.task_id, null, (task) => (task.status === 'queued' ? cancel(task, clock.now()) : task))
+      const changed = await tasks.change(write.task_id, systemActor('cluster-hub'), (task) =>
+        task.status === 'queued' ? cancel(task, clock.now()) : task,
+      )
       if (changed) await logs.sync(changed.after)
       return []
     }

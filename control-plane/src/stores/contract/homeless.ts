@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 /** Tasks that are bound to a pod by their conversation, when that pod is gone. */
@@ -67,10 +68,10 @@ export function homelessContract(setup: () => Contract): void {
       const t = setup()
       const { next } = await housed(t, 'w-1')
       await next()
-      await t.projects.change('demo', null, { paused: true })
+      await t.projects.change('demo', anActor(), { paused: true })
       expect(await t.dispatch.missingPods('home', [])).toEqual([])
       expect(await t.dispatch.failMissingPods('home', ['w-1'])).toEqual([])
-      await t.projects.change('demo', null, { paused: false })
+      await t.projects.change('demo', anActor(), { paused: false })
       expect(await t.dispatch.missingPods('home', [])).toEqual(['w-1'])
     })
 

@@ -1,5 +1,6 @@
 import { cancel, outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, refOf } from './setup.ts'
 
 export function lifeContract(setup: () => Contract): void {
@@ -106,7 +107,7 @@ export function lifeContract(setup: () => Contract): void {
       const { add, run, dispatch, tasks } = setup()
       await add()
       const task = await run()
-      await tasks.change(task.id, null, (now) => cancel(now, 1_000))
+      await tasks.change(task.id, anActor(), (now) => cancel(now, 1_000))
       const ended = await dispatch.finish(refOf(task), outcome('failed', { error_code: 'AGENT_ERROR' }), Date.now())
       expect(ended).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', cancel_requested_at: 1_000, attempt: 1, pod: 'demo-pod' })
     })
@@ -166,19 +167,19 @@ export function lifeContract(setup: () => Contract): void {
     it('writes what the step says and answers before and after', async () => {
       const { add, tasks } = setup()
       const task = await add()
-      const changed = await tasks.change(task.id, ['demo'], (now) => cancel(now, 9_000))
+      const changed = await tasks.change(task.id, anActor({ project_ids: ['demo'] }), (now) => cancel(now, 9_000))
       expect(changed?.before).toEqual(task)
       expect(changed?.after).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED', finished_at: 9_000, cancel_requested_at: 9_000 })
       expect(await tasks.get(task.id, null)).toEqual(changed?.after)
-      expect(await tasks.change(task.id, null, (now) => cancel(now, 9_999))).toEqual({ before: changed?.after, after: changed?.after })
-      expect(await tasks.change('task_unknown', null, (now) => cancel(now, 1))).toBeUndefined()
+      expect(await tasks.change(task.id, anActor(), (now) => cancel(now, 9_999))).toEqual({ before: changed?.after, after: changed?.after })
+      expect(await tasks.change('task_unknown', anActor(), (now) => cancel(now, 1))).toBeUndefined()
     })
 
     it('only notes the wish when an attempt is live', async () => {
       const { add, run, tasks } = setup()
       await add()
       const task = await run()
-      const { after } = (await tasks.change(task.id, null, (now) => cancel(now, 9_000)))!
+      const { after } = (await tasks.change(task.id, anActor(), (now) => cancel(now, 9_000)))!
       expect(after).toEqual({ ...task, cancel_requested_at: 9_000 })
     })
 
@@ -188,7 +189,7 @@ export function lifeContract(setup: () => Contract): void {
       const step = () => {
         throw new RangeError('no')
       }
-      await expect(tasks.change(task.id, null, step)).rejects.toThrow(RangeError)
+      await expect(tasks.change(task.id, anActor(), step)).rejects.toThrow(RangeError)
       expect(await tasks.get(task.id, null)).toEqual(task)
     })
   })

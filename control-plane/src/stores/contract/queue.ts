@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function queueContract(setup: () => Contract): void {
@@ -55,11 +56,11 @@ export function queueContract(setup: () => Contract): void {
       const holder = await lease()
       const waits = await add({ workspace: 'main' })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'workspace', by: holder.id })
-      await projects.change('demo', null, { max_running: 1 })
+      await projects.change('demo', anActor(), { max_running: 1 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'max_running', by: null })
-      await projects.change('demo', null, { paused: true, max_running: 4 })
+      await projects.change('demo', anActor(), { paused: true, max_running: 4 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'paused' })
-      await projects.change('demo', null, { paused: false })
+      await projects.change('demo', anActor(), { paused: false })
       await end(holder)
       await end(await lease())
 

@@ -6,6 +6,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
 import type { AttemptRef, Claim, Slot } from '../../ports/dispatch-store.ts'
 import type { NewTask } from '../../ports/task-store.ts'
+import { anActor } from '../../testing/actor.ts'
 import { aSpec } from '../../testing/spec.ts'
 import type { Stores } from '../stores.ts'
 
@@ -61,7 +62,7 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const fresh = (spec: Partial<TaskSpec> = {}, more: Partial<NewTask> = {}): NewTask => ({
     id: id('task'),
     spec: aSpec(spec),
-    created_by: 'key_tests',
+    actor: anActor(),
     created_at: Date.now(),
     new_session: false,
     retry_of: null,

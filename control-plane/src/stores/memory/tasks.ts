@@ -9,7 +9,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
 
-  function insertOne({ id, spec, created_by, created_at, new_session, retry_of }: NewTask): Inserted {
+  function insertOne({ id, spec, actor, created_at, new_session, retry_of }: NewTask): Inserted {
     const known = rows.tasks.get(id)
     if (known) return { task: known, repeated: true }
     const project = rows.projects.get(spec.project_id)
@@ -56,7 +56,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       lease_until: null,
       claim_id: null,
       cancel_requested_at: null,
-      created_by,
+      created_by: actor.key_id,
       created_at,
       started_at: null,
       finished_at: null,
@@ -92,9 +92,9 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       )
     },
 
-    async change(id, projects, step) {
+    async change(id, actor, step) {
       const before = rows.tasks.get(id)
-      if (!before || !allows(projects, before.spec.project_id)) return undefined
+      if (!before || !allows(actor.project_ids, before.spec.project_id)) return undefined
       return { before, after: save(step(before)) }
     },
 

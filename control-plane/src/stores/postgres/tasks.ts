@@ -79,9 +79,9 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       return { data, next_cursor: more ? (data.at(-1)?.id ?? null) : null }
     },
 
-    async change(id, projects, step) {
+    async change(id, actor, step) {
       for (let tries = 0; tries < maxChanges; tries++) {
-        const before = await get(id, projects)
+        const before = await get(id, actor.project_ids)
         if (!before) return undefined
         const next = step(before)
         const changed = changedColumns(before, next)
