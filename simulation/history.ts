@@ -138,6 +138,9 @@ export class History {
       }
     }
     this.workload.tasks.forEach((task, index) => kernel.after(task.atMs, kernel.world, () => this.#ask(task, index)))
+    for (let i = kernel.random.int(0, 4); i > 0; i--) {
+      kernel.after(kernel.random.skewed(0, this.lengthMs), kernel.world, () => this.#changeResources())
+    }
     await kernel.runUntil(this.lengthMs)
     this.#heal()
     const deadline = kernel.now + mustEndMs
@@ -161,7 +164,7 @@ export class History {
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
-    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0 })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0 })
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()
@@ -210,6 +213,15 @@ export class History {
     })
   }
 
+  /** Told until the hub has heard it; while nobody answers, the change waits too. */
+  #changeResources(tries = 0): void {
+    const { kernel } = this
+    kernel.count('resources changed')
+    this.plane.changeResources().catch(() => {
+      if (tries < 50) kernel.after(kernel.random.int(500, 60_000), kernel.world, () => this.#changeResources(tries + 1))
+    })
+  }
+
   // Agents.
 
   startAgent(): AgentProcess {
@@ -255,15 +267,16 @@ export class History {
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    this.#leave(agent, () => {
+    // Most let go of what runs; some are told to end it.
+    this.#leave(agent, this.kernel.random.maybe(0.2) ? 'end' : 'go on', () => {
       if (this.agents.length === 0) this.startAgent()
     })
   }
 
-  #leave(agent: AgentProcess, done: () => void): void {
+  #leave(agent: AgentProcess, attempts: 'go on' | 'end', done: () => void): void {
     this.agents = this.agents.filter((each) => each !== agent)
     this.#leaving.add(agent)
-    agent.leave(() => {
+    agent.leave(attempts, () => {
       this.#leaving.delete(agent)
       done()
     })
@@ -273,7 +286,7 @@ export class History {
   retire(agent: AgentProcess): void {
     if (this.agents.length < 2 || !this.agents.includes(agent)) return
     if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)
-    this.#leave(agent, () => {})
+    this.#leave(agent, 'go on', () => {})
   }
 }
 

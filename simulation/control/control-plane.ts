@@ -21,6 +21,7 @@ import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
 import { hubKind } from './hub-cell.ts'
 import { ObjectCell, Platform, type CellKind } from './objects.ts'
+import { ModelResources } from './resources.ts'
 import { eventsIn, taskLogKind, type ReaderSocket, type StoredLog } from './task-log-cell.ts'
 
 export const clusterId = 'hub'
@@ -38,6 +39,7 @@ export class ControlPlane {
   readonly database: Database
   readonly platform: Platform
   readonly network: Network
+  readonly resources = new ModelResources()
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
   /** What is sent to agents against the wire's own schemas: slow, so not in every history. */
   strict = false
@@ -171,9 +173,11 @@ export class ControlPlane {
   }
 
   #poke(life: Life): Promise<void> {
-    const poke = () => this.#rpc(life, this.hub, (hub: ClusterHubDriver) => hub.poke())
+    return this.#repeat(life, (hub) => hub.poke())
+  }
+  #repeat(life: Life, work: (hub: ClusterHubDriver) => void): Promise<void> {
     return repeatPoke(
-      poke,
+      () => this.#rpc(life, this.hub, work),
       (ms) => this.#pause(life, ms),
       () => this.kernel.random.chance(),
     )
@@ -204,6 +208,7 @@ export class ControlPlane {
       tasks: database.port(tasks, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
+      resources: database.port({ desired: (id: string) => this.resources.desired(id) }, life),
       hubs,
       logs: this.logs(life),
       clock: { now: () => this.now() },
@@ -223,6 +228,11 @@ export class ControlPlane {
 
   create(asked: AskedTask): Promise<Task> {
     return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+  }
+  /** The row is changed, then the hub is told, which may be lost: an operator who is told so does it again. */
+  changeResources(): Promise<void> {
+    this.resources.change(this.kernel.random)
+    return this.#call((life) => this.#repeat(life, (hub) => hub.resourcesChanged()))
   }
   cancel(taskId: string): Promise<Task> {
     return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))

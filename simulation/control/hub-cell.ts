@@ -26,8 +26,13 @@ class Platform extends CellPlatform<Stored, Stored, Stored, HubAttachment> imple
 export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, projects, logs, ...rest } = plane.depsOf(life)
-    const outside = { tasks: platform.outside(tasks), projects: platform.outside(projects), logs: platform.outside(logs) }
+    const { tasks, projects, logs, resources, ...rest } = plane.depsOf(life)
+    const outside = {
+      tasks: platform.outside(tasks),
+      projects: platform.outside(projects),
+      logs: platform.outside(logs),
+      resources: platform.outside(resources),
+    }
     const deps = { ...rest, ...outside, tokens: plane.tokens, log: plane.logOf(cell.name, life) }
     const onStep: OnHubStep = (input, effects) => {
       if (life.dead) return

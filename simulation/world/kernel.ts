@@ -102,6 +102,16 @@ export class Kernel {
     this.#whenQuiet.push(run)
   }
 
+  /** Resolves in an event of that life: what a dead one waits for never comes. */
+  pause(delayMs: number, life: Life): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, life, () => {
+        this.touched()
+        resolve()
+      })
+    })
+  }
+
   /** Lets a stopped life go on: what came meanwhile happens now, in order. */
   cont(life: Life): void {
     for (const run of life.cont()) this.after(0, life, run)

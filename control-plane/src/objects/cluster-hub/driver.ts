@@ -7,7 +7,7 @@ import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import type { AttemptRef, Deps, HubStatus, LiveTask } from '../../ports.ts'
+import type { AttemptRef, Deps, HubStatus, LiveTask, ResourceSource } from '../../ports.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'
 import { stepHub } from './machine.ts'
@@ -17,6 +17,7 @@ import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects'>, LoopDeps {
   readonly tokens: Pick<Deps['tokens'], 'sign'>
   readonly logs: HubLogs
+  readonly resources: ResourceSource
 }
 
 export interface HubAttachment {
@@ -81,6 +82,10 @@ export class ClusterHubDriver implements ObjectDriver {
 
   poke(): void {
     this.#loop.step({ type: 'poke' })
+  }
+
+  resourcesChanged(): void {
+    this.#loop.step({ type: 'resources_changed' })
   }
 
   ended(ref: AttemptRef): void {
@@ -177,7 +182,7 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   #perform(effect: HubEffect): void {
-    const { tasks, logs } = this.#deps
+    const { tasks, logs, resources } = this.#deps
     switch (effect.type) {
       case 'send':
         if (this.#sinceOf.has(effect.connection)) this.#platform.send(effect.connection, encodeFrame(effect.frame))
@@ -198,6 +203,12 @@ export class ClusterHubDriver implements ObjectDriver {
           { type: 'claim_failed', claim_id },
         )
       }
+      case 'read_desired':
+        return this.#loop.ask(
+          'desired resources could not be read',
+          async () => ({ type: 'desired_read', desired: await resources.desired(this.#clusterId) }),
+          { type: 'desired_read_failed' },
+        )
       case 'inspect_queue':
         return this.#loop.ask('queue could not be looked at', () => inspectQueue(tasks, this.#clusterId, effect.pods), {
           type: 'queue_inspection_failed',

@@ -180,9 +180,9 @@ describe('claiming', () => {
     const hub = welcomed([aPod(), aPod({ name: 'w', uid: 'w', role: 'worker', project_id: null, slots: 1 })])
     hub.step({ type: 'poke' })
     expect(hub.take('claim')[0]!.slots).toEqual([
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'w', project_id: null },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'w', pod_uid: 'w', project_id: null },
     ])
     hub.claimed(live(1), live(2), live(3, { pod: 'w' }))
     expect(hub.take('claim')).toEqual([])

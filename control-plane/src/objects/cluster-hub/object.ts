@@ -30,6 +30,10 @@ export class ClusterHubObject extends SocketObject {
   async poke(): Promise<void> {
     this.driver.poke()
   }
+  /** Of the cluster. May be lost: they are read again at every `hello` of its agent. */
+  async resourcesChanged(): Promise<void> {
+    this.driver.resourcesChanged()
+  }
   async ended(ref: AttemptRef): Promise<void> {
     this.driver.ended(ref)
   }

@@ -2,6 +2,7 @@
 
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
@@ -40,6 +41,8 @@ export interface Connection {
   readonly id: string
   readonly epoch: number
   readonly version: string | null
+  /** Of the wire, as `hello` named it; 0 before that. */
+  readonly protocol: number
   /** What the agent said it has; null before `hello`. */
   readonly hello: readonly AttemptPresence[] | null
   readonly draining: boolean
@@ -128,6 +131,13 @@ export interface HubState {
   /** Without an agent: when the first attempt is surely gone. */
   readonly orphanAt: number | null
   readonly alarmAt: number | null
+  /** The cluster's resources as they were last read; null: not read in this life of the object. */
+  readonly desired: DesiredResources | null
+  readonly readingDesired: boolean
+  /** They must be read again: they changed during a read, or the read failed. */
+  readonly desiredWanted: boolean
+  /** What the agent of this connection found; null: it has not said. */
+  readonly observed: ObservedResources | null
 }
 
 export type HubInput =
@@ -137,6 +147,10 @@ export type HubInput =
   | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
+  /** The cluster's desired resources changed. */
+  | { readonly type: 'resources_changed' }
+  | { readonly type: 'desired_read'; readonly desired: DesiredResources }
+  | { readonly type: 'desired_read_failed' }
   /** A task's row has ended, told by its log. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
@@ -171,6 +185,8 @@ export type HubEffect =
       readonly generation: number
       readonly number: number
     }
+  /** Read the cluster's desired resources; answer `desired_read` or `desired_read_failed`. */
+  | { readonly type: 'read_desired' }
   /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `queue_inspected` or `queue_inspection_failed`. */
   | { readonly type: 'inspect_queue'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
@@ -209,6 +225,10 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   retryAt: null,
   orphanAt: null,
   alarmAt: null,
+  desired: null,
+  readingDesired: false,
+  desiredWanted: false,
+  observed: null,
 })
 
 /** Leases are 60 s; three renewals fit into one. */

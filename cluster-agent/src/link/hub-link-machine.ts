@@ -3,6 +3,8 @@
 
 import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolVersion } from '@rdev/shared/wire/version'
@@ -42,6 +44,7 @@ export type LinkInput =
   | { readonly type: 'rejected'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
   | { readonly type: 'finished'; readonly ref: AttemptRef }
   | { readonly type: 'heartbeat'; readonly attempts: readonly AttemptRef[]; readonly wallMs: number }
+  | { readonly type: 'observed'; readonly observed: ObservedResources }
   | { readonly type: 'hello' }
   | { readonly type: 'hello_due' }
   | { readonly type: 'drain' }
@@ -53,11 +56,9 @@ export type LinkEffect =
   | { readonly type: 'confirmed' }
   | { readonly type: 'welcome'; readonly epoch: number; readonly adopt: readonly Assignment[]; readonly stop: readonly AttemptRef[] }
   | { readonly type: 'assign'; readonly tasks: readonly Assignment[] }
+  | { readonly type: 'desired'; readonly desired: DesiredResources }
 
-export interface LinkStep {
-  readonly state: LinkState
-  readonly effects: readonly LinkEffect[]
-}
+type LinkStep = Step<LinkState, LinkEffect>
 
 export const newLink: LinkState = {
   phase: 'down',
@@ -72,7 +73,7 @@ export const newLink: LinkState = {
 const maxDetail = 2000
 const nothing = (state: LinkState): LinkStep => ({ state, effects: [] })
 
-export function stepLink(state: LinkState, input: LinkInput, now: number): LinkStep {
+export function stepLink(state: LinkState, input: LinkInput, { now }: StepContext): LinkStep {
   switch (input.type) {
     case 'opened':
       return gather({ ...state, helloAt: null, held: [] })
@@ -97,6 +98,8 @@ export function stepLink(state: LinkState, input: LinkInput, now: number): LinkS
     }
     case 'finished':
       return send(state, { type: 'finished', attempts: [input.ref] })
+    case 'observed':
+      return send(state, { type: 'observed', version: input.observed.version, resources: [...input.observed.resources] })
     case 'heartbeat':
       return state.phase === 'welcomed'
         ? send(state, { type: 'heartbeat', agent_time: input.wallMs, attempts: [...input.attempts] })
@@ -160,8 +163,8 @@ function frame(state: LinkState, frame: HubDown): LinkStep {
       return { state, effects: [{ type: 'assign', tasks: frame.tasks }] }
     case 'sync':
       return state.phase === 'gathering' ? nothing(state) : gather(state)
-    case 'call':
-      return send(state, { type: 'reply', id: frame.id, ok: false, error: 'this agent knows no such operation' })
+    case 'desired':
+      return { state, effects: [{ type: 'desired', desired: { version: frame.version, resources: frame.resources } }] }
     case 'alive':
       return nothing(state)
   }

@@ -1,25 +1,25 @@
 import { expect, test } from 'vitest'
 import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
-import type { ConnectionEffect, ConnectionInput, ConnectionState } from './connection-machine.ts'
+import type { ReconnectEffect, ReconnectInput, ReconnectState } from './reconnecting-socket-machine.ts'
 import {
   greetingTimeoutMs,
   hastenEveryMs,
   healthyAfterMs,
   maxRetryAfterMs,
-  newConnection,
+  newReconnect,
   staleDialMs,
-  stepConnection,
+  stepReconnect,
   supersededWaitMs,
   unsupportedWaitMs,
-} from './connection-machine.ts'
+} from './reconnecting-socket-machine.ts'
 
 /** A connection on a clock of its own; `random` is the upper end of every window. */
 function setup(random = 0.999_999) {
-  let state: ConnectionState = newConnection
+  let state: ReconnectState = newReconnect
   let now = 1_000
-  let effects: readonly ConnectionEffect[] = []
-  const feed = (input: ConnectionInput) => {
-    ;({ state, effects } = stepConnection(state, input, now, random))
+  let effects: readonly ReconnectEffect[] = []
+  const feed = (input: ReconnectInput) => {
+    ;({ state, effects } = stepReconnect(state, input, { now, random }))
     return effects
   }
   const closed = (code = 1006, retryAfterMs: number | null = null) => feed({ type: 'closed', socket: state.socket, code, retryAfterMs })
@@ -195,7 +195,7 @@ test('inputs that do not fit the phase change nothing', () => {
   expect(it.timer('dial')).toEqual([])
   expect(it.timer('ping')).toEqual([])
   expect(it.feed({ type: 'drop', code: 4400, reason: 'malformed' })).toEqual([])
-  expect(it.state).toEqual(newConnection)
+  expect(it.state).toEqual(newReconnect)
 })
 
 test('a dropped connection is closed with its reason and dialled again', () => {

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { protocolVersion } from '@rdev/shared/wire/version'
-import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
-import { helloEveryMs, newLink, stepLink } from './link-machine.ts'
+import type { LinkEffect, LinkInput, LinkState } from './hub-link-machine.ts'
+import { helloEveryMs, newLink, stepLink } from './hub-link-machine.ts'
 
 const ref = { task_id: 'task_01jzzzzzzzzzzzzzzzzzzzzzzz', attempt: 1 }
 const pod: Pod = {
@@ -24,7 +24,7 @@ function setup() {
   let effects: readonly LinkEffect[] = []
   let now = 100_000
   const feed = (input: LinkInput) => {
-    ;({ state, effects } = stepLink(state, input, now))
+    ;({ state, effects } = stepLink(state, input, { now, random: 0 }))
     return effects
   }
   const gathered = (gathering = state.gathering) => feed({ type: 'gathered', gathering, pods: [pod], attempts: [], about })
@@ -149,10 +149,13 @@ test('a rejection carries its reason and a bounded detail', () => {
   expect(effect).toMatchObject({ frame: { type: 'rejected', attempts: [{ ...ref, reason: 'start_failed', detail: 'x'.repeat(2000) }] } })
 })
 
-test('an operation that nobody knows is answered, not left waiting; alive needs no answer', () => {
+test('desired resources are handed on, and what is found of them is told; alive needs no answer', () => {
   const it = setup()
   it.welcomed()
-  expect(it.frame({ type: 'call', id: 'c1', op: 'fly' })).toMatchObject([{ frame: { type: 'reply', id: 'c1', ok: false } }])
+  const desired = { version: 4, resources: [{ kind: 'pool', name: 'main', spec: { size: 2 } }] }
+  expect(it.frame({ type: 'desired', ...desired })).toEqual([{ type: 'desired', desired }])
+  const observed = { version: 4, resources: [{ kind: 'pool', name: 'main', state: 'ready' as const, detail: null }] }
+  expect(it.feed({ type: 'observed', observed })).toEqual([{ type: 'send', frame: { type: 'observed', ...observed } }])
   expect(it.frame({ type: 'alive', server_time: 1 })).toEqual([])
   expect(sentTypes(it.feed({ type: 'heartbeat', attempts: [ref], wallMs: 1 }))).toEqual(['heartbeat'])
 })

@@ -4,6 +4,7 @@
 
 import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 
 /** A process that goes on after its code agent was done with it (a CLI that does not exit after its result) is ended then. */
 export const graceAfterResultMs = 5_000
@@ -77,10 +78,7 @@ export type AttemptEffect =
   /** Line, timers and the entry itself. */
   | { readonly type: 'forget' }
 
-export interface AttemptStep {
-  readonly state: AttemptState
-  readonly effects: readonly AttemptEffect[]
-}
+type AttemptStep = Step<AttemptState, AttemptEffect>
 
 export const newAttempt = (adopted: boolean): AttemptState => ({
   phase: adopted ? 'running' : 'starting',
@@ -97,7 +95,7 @@ export const newAttempt = (adopted: boolean): AttemptState => ({
 const nothing = (state: AttemptState): AttemptStep => ({ state, effects: [] })
 const reasonOf = { cancelled: 'cancelled', idle: 'timeout', shutdown: 'stopped' } as const
 
-export function stepAttempt(state: AttemptState, input: AttemptInput): AttemptStep {
+export function stepAttempt(state: AttemptState, input: AttemptInput, _context: StepContext): AttemptStep {
   if (state.phase === 'done') return nothing(state)
   // Nothing is said of it: the hello that is about to follow does not name it, and the row decides.
   if (input.type === 'missing') return { state: { ...state, phase: 'done' }, effects: [{ type: 'let_go' }, { type: 'forget' }] }

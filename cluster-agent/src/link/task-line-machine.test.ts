@@ -3,8 +3,8 @@ import { startCursor } from '@rdev/shared/domain/attempt'
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes, maxBatchBytes, maxBatchEvents, maxBatchWaitMs, maxUnackedBytes } from '@rdev/shared/wire/limits'
 import type { TaskDown } from '@rdev/shared/wire/task-frames'
-import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
-import { hasRoom, maxUnackedUnits, newLine, stepLine } from './line-machine.ts'
+import type { LineEffect, LineInput, LineState, Unit } from './task-line-machine.ts'
+import { hasRoom, maxUnackedUnits, newLine, stepLine } from './task-line-machine.ts'
 
 const unit = (n: number, bytes = 10): Unit => ({ events: [`e${n}`], cursor: { stdout: n, stderr: 0 }, bytes })
 const done = outcome('succeeded', { exit_code: 0 })
@@ -13,7 +13,7 @@ function setup() {
   let state: LineState = newLine({ received: 0, cursor: startCursor })
   let effects: readonly LineEffect[] = []
   const feed = (input: LineInput, now = 0) => {
-    ;({ state, effects } = stepLine(state, input, now))
+    ;({ state, effects } = stepLine(state, input, { now, random: 0 }))
     return effects
   }
   const resume = (at: number, more: { result?: boolean; pending?: { type: 'cancel'; grace_s: number }[] } = {}) =>
@@ -135,11 +135,11 @@ test('a log that holds everything gets nothing again', () => {
 })
 
 test('one that does not know the position is told it, and reads from the cursor of the log', () => {
-  const opened = stepLine(newLine(undefined), { type: 'opened' }, 0).state
+  const opened = stepLine(newLine(undefined), { type: 'opened' }, { now: 0, random: 0 }).state
   const { effects, state } = stepLine(
     opened,
     { type: 'frame', frame: { type: 'resume', received: 7, seq: 9, cursor: { stdout: 70, stderr: 1 }, pending: [], result: false } },
-    0,
+    { now: 0, random: 0 },
   )
   expect(effects).toEqual([{ type: 'confirmed' }, { type: 'restart', received: 7, cursor: { stdout: 70, stderr: 1 } }])
   expect(state).toMatchObject({ phase: 'up', acked: 7 })

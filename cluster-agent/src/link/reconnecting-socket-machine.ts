@@ -1,8 +1,9 @@
-// One socket that is always wanted: when to dial, when to ping, when to give a silent one up. Both links of the agent are made of it.
+// A socket that is always wanted: when to dial, when to ping, when to give a silent connection up. Both links of the agent are made of it.
 // It never gives up. `now` is monotonic milliseconds, so that clock jumps change nothing; after a pause of the machine the first
 // timer finds the silence and dials anew, which costs one reconnect and never a hang.
 
 import { reconnectDelay } from '@rdev/shared/domain/backoff'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
 
 /** A connection that was healthy this long forgives what failed before it. */
@@ -20,7 +21,7 @@ export const hastenEveryMs = 2_000
 /** A dial that has no answer yet when another one succeeds: its packets went out while the network was away. */
 export const staleDialMs = 1_000
 
-export interface ConnectionState {
+export interface ReconnectState {
   /** `parked`: nothing is dialled until `dial`; `stopped`: never again. */
   readonly phase: 'waiting' | 'dialing' | 'open' | 'parked' | 'stopped'
   /** Tries since the last healthy connection. */
@@ -40,7 +41,7 @@ export interface ConnectionState {
   readonly socket: number
 }
 
-export type ConnectionInput =
+export type ReconnectInput =
   | { readonly type: 'dial' }
   | { readonly type: 'opened'; readonly socket: number }
   /** The peer spoke as expected: from here on the connection counts as healthy. */
@@ -55,7 +56,7 @@ export type ConnectionInput =
   | { readonly type: 'park'; readonly code: number; readonly reason: string }
   | { readonly type: 'stop'; readonly code: number; readonly reason: string }
 
-export type ConnectionEffect =
+export type ReconnectEffect =
   | { readonly type: 'dial'; readonly socket: number }
   | { readonly type: 'ping' }
   | { readonly type: 'close'; readonly code: number; readonly reason: string }
@@ -67,12 +68,9 @@ export type ConnectionEffect =
   | { readonly type: 'recovered' }
   | { readonly type: 'down'; readonly code: number; readonly retryInMs: number }
 
-export interface ConnectionStep {
-  readonly state: ConnectionState
-  readonly effects: readonly ConnectionEffect[]
-}
+type ReconnectStep = Step<ReconnectState, ReconnectEffect>
 
-export const newConnection: ConnectionState = {
+export const newReconnect: ReconnectState = {
   phase: 'parked',
   tries: 0,
   openedAt: 0,
@@ -85,9 +83,9 @@ export const newConnection: ConnectionState = {
   socket: 0,
 }
 
-const nothing = (state: ConnectionState): ConnectionStep => ({ state, effects: [] })
+const nothing = (state: ReconnectState): ReconnectStep => ({ state, effects: [] })
 
-function dial(state: ConnectionState, now: number): ConnectionStep {
+function dial(state: ReconnectState, now: number): ReconnectStep {
   const socket = state.socket + 1
   return {
     state: { ...state, phase: 'dialing', socket, tries: state.tries + 1, greetedAt: null, dialAt: now },
@@ -104,7 +102,7 @@ function codeWaitMs(code: number): number {
 const refusals: readonly number[] = [closeCodes.superseded, closeCodes.unsupportedProtocol, closeCodes.unauthorized, closeCodes.stale]
 
 /** The socket is gone or given up: wait for the next try. The socket's number moves on, so whatever it still says is ignored. */
-function lost(state: ConnectionState, code: number, retryAfterMs: number | null, now: number, random: number): ConnectionStep {
+function lost(state: ReconnectState, code: number, retryAfterMs: number | null, now: number, random: number): ReconnectStep {
   const healthy = state.phase === 'open' && state.greetedAt !== null && now - state.greetedAt >= healthyAfterMs
   // `tries` counts dials; the first retry after one dial, or after health, is immediate.
   const tries = healthy ? 0 : Math.max(0, state.tries - 1)
@@ -123,7 +121,7 @@ function lost(state: ConnectionState, code: number, retryAfterMs: number | null,
 }
 
 /** What is open or was told to wait stays as it is. */
-function hasten(state: ConnectionState, withinMs: number, now: number, random: number): ConnectionStep {
+function hasten(state: ReconnectState, withinMs: number, now: number, random: number): ReconnectStep {
   const group = state.hastenedAt === null || now - state.hastenedAt >= hastenEveryMs
   if (!group) return nothing(state)
   const hastened = { ...state, hastenedAt: now }
@@ -142,7 +140,7 @@ function hasten(state: ConnectionState, withinMs: number, now: number, random: n
   return { state: { ...hastened, dialAt: now + inMs }, effects: [{ type: 'timer', timer: 'dial', inMs, socket: state.socket }] }
 }
 
-export function stepConnection(state: ConnectionState, input: ConnectionInput, now: number, random: number): ConnectionStep {
+export function stepReconnect(state: ReconnectState, input: ReconnectInput, { now, random }: StepContext): ReconnectStep {
   if (state.phase === 'stopped') return nothing(state)
   switch (input.type) {
     case 'dial':
@@ -186,7 +184,7 @@ export function stepConnection(state: ConnectionState, input: ConnectionInput, n
   }
 }
 
-function timer(state: ConnectionState, name: 'dial' | 'ping' | 'greeting', now: number, random: number): ConnectionStep {
+function timer(state: ReconnectState, name: 'dial' | 'ping' | 'greeting', now: number, random: number): ReconnectStep {
   if (name === 'dial') return state.phase === 'waiting' ? dial(state, now) : nothing(state)
   if (state.phase !== 'open') return nothing(state)
   const silentMs = now - state.heardAt

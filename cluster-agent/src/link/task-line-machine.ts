@@ -6,6 +6,7 @@
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { EventData } from '@rdev/shared/domain/event'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes, maxBatchBytes, maxBatchEvents, maxBatchWaitMs, maxUnackedBytes } from '@rdev/shared/wire/limits'
 import type { TaskCommand, TaskDown } from '@rdev/shared/wire/task-frames'
@@ -63,10 +64,7 @@ export type LineEffect =
   | { readonly type: 'refused' }
   | { readonly type: 'drop'; readonly code: number; readonly reason: string }
 
-export interface LineStep {
-  readonly state: LineState
-  readonly effects: readonly LineEffect[]
-}
+type LineStep = Step<LineState, LineEffect>
 
 export const newLine = (at: { readonly received: number; readonly cursor: Cursor } | undefined): LineState => ({
   phase: 'down',
@@ -87,7 +85,7 @@ export const hasRoom = (state: LineState, bytes: number): boolean =>
 
 const nothing = (state: LineState): LineStep => ({ state, effects: [] })
 
-export function stepLine(state: LineState, input: LineInput, now: number): LineStep {
+export function stepLine(state: LineState, input: LineInput, { now }: StepContext): LineStep {
   if (state.phase === 'over') return nothing(state)
   switch (input.type) {
     case 'opened':

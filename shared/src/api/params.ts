@@ -1,7 +1,7 @@
-import { clusterIdSchema } from '@rdev/shared/api/resources'
-import { projectIdSchema } from '@rdev/shared/api/tasks'
-import { idPattern } from '@rdev/shared/domain/ids'
 import { z } from 'zod'
+import { idPattern } from '../domain/ids.ts'
+import { clusterIdSchema } from './resources.ts'
+import { projectIdSchema } from './tasks.ts'
 
 const id = (kind: 'task' | 'session' | 'key', example: string) => z.string().regex(idPattern(kind)).meta({ example })
 

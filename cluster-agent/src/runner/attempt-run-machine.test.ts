@@ -1,7 +1,15 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
-import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-machine.ts'
-import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt, stopGraceS } from './attempt-machine.ts'
+import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-run-machine.ts'
+import {
+  graceAfterResultMs,
+  newAttempt,
+  settleAfterStopMs,
+  settleMs,
+  shutdownGraceS,
+  stepAttempt,
+  stopGraceS,
+} from './attempt-run-machine.ts'
 
 const record: ExitRecord = { exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1, reason: 'exited' }
 const result = { status: 'succeeded', result: 'x' } as const
@@ -12,7 +20,7 @@ function setup(adopted = false) {
   let state: AttemptState = newAttempt(adopted)
   const feed = (...inputs: AttemptInput[]) => {
     let effects: readonly AttemptEffect[] = []
-    for (const input of inputs) ({ state, effects } = stepAttempt(state, input))
+    for (const input of inputs) ({ state, effects } = stepAttempt(state, input, { now: 0, random: 0 }))
     return effects
   }
   return {
