@@ -78,7 +78,8 @@ export class Kernel {
   }
 
   after(delayMs: number, life: Life, run: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    // Whole milliseconds, as every clock here shows them.
+    const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event
   }
