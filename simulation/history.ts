@@ -3,6 +3,7 @@
 import type { Task } from '@rdev/shared/domain/task'
 import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
 import { AgentProcess } from './agent/agent-process.ts'
+import { SimulatedResources } from './agent/simulated-kind.ts'
 import { clusterId, ControlPlane } from './control/control-plane.ts'
 import { Database } from './control/database.ts'
 import type { Platform } from './control/objects.ts'
@@ -67,6 +68,7 @@ export class History {
   readonly database: Database
   readonly plane: ControlPlane
   readonly cluster: Cluster
+  readonly resources: SimulatedResources
   readonly judge: Judge
   readonly workload: Workload
   readonly lengthMs: number
@@ -95,6 +97,7 @@ export class History {
     this.plane = new ControlPlane(this.kernel, this.database)
     this.plane.strict = strict
     this.cluster = new Cluster(this.kernel, this.ledger)
+    this.resources = new SimulatedResources(this.kernel)
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
@@ -162,6 +165,7 @@ export class History {
     Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 })
     Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
+    this.resources.fails = 0
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
     Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0 })
@@ -225,7 +229,7 @@ export class History {
   // Agents.
 
   startAgent(): AgentProcess {
-    const agent = new AgentProcess(this.kernel, this.network, this.cluster, `agent ${++this.#agentCount}`)
+    const agent = new AgentProcess(this.kernel, this.network, this.cluster, this.resources, `agent ${++this.#agentCount}`)
     this.agents.push(agent)
     agent.start()
     return agent

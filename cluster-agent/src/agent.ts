@@ -5,7 +5,8 @@ import { createHubLink } from './link/hub-link.ts'
 import { ReconnectGroup } from './link/reconnect-group.ts'
 import type { SocketPlatform } from './link/reconnecting-socket.ts'
 import { lineOpener } from './link/task-line.ts'
-import type { AgentRegistry, AttemptDirectories, Dial, HubReports, Log, PodHost, Timers } from './ports.ts'
+import type { AgentRegistry, AttemptDirectories, Dial, HubReports, Log, PodHost, ResourceKind, Timers } from './ports.ts'
+import { createResources } from './resources/resources.ts'
 import { git } from './runner/commands/git.ts'
 import { shell } from './runner/commands/shell.ts'
 import { createRunner } from './runner/runner.ts'
@@ -28,12 +29,14 @@ export interface AgentDeps {
   readonly host: Pick<PodHost, 'watch' | 'connect'>
   readonly directories: AttemptDirectories
   readonly agents: AgentRegistry
+  readonly resourceKinds: readonly ResourceKind[]
   readonly timers: Timers
   readonly dial: Dial
   readonly log: Log
 }
 
-export function createAgent({ url, clusterId, key, instance, host, directories, agents, timers, dial, log }: AgentDeps): Agent {
+export function createAgent(deps: AgentDeps): Agent {
+  const { url, clusterId, key, instance, host, directories, agents, resourceKinds, timers, dial, log } = deps
   const platform: SocketPlatform = { url, timers, dial, group: new ReconnectGroup() }
   // The runner speaks to the link, and the link for the runner.
   let link: HubLink | undefined
@@ -53,7 +56,9 @@ export function createAgent({ url, clusterId, key, instance, host, directories, 
     timers,
     log,
   })
-  const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log }, runner)
+  const resources = createResources({ kinds: resourceKinds, timers, log }, (observed) => link?.observed(observed))
+  const owner = { ...runner, desired: resources.desired }
+  const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log }, owner)
   link = hubLink
 
   return {
@@ -67,6 +72,7 @@ export function createAgent({ url, clusterId, key, instance, host, directories, 
     },
     stop: async (attempts) => {
       hubLink.drain()
+      resources.close()
       if (attempts === 'end') await runner.stopAll()
       else await runner.leave()
       hubLink.close()

@@ -36,6 +36,8 @@ export function compose(config: Config, { log, agents = realAgents }: ComposeOpt
     host,
     directories,
     agents: createRegistry(agents(directories.run)),
+    // No kind exists yet: pool, deployments and projects bring theirs.
+    resourceKinds: [],
     timers: nodeTimers,
     dial: dialWebSocket,
     log,

@@ -5,6 +5,7 @@ import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from
 import type { Assignment, Cursor, ExitRecord, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Resource } from '@rdev/shared/domain/resource'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
@@ -268,4 +269,18 @@ export type Dial = (target: DialTarget, events: ConnectionEvents) => Connection
 
 export interface Log {
   (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/**
+ * One kind of what a cluster should have beside attempts. `version` is that of the whole set: a change for an older version than one that was
+ * made already is refused (it rejects), so that an agent that was stopped for a while undoes nothing. Every call is safe to repeat; it
+ * rejects if it could not be done, with words for an operator.
+ */
+export interface ResourceKind {
+  readonly kind: string
+  /** The names of those that are there, whoever made them. */
+  list(): Promise<readonly string[]>
+  apply(resource: Resource, version: number): Promise<void>
+  /** Also of one that is not there. */
+  remove(name: string, version: number): Promise<void>
 }

@@ -10,6 +10,7 @@ import { createCountingAgent } from './counting-agent.ts'
 import { SimDirectories } from './directories.ts'
 import { simDial } from './sim-dial.ts'
 import { simTimers } from './sim-timers.ts'
+import type { SimulatedResources } from './simulated-kind.ts'
 
 export class AgentProcess {
   readonly kernel: Kernel
@@ -20,7 +21,7 @@ export class AgentProcess {
   skewMs = 0
   readonly #agent: Agent
 
-  constructor(kernel: Kernel, network: Network, cluster: Cluster, name: string) {
+  constructor(kernel: Kernel, network: Network, cluster: Cluster, resources: SimulatedResources, name: string) {
     this.kernel = kernel
     this.network = network
     this.name = name
@@ -42,6 +43,7 @@ export class AgentProcess {
       },
       directories,
       agents: createRegistry([createCountingAgent(directories.run.bind(directories), timers)]),
+      resourceKinds: [resources.kind(this.life)],
       timers,
       dial: simDial(kernel, this.life, network),
       log: (_level, phrase, { reason, ...fields } = {}) => {

@@ -4,6 +4,7 @@
 import type { Caller } from '@rdev/shared/domain/api-key'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { ObservedResources } from '@rdev/shared/domain/resource'
 import type { Task } from '@rdev/shared/domain/task'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
@@ -40,6 +41,8 @@ export class ControlPlane {
   readonly platform: Platform
   readonly network: Network
   readonly resources = new ModelResources()
+  /** What the hub was last told of its cluster's resources. */
+  observed: ObservedResources | null = null
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
   /** What is sent to agents against the wire's own schemas: slow, so not in every history. */
   strict = false

@@ -37,6 +37,7 @@ export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
     const onStep: OnHubStep = (input, effects) => {
       if (life.dead) return
       cell.kernel.say('hub', () => describeHub(input, effects))
+      if (input.type === 'frame' && input.frame.type === 'observed') plane.observed = input.frame
       for (const effect of effects) if (effect.type === 'write') cell.kernel.count(`hub ${effect.write.kind}`)
     }
     return { driver: new ClusterHubDriver(platform, deps, onStep), platform }

@@ -7,6 +7,7 @@ import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain
 import type { History } from '../history.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
+import { judgeResources } from './judge-resources.ts'
 
 interface Ended {
   readonly row: string
@@ -147,6 +148,7 @@ export class Judge {
     // Cleared at the next hello, whenever that comes.
     for (const pod of this.#history.cluster.pods.values())
       for (const _ of pod.disk.directories) this.#history.kernel.count('directory left behind')
+    for (const problem of judgeResources(this.#history)) this.violated(1, problem)
     this.#locks(ledger.processes)
     this.#idle(statements, turns)
   }

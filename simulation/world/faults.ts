@@ -33,6 +33,7 @@ function episodes(history: History, untilMs: number, meanMs: number, longestMs: 
 }
 
 export const faults: readonly Fault[] = [
+  { name: 'resources fail', begin: ({ resources, kernel }) => void (resources.fails = kernel.random.chance() * 0.3) },
   {
     name: 'cuts',
     begin: (history, until) => {

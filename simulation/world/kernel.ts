@@ -77,8 +77,8 @@ export class Kernel {
     this.random = new Random(seed)
   }
 
+  /** Whole milliseconds, as clocks tell them. */
   after(delayMs: number, life: Life, run: () => void): Timer {
-    // Whole milliseconds, as every clock here shows them.
     const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event

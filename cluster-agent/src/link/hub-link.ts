@@ -2,6 +2,7 @@
 
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
@@ -21,6 +22,8 @@ export interface HubLinkOwner {
   gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }>
   welcome(adopt: readonly Assignment[], stop: readonly AttemptRef[]): void
   assign(tasks: readonly Assignment[]): void
+  /** All that the cluster should have; told again after every welcome. */
+  desired(desired: DesiredResources): void
   /** Attempts that live here, for the heartbeat. */
   live(): readonly AttemptRef[]
 }
@@ -38,6 +41,7 @@ export interface HubLink extends HubReports {
   /** Once; repeating it does nothing. */
   start(): void
   pods(pods: readonly Pod[], unlisted: boolean): void
+  observed(observed: ObservedResources): void
   drain(): void
   close(): void
 }
@@ -98,6 +102,8 @@ export function createHubLink(platform: SocketPlatform, options: HubLinkOptions,
         return owner.welcome(effect.adopt, effect.stop)
       case 'assign':
         return owner.assign(effect.tasks)
+      case 'desired':
+        return owner.desired(effect.desired)
     }
   }
 
@@ -112,6 +118,7 @@ export function createHubLink(platform: SocketPlatform, options: HubLinkOptions,
     accepted: (ref, startedAt) => step({ type: 'accepted', ref, startedAt }),
     rejected: (ref, reason, detail) => step({ type: 'rejected', ref, reason, detail }),
     finished: (ref) => step({ type: 'finished', ref }),
+    observed: (observed) => step({ type: 'observed', observed }),
     hello: () => step({ type: 'hello' }),
     drain: () => step({ type: 'drain' }),
     close: () => {

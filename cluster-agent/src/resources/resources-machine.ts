@@ -42,8 +42,9 @@ export type ResourcesInput =
 
 export type ResourcesEffect =
   | { readonly type: 'list'; readonly kind: string }
-  | { readonly type: 'apply'; readonly resource: Resource }
-  | { readonly type: 'remove'; readonly kind: string; readonly name: string }
+  /** `version`: of the set that this is for. */
+  | { readonly type: 'apply'; readonly resource: Resource; readonly version: number }
+  | { readonly type: 'remove'; readonly kind: string; readonly name: string; readonly version: number }
   /** Feed `input` back after that time. */
   | { readonly type: 'timer'; readonly inMs: number; readonly input: Extract<ResourcesInput, { type: 'retry' | 'retry_list' }> }
   | { readonly type: 'report'; readonly observed: ObservedResources }
@@ -135,6 +136,7 @@ function operated(state: ResourcesState, key: string, error: string | undefined,
 /** Begins the operation of each that has none in flight; one in flight is followed by the next when it has ended. */
 function changed(state: ResourcesState, list: readonly Entry[]): [ResourcesState, ResourcesEffect[]] {
   const entries = new Map(state.entries)
+  const version = state.version ?? 0
   const effects: ResourcesEffect[] = []
   for (const entry of list) {
     const key = resourceKey(entry)
@@ -143,7 +145,8 @@ function changed(state: ResourcesState, list: readonly Entry[]): [ResourcesState
       continue
     }
     entries.set(key, { ...entry, state: 'pending', doing: entry.wanted })
-    effects.push(entry.wanted === null ? { type: 'remove', kind: entry.kind, name: entry.name } : { type: 'apply', resource: entry.wanted })
+    const { kind, name, wanted } = entry
+    effects.push(wanted === null ? { type: 'remove', kind, name, version } : { type: 'apply', resource: wanted, version })
   }
   return [{ ...state, entries }, effects]
 }

@@ -41,7 +41,7 @@ function open() {
   const link = createHubLink(
     platform,
     { clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', log: () => {} },
-    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, live: () => [] },
+    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, desired: () => {}, live: () => [] },
   )
   closeHub = () => link.close()
   link.start()

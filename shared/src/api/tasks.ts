@@ -84,7 +84,7 @@ const common = {
         '`agent_error`: the agent failed or said nothing (AGENT_ERROR, EMPTY_RESULT). ' +
         'An attempt that never started is dispatched again whatever the policy says, four times. ' +
         'Before the next attempt it waits a random time below 1, 2, 4 … 60 s; after RATE_LIMITED with a known reset time, until shortly after that, at most a week. ' +
-        'A task that somebody wants cancelled is not tried again.',
+        'A task with a cancel request is not tried again.',
     }),
   target: z
     .enum(taskTargets)
