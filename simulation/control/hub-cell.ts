@@ -45,5 +45,5 @@ export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   },
   connected: (_, driver, { id }) => (driver as ClusterHubDriver).connect(id),
   message: (_, driver, { id }, text) => driver.message(id, text),
-  decode: (text) => plane.decode('hubDown', text),
+  checked: (text) => plane.checked('hubDown', text),
 })

@@ -93,7 +93,7 @@ export const taskLogKind = (plane: ControlPlane): CellKind<StoredLog> => ({
     else if (epoch < newest) plane.onStale(cell.name, attempt, `of epoch ${epoch}, after it had opened one of epoch ${newest}`)
   },
 
-  decode: (text) => plane.decode('taskDown', text),
+  checked: (text) => plane.checked('taskDown', text),
 })
 
 const describe: (...step: Parameters<OnTaskLogStep>) => string = (input, effects) => {

@@ -213,7 +213,7 @@ export class TaskLogDriver implements ObjectDriver {
       { type: 'finish_failed' },
       {
         fields: () => ({ attempt, tries: this.#loop.state.durable.tries }),
-        then: ({ task }) => {
+        after: ({ task }) => {
           if (task === undefined || !isTerminal(task.status)) return
           this.#loop.hint('hub was not told of an end', () => this.#deps.rowEnded(cluster_id, ref), { attempt })
         },
