@@ -1,4 +1,4 @@
-// The simulator's side of the agent's Dial port. The agent says and reads text, as it does with `ws`; the network of the simulator carries objects.
+// The simulator's side of the agent's Dial port.
 
 import { pingText, pongText } from '@rdev/shared/wire/limits'
 import type { Dial, DialTarget } from '../../cluster-agent/src/ports.ts'
@@ -18,13 +18,13 @@ export const simDial =
     const connection = network.dial(placeOf(target), {
       life,
       opened: () => enter(() => events.opened()),
-      frame: (frame) => enter(() => events.text(JSON.stringify(frame))),
+      text: (text) => enter(() => events.text(text)),
       pong: () => enter(() => events.text(pongText)),
       closed: (code) => enter(() => events.closed(code, null)),
     })
     return {
       bufferedBytes: 0,
-      send: (text) => (text === pingText ? network.ping(connection) : network.sendUp(connection, JSON.parse(text) as object)),
+      send: (text) => (text === pingText ? network.ping(connection) : network.sendUp(connection, text)),
       close: () => network.clientGone(connection, false),
       terminate: () => network.clientGone(connection, true),
     }

@@ -26,9 +26,10 @@ class Platform extends CellPlatform<Stored, Stored, Stored, HubAttachment> imple
 export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, projects, logs, resources, ...rest } = plane.depsOf(life)
+    const { tasks, dispatch, projects, logs, resources, ...rest } = plane.depsOf(life)
     const outside = {
       tasks: platform.outside(tasks),
+      dispatch: platform.outside(dispatch),
       projects: platform.outside(projects),
       logs: platform.outside(logs),
       resources: platform.outside(resources),
@@ -44,5 +45,5 @@ export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   },
   connected: (_, driver, { id }) => (driver as ClusterHubDriver).connect(id),
   message: (_, driver, { id }, text) => driver.message(id, text),
-  decode: (text) => plane.decode('hubDown', text),
+  checked: (text) => plane.checked('hubDown', text),
 })

@@ -30,8 +30,8 @@ export interface CellKind<Stored> {
   wake(cell: ObjectCell<Stored>, life: Life): Awake
   connected(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection): void
   message(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection, text: string): void
-  /** A frame for the far side. */
-  decode(text: string): object
+  /** A frame for the far side; throws if it is not what the wire says. */
+  checked(text: string): string
 }
 
 export interface ObjectFaults {
@@ -224,7 +224,7 @@ export class Platform implements ServerEnd {
         return connection.lastPingAt
       },
       accepted: () => network.accepted(connection),
-      send: (text) => network.sendDown(connection, cell.kind.decode(text)),
+      send: (text) => network.sendDown(connection, cell.kind.checked(text)),
       close: (code) => network.serverClose(connection, code),
       cut: () => {
         network.cut(connection, this.kernel.random.maybe(0.9) ? 'client' : 'none')
@@ -238,9 +238,9 @@ export class Platform implements ServerEnd {
     return true
   }
 
-  frame(connection: SimConnection, frame: object): void {
+  text(connection: SimConnection, text: string): void {
     const cell = this.#cellOf(connection)
-    cell?.enter((driver) => cell.kind.message(cell, driver, connection, JSON.stringify(frame)))
+    cell?.enter((driver) => cell.kind.message(cell, driver, connection, text))
   }
 
   closed(connection: SimConnection): void {

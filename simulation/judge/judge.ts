@@ -33,7 +33,7 @@ export class Judge {
     this.#history = history
     history.plane.onStale = (...what) => this.stale(...what)
     history.network.observer = {
-      sentUp: ({ client }, { type }) => {
+      sentUp: ({ client }, type) => {
         if (type === 'drain') this.#leaving.add(client.life)
       },
       dialled: ({ client, target }) => {

@@ -6,10 +6,10 @@ import type { History } from '../history.ts'
 import { often, type Fault } from './fault.ts'
 
 /** `then` for some of the frames of a type, with the frame and the connection that carries it. */
-function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[1]) => void): void {
+function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[2]) => void): void {
   const { network, kernel } = history
-  network.listeners.push((frame, connection) => {
-    if (frame.type === type && kernel.random.maybe(share)) then(frame as Frame, connection)
+  network.listeners.push((its, text, connection) => {
+    if (its === type && kernel.random.maybe(share)) then(JSON.parse(text) as Frame, connection)
   })
 }
 type Listener = History['network']['listeners'][number]

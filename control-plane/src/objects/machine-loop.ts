@@ -2,7 +2,7 @@
 // effect asks outside comes back as the next input. Both drivers stand on this.
 
 import type { Step, StepContext } from '@rdev/shared/domain/step'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import type { ObjectPlatform } from './platform.ts'
 
 export interface Driven<State, Input, Effect> {
@@ -51,12 +51,12 @@ export class MachineLoop<State, Input, Effect> {
     for (const effect of effects) driven.perform(effect)
   }
 
-  /** Asks outside and feeds the answer, or that there was none, back into the machine; `then` follows on an answer. */
+  /** Asks outside and feeds the answer, or that there was none, back into the machine; `after` follows on an answer. */
   ask<Answer extends Input>(
     phrase: string,
     question: () => Promise<Answer>,
     failed: Input,
-    { fields, then }: { readonly fields?: () => Readonly<Record<string, unknown>>; readonly then?: (answer: Answer) => void } = {},
+    { fields, after }: { readonly fields?: () => Readonly<Record<string, unknown>>; readonly after?: (answer: Answer) => void } = {},
   ): void {
     this.#later(async () => {
       let answer: Answer
@@ -67,7 +67,7 @@ export class MachineLoop<State, Input, Effect> {
         return this.step(failed)
       }
       this.step(answer)
-      then?.(answer)
+      after?.(answer)
     })
   }
 
