@@ -20,6 +20,7 @@ const drivers: Readonly<Record<string, string>> = {
   [`${agent}/link/task-line-machine.ts`]: `${agent}/link/task-line.ts`,
   [`${agent}/runner/runner-machine.ts`]: `${agent}/runner/runner.ts`,
   [`${agent}/runner/attempt-run-machine.ts`]: `${agent}/runner/attempt-run.ts`,
+  [`${agent}/resources/resources-machine.ts`]: `${agent}/resources/resources.ts`,
 }
 
 interface Import {
