@@ -85,3 +85,8 @@ test('a page names files that are there', () => {
   )
   expect(found).toEqual([])
 })
+
+test('the glossary has each word once', () => {
+  const found = [...readFileSync(join(repository, 'docs/glossary.md'), 'utf8').matchAll(/\*\*([^*]+)\*\*/g)].map((match) => match[1])
+  expect(found.filter((word, index) => found.indexOf(word) !== index)).toEqual([])
+})

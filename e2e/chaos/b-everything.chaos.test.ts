@@ -40,7 +40,7 @@ afterAll(async () => {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Says it until it is heard, as a client with an Idempotency-Key may. */
+/** Says it until it is answered, as a client with an Idempotency-Key may. */
 async function insist(method: string, path: string, body: unknown, key?: string): Promise<TaskView> {
   for (;;) {
     const response = await chaos.client
