@@ -142,6 +142,7 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
     status: `'queued'`,
     attempt: '0',
     pod: 'NULL',
+    pod_uid: 'NULL',
     claim_id: 'NULL',
     lease_until: 'NULL',
     started_at: 'NULL',
@@ -162,7 +163,10 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
 let generations = 1
 /** Free slots in the pod of the one project, or one in each of many. */
 const slotsFor = (count: number, spread = false): Slot[] =>
-  Array.from({ length: count }, (_, i) => (spread ? { pod: `pod-p${i}`, project_id: `p${i}` } : { pod: 'pod-p0', project_id: 'p0' }))
+  Array.from({ length: count }, (_, i) => {
+    const project_id = spread ? `p${i}` : 'p0'
+    return { pod: `pod-${project_id}`, pod_uid: `uid-${project_id}`, project_id }
+  })
 
 async function claimAgain(
   { tasks, serverMs }: BenchStore,

@@ -59,9 +59,9 @@ describe(`tables of ${name}`, () => {
     const third = await t.lease()
     await t.end(third, 'succeeded', { exit_code: 0, duration_ms: 5 })
     const history = await postgres.rows(
-      `select n, status, exit_code, error_code, pod, started_at is not null as started, ended_at is not null as ended from attempts order by n`,
+      `select n, status, exit_code, error_code, pod, pod_uid, started_at is not null as started, ended_at is not null as ended from attempts order by n`,
     )
-    const row = { exit_code: null, error_code: null, pod: 'demo-pod', ended: 't' }
+    const row = { exit_code: null, error_code: null, pod: 'demo-pod', pod_uid: 'uid-demo-pod', ended: 't' }
     expect(history).toEqual([
       { ...row, n: '1', status: 'requeued', started: 'f' },
       { ...row, n: '2', status: 'failed', exit_code: '3', error_code: 'AGENT_ERROR', started: 't' },

@@ -17,7 +17,7 @@ const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const task = 'shared/src/domain/task.ts'
-const line = 'cluster-agent/src/link/line-machine.ts'
+const line = 'cluster-agent/src/link/task-line-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
 const store = 'control-plane/src/stores/memory/tasks.ts'
@@ -85,8 +85,8 @@ export const mutations: readonly Mutation[] = [
     name: 'hub-connection',
     guards: 'a newer connection closes the older, and what that still says is not heard',
     module: hub,
-    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
-    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)',
+    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, random, now)',
     also: {
       find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
       put: 'void reason',

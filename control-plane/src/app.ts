@@ -59,12 +59,9 @@ export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
     keys(deps),
     health(deps),
     connect(deps, options.connect),
+    docs(),
   ]) {
     app.route('/', routes)
   }
-  app.route(
-    '/',
-    docs(() => app.routes),
-  )
   return app
 }

@@ -5,12 +5,12 @@ import type { Hono } from 'hono'
 import { createApp, type ConnectHandlers } from './app.ts'
 import { protocolHeader } from '@rdev/shared/wire/version'
 import { readConfig, type Config, type Env } from './config.ts'
-import type { ClusterHubDeps } from './objects/cluster-hub/object.ts'
+import type { ClusterHubDeps } from './objects/cluster-hub/driver.ts'
 import { createHubs } from './objects/cluster-hub/hubs.ts'
 import { createTaskLogs } from './objects/task-log/logs.ts'
-import type { TaskLogDeps } from './objects/task-log/object.ts'
+import type { TaskLogDeps } from './objects/task-log/driver.ts'
 import type { AppEnv } from './middleware/env.ts'
-import type { Clock, Deps, Log, Randomness } from './ports.ts'
+import type { Clock, Deps, Log, Randomness, ResourceSource } from './ports.ts'
 import { postgresStores } from './stores/postgres/postgres-stores.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
@@ -30,6 +30,9 @@ const log: Log = (level, phrase, fields = {}) => {
   else if (level === 'warn') console.warn(line)
   else console.log(line)
 }
+
+/** No kind of resource exists yet: pool, deployments and projects bring theirs. */
+const noResources: ResourceSource = { desired: async () => ({ version: 0, resources: [] }) }
 
 /** What can be another one: in tests, and one day elsewhere. */
 export interface Parts {
@@ -68,6 +71,7 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       tasks: stores.tasks,
       projects: stores.projects,
       tokens,
+      resources: noResources,
       logs: {
         sync: logs.sync,
         received: async (task) => env.TASK_LOG.getByName(task.id).received(task),

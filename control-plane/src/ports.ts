@@ -5,6 +5,7 @@ import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Project, ProjectChange } from '@rdev/shared/domain/project'
+import type { DesiredResources } from '@rdev/shared/domain/resource'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task, TaskKind, TaskOutcome, TaskSpec, TaskStatus, TaskTarget } from '@rdev/shared/domain/task'
 
@@ -27,6 +28,8 @@ export interface AttemptRef {
 /** One place in a pod where an attempt could run now. `project_id` null: a pool place. */
 export interface Slot {
   readonly pod: string
+  /** Tells the pod from its successor of the same name. */
+  readonly pod_uid: string
   readonly project_id: string | null
 }
 
@@ -202,6 +205,12 @@ export interface IdempotencyStore {
   >
   /** Keeps the answer. Null: it was refused without creating anything, and the key is free again. */
   finish(request: { readonly caller: string; readonly route: string; readonly key: string }, answer: StoredAnswer | null): Promise<void>
+}
+
+/** What each cluster should have beside running attempts. */
+export interface ResourceSource {
+  /** The whole set, and its version, which goes up with every change. Asked by the cluster's hub at every `hello` and when it is told of a change. */
+  desired(clusterId: string): Promise<DesiredResources>
 }
 
 export interface ClusterStore {

@@ -33,6 +33,7 @@ function episodes(history: History, untilMs: number, meanMs: number, longestMs: 
 }
 
 export const faults: readonly Fault[] = [
+  { name: 'resources fail', begin: ({ resources, kernel }) => void (resources.fails = kernel.random.chance() * 0.3) },
   {
     name: 'cuts',
     begin: (history, until) => {
@@ -97,7 +98,7 @@ export const faults: readonly Fault[] = [
     begin: (history, until) => {
       const { platform, kernel } = history
       often(history, until, history.scaled(10_000), () => {
-        const cells = [...platform.cells.values()].filter((cell) => cell.instance !== undefined)
+        const cells = [...platform.cells.values()].filter((cell) => cell.inMemory)
         if (cells.length > 0) kernel.random.pick(cells).reset('the platform moves it')
       })
     },

@@ -8,7 +8,7 @@ export interface ClientEnd {
   readonly life: Life
   opened(): void
   frame(frame: object): void
-  received(): void
+  pong(): void
   closed(code: number): void
 }
 
@@ -130,8 +130,7 @@ export class Network {
     }
     this.#down(connection, () => {
       if (!connection.clientOpen) return
-      connection.client.received()
-      if (connection.clientOpen) connection.client.frame(frame)
+      connection.client.frame(frame)
     })
   }
 
@@ -141,7 +140,7 @@ export class Network {
       if (!connection.serverOpen) return
       connection.lastPingAt = this.#kernel.now
       this.#down(connection, () => {
-        if (connection.clientOpen) connection.client.received()
+        if (connection.clientOpen) connection.client.pong()
       })
     })
   }

@@ -22,6 +22,7 @@ export interface ViewOwner {
   readNote(note: string): Promise<string | undefined>
   writeNote(note: string, text: string): Promise<void>
   now(): number
+  after(ms: number, run: () => void): () => void
   /** Something was read or said. */
   active(): void
 }
@@ -137,5 +138,9 @@ export class AttemptView implements Attempt {
 
   now(): number {
     return this.#owner.now()
+  }
+
+  after(ms: number, run: () => void): () => void {
+    return this.#owner.after(ms, run)
   }
 }

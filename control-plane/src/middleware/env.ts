@@ -1,11 +1,19 @@
+import type { Operation } from '@rdev/shared/api/operation'
 import type { Caller } from '@rdev/shared/domain/api-key'
 import type { Authentication } from './auth.ts'
 import type { Idempotency, Making } from './idempotency.ts'
 
 /**
- * What middleware leaves for those after it. `caller` is there on every route whose access asks for a key, `making` on those that
- * are `idempotent`.
+ * What middleware leaves for those after it. `operation` is there behind every door, `caller` where the operation's scope asks for a
+ * key, `making` where it is `idempotent`.
  */
 export interface AppEnv {
-  Variables: { requestId: string; auth: Authentication; idempotency: Idempotency; caller: Caller; making: Making }
+  Variables: {
+    requestId: string
+    auth: Authentication
+    idempotency: Idempotency
+    operation: Operation
+    caller: Caller
+    making: Making
+  }
 }

@@ -65,7 +65,7 @@ export async function objects() {
   // As many as the hub will ever count to here.
   let claims = 1_000
   const claim = async (): Promise<Task> => {
-    const slots = [{ pod: 'pod-1', project_id: project }]
+    const slots = [{ pod: 'pod-1', pod_uid: pod().uid, project_id: project }]
     const { generation } = await world.stores.tasks.takeOver(cluster, 0)
     const ask = { clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000, generation, number: ++claims }
     const [live] = await world.stores.tasks.claim(ask)

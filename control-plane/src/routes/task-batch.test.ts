@@ -5,7 +5,7 @@ import type { TaskView } from '@rdev/shared/api/tasks'
 import { expect, test } from 'vitest'
 import { setup as setupApi } from '../testing/setup.ts'
 import type { Call } from '../testing/setup.ts'
-import { maxBatchBytes } from './task-batch.ts'
+import { maxBatchBytes } from '@rdev/shared/api/batch'
 
 async function setup() {
   const api = await setupApi()

@@ -118,7 +118,9 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
   let claims = 0
   /** Leases and starts what is queued, as a hub would. */
   async function start(taskId: string): Promise<void> {
-    const slots = pods.flatMap(({ name, project_id, slots }) => Array.from({ length: slots }, () => ({ pod: name, project_id })))
+    const slots = pods.flatMap(({ name, uid, project_id, slots }) =>
+      Array.from({ length: slots }, () => ({ pod: name, pod_uid: uid, project_id })),
+    )
     const claimId = newId('claim', clock.now(), random.bytes(10))
     const claimed = await stores.tasks.claim({ clusterId: 'home', claimId, slots, leaseMs: 60_000, generation: 0, number: ++claims })
     const live = claimed.find(({ task }) => task.id === taskId)

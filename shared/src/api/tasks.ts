@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
-import { taskErrorCodes } from '../domain/errors.ts'
+import { publishedTaskErrorCodes } from '../domain/errors.ts'
 import { mainWorkspace, maxRunAfterDays, retryClasses, taskKinds, taskStatuses, taskTargets, workspacePattern } from '../domain/task.ts'
+import type { TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
@@ -78,12 +79,12 @@ const common = {
     .meta({
       description:
         'Which failures are followed by another attempt of the same task, up to attempt number `max_attempts`. ' +
-        '`infra`: its pod, image or workspace was not to be had (POD_UNAVAILABLE, IMAGE_PULL, WORKSPACE_ERROR, STALE_WORKER); ' +
+        '`infra`: its pod, image or workspace was not to be had (POD_UNAVAILABLE, WORKSPACE_ERROR, STALE_WORKER); ' +
         '`lost`: nobody can say how it ended, so it may have run; `rate_limited`: the provider refused it (RATE_LIMITED); ' +
         '`agent_error`: the agent failed or said nothing (AGENT_ERROR, EMPTY_RESULT). ' +
         'An attempt that never started is dispatched again whatever the policy says, four times. ' +
         'Before the next attempt it waits a random time below 1, 2, 4 … 60 s; after RATE_LIMITED with a known reset time, until shortly after that, at most a week. ' +
-        'A task that somebody wants cancelled is not tried again.',
+        'A task with a cancel request is not tried again.',
     }),
   target: z
     .enum(taskTargets)
@@ -186,7 +187,7 @@ export const taskSchema = z
     finished_at: instantSchema.nullable(),
     exit_code: z.int().nullable(),
     result: z.string().nullable(),
-    error_code: z.enum(taskErrorCodes).nullable(),
+    error_code: z.enum(publishedTaskErrorCodes).nullable(),
     error: z.string().nullable(),
     usage: usageSchema.nullable(),
     cost_usd: z.number().nullable(),
@@ -194,6 +195,20 @@ export const taskSchema = z
   })
   .meta({ id: 'Task' })
 export type TaskView = z.infer<typeof taskSchema>
+
+/** What a task shows of its spec as it is there. Prompt, command and environment are not shown. */
+export const shownOfSpec = [
+  'kind',
+  'project_id',
+  'provider',
+  'model',
+  'session_id',
+  'priority',
+  'target',
+  'labels',
+  'metadata',
+] as const satisfies readonly (keyof TaskSpec & keyof TaskView)[]
+
 export const taskPageSchema = pageOf(taskSchema, 'TaskPage')
 
 export const listTasksQuery = z.strictObject({

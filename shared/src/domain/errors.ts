@@ -67,3 +67,6 @@ export const taskErrorCodes = [
   'INTERNAL',
 ] as const
 export type TaskErrorCode = (typeof taskErrorCodes)[number]
+
+/** What clients are told that there is. Nothing produces IMAGE_PULL yet; agents that do will be understood. */
+export const publishedTaskErrorCodes: readonly TaskErrorCode[] = taskErrorCodes.filter((code) => code !== 'IMAGE_PULL')

@@ -125,7 +125,7 @@ describe('connecting', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
-    hub.step({ type: 'load_failed', random: 0 })
+    hub.step({ type: 'load_failed' })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.forget()
@@ -180,9 +180,9 @@ describe('claiming', () => {
     const hub = welcomed([aPod(), aPod({ name: 'w', uid: 'w', role: 'worker', project_id: null, slots: 1 })])
     hub.step({ type: 'poke' })
     expect(hub.take('claim')[0]!.slots).toEqual([
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'w', project_id: null },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'w', pod_uid: 'w', project_id: null },
     ])
     hub.claimed(live(1), live(2), live(3, { pod: 'w' }))
     expect(hub.take('claim')).toEqual([])
@@ -196,7 +196,7 @@ describe('claiming', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     const [first] = hub.take('claim')
-    hub.step({ type: 'claim_failed', claim_id: first!.claim_id, random: 0 })
+    hub.step({ type: 'claim_failed', claim_id: first!.claim_id })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.pass(1_000)
@@ -224,7 +224,7 @@ describe('claiming', () => {
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
     expect(hub.take('load')).toEqual([{ type: 'load', generation: 1 }])
-    hub.step({ type: 'loaded', generation: 7, live: [], random: 0 })
+    hub.step({ type: 'loaded', generation: 7, live: [] })
     expect(hub.take('claim')).toEqual([])
     expect(hub.take('load')).toEqual([{ type: 'load', generation: 8 }])
     hub.loaded()

@@ -4,6 +4,7 @@
 
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
+import type { StepContext } from '@rdev/shared/domain/step'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
@@ -23,6 +24,7 @@ import {
   write,
   type Draft,
 } from './draft.ts'
+import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
 import { foundHomeless, podsToLookBeside } from './pods-machine.ts'
 import {
   doneLimitMs,
@@ -41,24 +43,25 @@ import {
   type Live,
 } from './state.ts'
 
-export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
+/** `now` is wall time; `random` spreads what is tried again and what goes back into the queue. */
+export function stepHub(state: HubState, input: HubInput, { now, random }: StepContext): HubStep {
   const d = open(state)
-  apply(d, input, now)
+  apply(d, input, random, now)
   // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
   if (input.type !== 'woke') schedule(d, now)
   return done(d)
 }
 
-function apply(d: Draft, input: HubInput, now: number): void {
+function apply(d: Draft, input: HubInput, random: number, now: number): void {
   switch (input.type) {
     case 'woke':
       if (input.connection === null) return
-      d.connection = { ...input.connection, version: null, hello: null, draining: false }
+      d.connection = { ...input.connection, version: null, protocol: 0, hello: null, draining: false }
       return askHello(d)
     case 'connected':
       return connected(d, input.connection)
     case 'frame':
-      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
+      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)
       return
     case 'closed':
       if (d.connection?.id === input.connection) closed(d, now)
@@ -66,31 +69,37 @@ function apply(d: Draft, input: HubInput, now: number): void {
     case 'poke':
       d.queued = true
       return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
+    case 'resources_changed':
+      return readDesired(d)
+    case 'desired_read':
+      return desiredRead(d, input.desired)
+    case 'desired_read_failed':
+      return desiredReadFailed(d, random, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
       return wantClaim(d, now)
     }
     case 'alarm':
-      return alarm(d, input.silentMs, input.random, now)
+      return alarm(d, input.silentMs, random, now)
     case 'loaded':
-      return loaded(d, input, now)
+      return loaded(d, input, random, now)
     case 'load_failed':
       d.loading = null
       d.loadWanted = true
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'claimed':
       return claimed(d, input.claim_id, input.tasks, now)
     case 'claim_failed':
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'queue_inspected':
       return queue_inspected(d, input, now)
     case 'queue_inspection_failed':
       d.inspecting = false
       d.queued = true
-      d.inspectAt = now + 1_000 + Math.floor(input.random * netMs)
+      d.inspectAt = now + 1_000 + Math.floor(random * netMs)
       return
     case 'written':
       return written(d, input, now)
@@ -99,7 +108,7 @@ function apply(d: Draft, input: HubInput, now: number): void {
       if (pending === undefined) return
       if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
       d.writes.set(input.id, { ...pending, busy: false })
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     }
   }
 }
@@ -111,10 +120,11 @@ function connected(d: Draft, id: string): void {
   }
   const epoch = d.durable.epoch + 1
   d.durable = { ...d.durable, epoch }
-  d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.connection = { id, epoch, version: null, protocol: 0, hello: null, draining: false }
   d.welcomedAt = null
   d.ready = false
   d.early = []
+  d.observed = null
   d.orphanAt = null
   d.sweepAt = null
 }
@@ -138,8 +148,8 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
     case 'drain':
       d.connection = { ...connection, draining: true }
       return
-    case 'reply':
-      return
+    case 'observed':
+      return observed(d, up)
     default:
       if (d.ready) return report(d, connection, up, random, now)
       if (d.early.length < maxEarlyFrames) {
@@ -154,11 +164,12 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
   if (!speaksProtocol(up.protocol)) {
     return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
   }
-  d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
+  d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
   d.ready = false
   write(d, { kind: 'report', pods: up.pods })
   startLoad(d)
+  readDesired(d)
 }
 
 /** What an agent says about its attempts and pods, once the hub knows the rows. */
@@ -184,7 +195,7 @@ function hangUp(d: Draft, connection: Connection, code: number, reason: string, 
   closed(d, now)
 }
 
-function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, { type: 'loaded' }>, now: number): void {
+function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 'loaded' }>, random: number, now: number): void {
   const began = d.loading ?? d.counter
   d.loading = null
   if (generation > d.durable.generation) {
@@ -201,6 +212,7 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
   reconcile(d, connection, rows, began, random, now)
   d.ready = true
   d.welcomedAt ??= now
+  tellDesired(d)
   // An object that sleeps between its alarms never sweeps: its leases are renewed here.
   renew(
     d,
@@ -240,15 +252,17 @@ function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): v
   d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
 
-function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
+type FreeSlot = NonNullable<Draft['claim']>['slots'][number]
+
+function freePlaces(d: Draft): FreeSlot[] {
   const running = new Map<string, number>()
   for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
-  const places: { pod: string; project_id: string | null }[] = []
+  const places: FreeSlot[] = []
   for (const pod of d.pods) {
     const project_id = pod.role === 'project' ? pod.project_id : null
     if (pod.role === 'project' && project_id === null) continue
     for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
-      places.push({ pod: pod.name, project_id })
+      places.push({ pod: pod.name, pod_uid: pod.uid, project_id })
     }
   }
   return places
@@ -351,6 +365,7 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
 function tryAgain(d: Draft): void {
   d.retryAt = null
   if (d.loadWanted && d.loading === null) startLoad(d)
+  if (d.desiredWanted && !d.readingDesired) readDesired(d)
   if (d.claim !== null && !d.claim.busy) {
     // The same id: if the answer was lost after the commit, this brings what was leased then.
     d.claim = { ...d.claim, busy: true }
@@ -383,7 +398,8 @@ function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
-  const inFlight = d.loading !== null || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const inFlight =
+    d.loading !== null || d.readingDesired || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
   const times = [d.retryAt, d.sweepAt, d.inspectAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return

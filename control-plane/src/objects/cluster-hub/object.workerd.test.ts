@@ -222,7 +222,7 @@ describe('a conversation whose pod is gone', () => {
     const id = newId('task', Date.now(), new Uint8Array(10).fill(7))
     const first = { id, spec: { ...template.spec, ...spec, target: 'pool' as const }, created_by: 'key_1', created_at: Date.now() }
     await tasks.insert([{ ...first, new_session: true, retry_of: null }])
-    const slots = [{ pod: 'gone', project_id: null }]
+    const slots = [{ pod: 'gone', pod_uid: 'uid-gone', project_id: null }]
     const ask = { clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000, generation: 0, number: 1 }
     const [live] = await tasks.claim(ask)
     await tasks.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)

@@ -2,6 +2,8 @@
 
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
+import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef, LiveTask, Slot } from '../../ports.ts'
@@ -39,6 +41,8 @@ export interface Connection {
   readonly id: string
   readonly epoch: number
   readonly version: string | null
+  /** Of the wire, as `hello` named it; 0 before that. */
+  readonly protocol: number
   /** What the agent said it has; null before `hello`. */
   readonly hello: readonly AttemptPresence[] | null
   readonly draining: boolean
@@ -127,24 +131,34 @@ export interface HubState {
   /** Without an agent: when the first attempt is surely gone. */
   readonly orphanAt: number | null
   readonly alarmAt: number | null
+  /** The cluster's resources as they were last read; null: not read in this life of the object. */
+  readonly desired: DesiredResources | null
+  readonly readingDesired: boolean
+  /** They must be read again: they changed during a read, or the read failed. */
+  readonly desiredWanted: boolean
+  /** What the agent of this connection found; null: it has not said. */
+  readonly observed: ObservedResources | null
 }
 
 export type HubInput =
   /** The object was loaded; the newest socket that lived on while it was away, and its epoch. */
   | { readonly type: 'woke'; readonly connection: { readonly id: string; readonly epoch: number } | null }
   | { readonly type: 'connected'; readonly connection: string }
-  /** `random` in [0, 1) spreads what is put back into the queue. */
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp; readonly random: number }
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
+  /** The cluster's desired resources changed. */
+  | { readonly type: 'resources_changed' }
+  | { readonly type: 'desired_read'; readonly desired: DesiredResources }
+  | { readonly type: 'desired_read_failed' }
   /** A task's row has ended, told by its log. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
-  | { readonly type: 'alarm'; readonly silentMs: number | null; readonly random: number }
-  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[]; readonly random: number }
-  | { readonly type: 'load_failed'; readonly random: number }
+  | { readonly type: 'alarm'; readonly silentMs: number | null }
+  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[] }
+  | { readonly type: 'load_failed' }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
-  | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
+  | { readonly type: 'claim_failed'; readonly claim_id: string }
   /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
   | {
       readonly type: 'queue_inspected'
@@ -153,10 +167,10 @@ export type HubInput =
       readonly next_at: number | null
       readonly homeless: readonly string[] | null
     }
-  | { readonly type: 'queue_inspection_failed'; readonly random: number }
+  | { readonly type: 'queue_inspection_failed' }
   /** `tasks`: the rows that it changed, where there can be any. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
-  | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
+  | { readonly type: 'write_failed'; readonly id: number }
 
 export type HubEffect =
   | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
@@ -171,6 +185,8 @@ export type HubEffect =
       readonly generation: number
       readonly number: number
     }
+  /** Read the cluster's desired resources; answer `desired_read` or `desired_read_failed`. */
+  | { readonly type: 'read_desired' }
   /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `queue_inspected` or `queue_inspection_failed`. */
   | { readonly type: 'inspect_queue'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
@@ -180,10 +196,7 @@ export type HubEffect =
   | { readonly type: 'renew'; readonly refs: readonly AttemptRef[] }
   | { readonly type: 'alarm'; readonly at: number | null }
 
-export interface HubStep {
-  readonly state: HubState
-  readonly effects: readonly HubEffect[]
-}
+export type HubStep = Step<HubState, HubEffect>
 
 export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
 
@@ -212,6 +225,10 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   retryAt: null,
   orphanAt: null,
   alarmAt: null,
+  desired: null,
+  readingDesired: false,
+  desiredWanted: false,
+  observed: null,
 })
 
 /** Leases are 60 s; three renewals fit into one. */

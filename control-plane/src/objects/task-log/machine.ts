@@ -6,6 +6,7 @@
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
@@ -66,8 +67,8 @@ export type TaskLogInput =
   /** The hub knows that this attempt will report nothing more. A result that is held already wins. */
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** The row after `finish`; undefined: there is none. */
-  | { readonly type: 'finish_answered'; readonly task: Task | undefined; readonly random: number }
-  | { readonly type: 'finish_failed'; readonly random: number }
+  | { readonly type: 'finish_answered'; readonly task: Task | undefined }
+  | { readonly type: 'finish_failed' }
   | { readonly type: 'alarm' }
 
 export type TaskLogEffect =
@@ -88,10 +89,7 @@ export type TaskLogEffect =
   /** The log is complete: readers may go. */
   | { readonly type: 'complete' }
 
-export interface TaskLogStep {
-  readonly state: TaskLogState
-  readonly effects: readonly TaskLogEffect[]
-}
+export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
 /** If the object dies between holding a result and telling the row, it is woken after this. */
 export const finishRescueMs = 10_000
@@ -120,7 +118,8 @@ export const initialTaskLog = (durable: TaskLogMemory = emptyMemory): TaskLogSta
   finishing: false,
 })
 
-export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: number): TaskLogStep {
+/** `now` is wall time. */
+export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, random }: StepContext): TaskLogStep {
   switch (input.type) {
     case 'woke':
       return woke(state, input.lines, now)
@@ -141,9 +140,9 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
     case 'end':
       return end(state, input.attempt, input.outcome, now)
     case 'finish_answered':
-      return finishAnswered(state, input.task, input.random, now)
+      return finishAnswered(state, input.task, random, now)
     case 'finish_failed':
-      return finishFailed(state, input.random, now)
+      return finishFailed(state, random, now)
     case 'alarm':
       return tellRow(state, now)
   }

@@ -1,3 +1,4 @@
+import { outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { type Contract, demoSlots, pod, refOf, slots } from './setup.ts'
 
@@ -151,6 +152,31 @@ export function claimContract(setup: () => Contract): void {
       await add()
       await tasks.requeue([refOf(await lease())], Date.now() + 60_000)
       expect(await claim(demoSlots(5))).toEqual([])
+    })
+
+    it('says which pod it leased for: that of its slot, by name and uid, until it goes back', async () => {
+      const { add, claim, converse, end, run, tasks, live: liveOf } = setup()
+      const of = (name: string, pod_uid: string) => slots(name, null, 1).map((slot) => ({ ...slot, pod_uid }))
+      const { session_id } = await converse({ target: 'pool' })
+      const begun = await run(of('worker-1', 'one'))
+      expect(begun).toMatchObject({ pod: 'worker-1', pod_uid: 'one' })
+      expect(await end(begun, 'succeeded', { provider_session_id: 'told' })).toMatchObject({ pod: 'worker-1', pod_uid: 'one' })
+      const bound = await add({ kind: 'agent', provider: 'claude-code', prompt: 'more', session_id, target: 'pool' })
+      const anywhere = await add({ target: 'pool' })
+      expect([bound.pod_uid, anywhere.pod_uid]).toEqual([null, null])
+      // The pod of the conversation has another uid by now: its name is what the session is bound to.
+      const live = await claim([...of('worker-1', 'other'), ...of('worker-2', 'two')])
+      expect(live.map(({ task }) => [task.id, task.pod, task.pod_uid])).toEqual([
+        [bound.id, 'worker-1', 'other'],
+        [anywhere.id, 'worker-2', 'two'],
+      ])
+      expect(await liveOf()).toEqual(live)
+      expect(await tasks.requeue([refOf(live[1]!.task)], Date.now())).toMatchObject([{ pod: null, pod_uid: null }])
+      expect(await tasks.finish(refOf(live[0]!.task), outcome('lost'), Date.now())).toMatchObject({
+        status: 'queued',
+        pod: null,
+        pod_uid: null,
+      })
     })
 
     it('fills the emptiest pod first', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Inserted } from '../../ports.ts'
-import type { Contract } from './setup.ts'
+import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function insertContract(setup: () => Contract): void {
   const said = (answers: readonly Inserted[]) => answers.map((one) => ('refused' in one ? one.refused : one.repeated ? 'repeated' : 'new'))
@@ -36,7 +36,7 @@ export function insertContract(setup: () => Contract): void {
       const agent = { kind: 'agent', provider: 'claude-code', prompt: 'x', command: null, session_id: id('session') } as const
       const list = [fresh({ target: 'pool' }), fresh(agent, { new_session: true })]
       await tasks.insert([list[0]!])
-      const [live] = await claim([{ pod: 'worker', project_id: null }])
+      const [live] = await claim(slots('worker', null))
       const answers = await tasks.insert([...list, list[0]!])
       expect(said(answers)).toEqual(['repeated', 'new', 'repeated'])
       expect(answers[0]).toMatchObject({ task: { id: list[0]!.id, status: 'leased' } })
@@ -75,7 +75,7 @@ export function insertContract(setup: () => Contract): void {
       expect(said(await tasks.insert([batch[0]!]))).toEqual(['repeated'])
       await lease()
       expect(said(await tasks.insert([batch[0]!, fresh(), fresh()]))).toEqual(['repeated', 'new', 'queue_full'])
-      await claim([{ pod: 'demo-pod', project_id: 'demo' }])
+      await claim(demoSlots())
       expect(said(await tasks.insert([fresh()]))).toEqual(['new'])
       await projects.change('demo', null, { max_queued: 0 })
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
@@ -86,7 +86,7 @@ export function insertContract(setup: () => Contract): void {
       await projects.change('demo', null, { max_queued: 1_200, max_running: 1_000 })
       await addMany(1_200)
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
-      await claim(Array.from({ length: 100 }, () => ({ pod: 'demo-pod', project_id: 'demo' })))
+      await claim(demoSlots(100))
       await expect.poll(async () => said(await tasks.insert([fresh()])), { timeout: 15_000 }).toEqual(['new'])
     })
   })

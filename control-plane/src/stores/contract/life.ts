@@ -115,7 +115,9 @@ export function lifeContract(setup: () => Contract): void {
       const running = await run()
       const runAfter = Date.now() - 5
       const back = await tasks.requeue([refOf(leased), refOf(running)], runAfter)
-      expect(back).toEqual([{ ...leased, status: 'queued', pod: null, claim_id: null, lease_until: null, run_after: runAfter }])
+      expect(back).toEqual([
+        { ...leased, status: 'queued', pod: null, pod_uid: null, claim_id: null, lease_until: null, run_after: runAfter },
+      ])
       expect(await tasks.requeue([refOf(leased)], runAfter)).toEqual([])
       expect(await tasks.requeue([], runAfter)).toEqual([])
       expect(await tasks.get(running.id, null)).toEqual(running)

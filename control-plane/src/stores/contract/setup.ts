@@ -29,7 +29,7 @@ export const pod = (name: string, project_id: string | null, more: Partial<Pod> 
 
 /** `count` slots in the pod of a project, or of the pool. */
 export const slots = (name: string, project_id: string | null, count = 1): Slot[] =>
-  Array.from({ length: count }, () => ({ pod: name, project_id }))
+  Array.from({ length: count }, () => ({ pod: name, pod_uid: `uid-${name}`, project_id }))
 
 export const demoSlots = (count = 1) => slots('demo-pod', 'demo', count)
 export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: task.attempt })

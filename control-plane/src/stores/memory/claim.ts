@@ -7,6 +7,7 @@ import type { Slot } from '../../ports.ts'
 export interface Placement {
   readonly task: Task
   readonly pod: string
+  readonly podUid: string
 }
 
 /** The queue's order inside a lane: priority, when it was due, arrival. */
@@ -112,10 +113,11 @@ export function place(
 /** Who has a home goes there; the others to the emptiest pod of their class, so that load spreads. */
 function seat(chosen: readonly Candidate[], slots: readonly Slot[]): Placement[] {
   const left = countBy(slots, (slot) => slot.pod)
+  const uids = new Map(slots.map((slot) => [slot.pod, slot.pod_uid]))
   const placements: Placement[] = []
   const put = (task: Task, pod: string) => {
     left.set(pod, left.get(pod)! - 1)
-    placements.push({ task, pod })
+    placements.push({ task, pod, podUid: uids.get(pod)! })
   }
   for (const { task, home } of chosen) if (home !== null) put(task, home)
   for (const { task, home, placeClass } of chosen) {

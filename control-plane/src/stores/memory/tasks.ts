@@ -73,6 +73,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
       cluster_id: project.cluster_id,
       pod: null,
+      pod_uid: null,
       lease_until: null,
       claim_id: null,
       cancel_requested_at: null,
@@ -147,7 +148,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       )
       if (placements.length > 0) rows.claims.add(claimId)
       return placements
-        .map(({ task, pod }) => withSession(save(lease(task, { pod, claimId, leaseUntil: now + leaseMs }))))
+        .map(({ task, pod, podUid }) => withSession(save(lease(task, { pod, podUid, claimId, leaseUntil: now + leaseMs }))))
         .sort((a, b) => (a.task.id < b.task.id ? -1 : 1))
     },
 

@@ -33,7 +33,7 @@ const steppedOver = sql.raw('16')
 
 export function claimStatement(claim: Claim): SQL {
   const { clusterId, claimId, leaseMs, generation, number } = claim
-  const slots = JSON.stringify(claim.slots.map(({ pod, project_id }) => ({ pod, class: project_id ?? '' })))
+  const slots = JSON.stringify(claim.slots.map(({ pod, pod_uid, project_id }) => ({ pod, pod_uid, class: project_id ?? '' })))
   return sql`
 with recursive superseded as materialized (
   select from attempts where claim_id = ${claimId}
@@ -41,10 +41,10 @@ with recursive superseded as materialized (
   select from pools where cluster_id = ${clusterId} and (generation <> ${generation} or claims >= ${number})
 ),
 slot as materialized (
-  select pod, class, ord, row_number() over (partition by pod order by ord) as seat
-  from rows from (json_to_recordset(${slots}::json) as (pod text, class text)) with ordinality as s (pod, class, ord)
+  select pod, pod_uid, class, ord, row_number() over (partition by pod order by ord) as seat
+  from rows from (json_to_recordset(${slots}::json) as (pod text, pod_uid text, class text)) with ordinality as s (pod, pod_uid, class, ord)
 ),
-pods as materialized (select pod, class, count(*) as seats from slot group by pod, class),
+pods as materialized (select pod, min(pod_uid) as pod_uid, class, count(*) as seats from slot group by pod, class),
 classes as materialized (select class, count(*) as seats from slot group by class),
 ${laneHeads(sql`t.cluster_id = ${clusterId} and not exists (select from superseded)`, sql`t.cluster_id = ${clusterId}`)},
 live_task as materialized (
@@ -145,7 +145,7 @@ chosen as materialized (
   select o.* from fits_class o join classes using (class) where o.rank_in_class <= classes.seats
 ),
 free_seat as (
-  select class, pod, row_number() over (partition by class order by seats_left desc, ord) as n
+  select class, pod, pod_uid, row_number() over (partition by class order by seats_left desc, ord) as n
   from (
     select slot.*, row_number() over (partition by slot.pod order by slot.ord desc) as seats_left
     from slot
@@ -156,23 +156,24 @@ free_task as (
   select id, class, row_number() over (partition by class order by rank_in_class) as n from chosen where home is null
 ),
 seating as materialized (
-  select id, class, home as pod from chosen where home is not null
+  select chosen.id, class, pods.pod, pods.pod_uid from chosen join pods using (class) where pods.pod = chosen.home
   union all
-  select free_task.id, class, free_seat.pod from free_task join free_seat using (class, n)
+  select free_task.id, class, free_seat.pod, free_seat.pod_uid from free_task join free_seat using (class, n)
 ),
 held as materialized (
   select t.id from tasks t where t.id in (select id from seating) and t.status = 'queued' order by t.id for update skip locked
 ),
 claimed as (
   update tasks t
-  set status = 'leased', attempt = t.attempt + 1, pod = seating.pod, claim_id = ${claimId}, lease_until = ${after(leaseMs)}
+  set status = 'leased', attempt = t.attempt + 1, pod = seating.pod, pod_uid = seating.pod_uid, claim_id = ${claimId},
+    lease_until = ${after(leaseMs)}
   from held join seating using (id)
   where t.id = held.id
   returning ${columnsOf(tasks, 't')}
 ),
 noted as (
-  insert into attempts (task_id, n, cluster_id, pod, claim_id, status, leased_at)
-  select id, attempt, cluster_id, pod, claim_id, 'leased', ${storeNow} from claimed
+  insert into attempts (task_id, n, cluster_id, pod, pod_uid, claim_id, status, leased_at)
+  select id, attempt, cluster_id, pod, pod_uid, claim_id, 'leased', ${storeNow} from claimed
 ),
 -- Only places of the pool move virtual time: those in a project's own pods are nobody else's.
 served as materialized (

@@ -147,6 +147,7 @@ export const tasks = pgTable(
     run_after: instant().notNull(),
     queue_deadline_at: instant(),
     pod: text(),
+    pod_uid: text(),
     lease_until: instant(),
     claim_id: text(),
     cancel_requested_at: instant(),
@@ -211,6 +212,8 @@ export const attempts = pgTable(
     n: integer().notNull(),
     cluster_id: text().notNull(),
     pod: text().notNull(),
+    // Null: leased before the column was there.
+    pod_uid: text(),
     claim_id: text().notNull(),
     status: text().$type<AttemptStatus>().notNull(),
     leased_at: instant().notNull(),

@@ -43,7 +43,7 @@ held as materialized (
   select t.id from tasks t where t.id in (select task_id from told) order by t.id for update
 ),
 moved as (
-  update tasks t set status = 'queued', pod = null, claim_id = null, lease_until = null, run_after = ${at(runAfter)}
+  update tasks t set status = 'queued', pod = null, pod_uid = null, claim_id = null, lease_until = null, run_after = ${at(runAfter)}
   from held join told on told.task_id = held.id
   where t.id = held.id and t.status = 'leased' and t.attempt = told.attempt${unfenced(fence)}
   returning ${columnsOf(tasks, 't')}
@@ -74,6 +74,7 @@ with done as (
     run_after = ${set(keep('run_after'), retryAt === null ? none : at(retryAt))},
     queue_deadline_at = ${set(keep('queue_deadline_at'), none)},
     pod = ${set(keep('pod'), sql`null`)},
+    pod_uid = ${set(keep('pod_uid'), sql`null`)},
     claim_id = ${set(keep('claim_id'), sql`null`)},
     lease_until = null,
     started_at = ${set(taskBegun, none)},
