@@ -20,7 +20,10 @@ const needs = (it: Package): Readonly<Record<string, string>> => ({ ...it.depend
 
 const root = packageOf('.')
 const rooms = root.workspaces
-const tracked = execFileSync('git', ['ls-files', '--', ...rooms], { cwd: repository, encoding: 'utf8' })
+const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', ...rooms], {
+  cwd: repository,
+  encoding: 'utf8',
+})
   .trim()
   .split('\n')
 const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, Package & { version: string }> }

@@ -6,7 +6,10 @@ import { repository } from './bundle.ts'
 import { type RetiredWord, retiredWords, wordsOnTheirWayOut } from './retired-words.ts'
 
 const rooms = ['shared', 'control-plane', 'cluster-agent', 'simulation', 'dev', 'e2e', 'bench']
-const files = execFileSync('git', ['ls-files', '--', ...rooms], { cwd: repository, encoding: 'utf8' })
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', ...rooms], {
+  cwd: repository,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => /\.(ts|mjs|sh)$/.test(file) && !/\/fixtures\/|^dev\/(retired-words|words\.test)\.ts$/.test(file))
 
