@@ -224,12 +224,10 @@ describe('attempts', () => {
   // Found by the simulator: a hub without memory sent it to the pod's successor, and the same attempt ran twice.
   test('a hub that has lost its memory does not send it to another pod of that name either', () => {
     const hub = dispatched()
-    hub.step({ type: 'poke' })
-    const claim_id = hub.state().claim!.claim_id
     const woken = setup(initialHub('boot-2', hub.state().durable))
     woken.step({ type: 'connected', connection: 'b' })
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
-    woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))
+    woken.loaded(live(1), live(2, { pod_uid: null }))
     const frames = woken.take('send').map(({ frame }) => frame)
     expect(frames.find(({ type }) => type === 'welcome')).toMatchObject({ adopt: [ref(1)] })
     expect(frames.filter(({ type }) => type === 'assign')).toMatchObject([{ tasks: [ref(2)] }])

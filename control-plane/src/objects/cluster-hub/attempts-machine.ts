@@ -6,7 +6,7 @@ import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { askHello, assign, endAttempt, inParts, isSuccessor, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
+import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
 import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
@@ -30,6 +30,8 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     const name = nameOf(refOf(row))
     const memory = before.get(name)
     const pod = podOf(d, task.pod)
+    // Rows that were leased before they named their pod leave it to memory.
+    const leasedTo = task.pod_uid ?? memory?.uid ?? null
     known.add(name)
     const entry: Live = {
       ...row,
@@ -63,7 +65,7 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     } else if (entry.started) {
       // Its pod was looked into and has no such directory.
       endAttempt(d, entry, lost('its pod knows nothing of it'))
-    } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
+    } else if (leasedTo !== null && leasedTo !== pod.uid) {
       // Never confirmed, and perhaps it ran in the pod before. An agent that is about to start it goes on; one that knows nothing of it must not
       // begin it here: it looks for it, as for any that it takes over, and finds that it is gone.
       d.live.set(name, entry)

@@ -82,7 +82,7 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
 }
 
 export const live = (n: number, change: Partial<Task> = {}): Dispatch => ({
-  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', lease_until: start + 60_000, ...change }),
+  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', pod_uid: 'uid-1', lease_until: start + 60_000, ...change }),
   provider_session_id: null,
   token: `token-${n}`,
 })

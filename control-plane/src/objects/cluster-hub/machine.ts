@@ -277,7 +277,7 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   for (const dispatch of tasks) {
     const name = nameOf(refOf(dispatch))
     if (d.live.has(name) || over.has(name)) continue
-    const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
+    const uid = dispatch.task.pod_uid
     const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
     const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
     d.live.set(name, entry)

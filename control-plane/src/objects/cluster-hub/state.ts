@@ -74,18 +74,11 @@ export interface PendingWrite {
   readonly busy: boolean
 }
 
-/** Which pod has a name, and since which generation: the number goes up with every pod that takes a name. */
-export interface PodHome {
-  readonly uid: string
-  readonly generation: number
-}
-
-/** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
+/** Survives everything. */
 export interface HubMemory {
   readonly epoch: number
   /** One more for each time that the rows are read: what was claimed under an earlier one leases nothing any more. */
   readonly generation: number
-  readonly homes: Readonly<Record<string, PodHome>>
 }
 
 export interface HubState {
@@ -198,7 +191,7 @@ export type HubEffect =
 
 export type HubStep = Step<HubState, HubEffect>
 
-export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
+export const newMemory: HubMemory = { epoch: 0, generation: 0 }
 
 export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   durable,
@@ -251,8 +244,6 @@ export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
-/** Names of pods that are remembered after they are gone. */
-export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */
 export const maxClaimSlots = 100
 /** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */
