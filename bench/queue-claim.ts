@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { createDatabase } from '../dev/neon-proxy/own-database.ts'
-import type { Slot } from '../control-plane/src/ports.ts'
+import type { Slot } from '../control-plane/src/ports/dispatch-store.ts'
 import { newTask } from './new-task.ts'
 import { sizes } from './options.ts'
 import { bossFetches, graphileFetches } from './peer-fetch.ts'
@@ -119,7 +119,7 @@ const podOf = (project: string): Pod => ({
   allow_bypass_permissions: false,
 })
 
-async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, depth: number): Promise<void> {
+async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, mix: Mix, depth: number): Promise<void> {
   await projects.report(
     clusterId,
     Array.from({ length: projectCount }, (_, i) => podOf(`p${i}`)),
@@ -129,8 +129,8 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
   const sample = newTask({ project_id: 'p0', workspace: mix.live ? 'busy' : null })
   await tasks.insert([sample])
   if (mix.live) {
-    const { generation } = await tasks.takeOver(clusterId, 1)
-    await tasks.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
+    const { generation } = await dispatch.takeOver(clusterId, 1)
+    await dispatch.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
   }
 
   // Every column as the store wrote it, but for those that the mix is about.
@@ -169,7 +169,7 @@ const slotsFor = (count: number, spread = false): Slot[] =>
   })
 
 async function claimAgain(
-  { tasks, serverMs }: BenchStore,
+  { dispatch, serverMs }: BenchStore,
   url: string,
   slots: number,
   { spread }: Mix,
@@ -179,14 +179,14 @@ async function claimAgain(
   let processorMs = 0
   let clock = async () => 0
   const deadline = performance.now() + maxRowMs
-  const { generation } = await tasks.takeOver(clusterId, ++generations)
+  const { generation } = await dispatch.takeOver(clusterId, ++generations)
   for (let i = 0; i < sizes.claims + warmUps && performance.now() < deadline; i++) {
     if (i === warmUps) clock = await serverClock(url)
     const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
     // One that the database's own limit ended is as good as one that takes for ever.
     const ask = { clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
-    const taken = await tasks.claim(ask).catch(() => null)
+    const taken = await dispatch.claim(ask).catch(() => null)
     if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }
     // The first prepare what every later one finds.
     if (i >= warmUps) {
@@ -194,7 +194,7 @@ async function claimAgain(
       claimed += taken.length
       processorMs += (await clock()) - before
     }
-    await tasks.requeue(
+    await dispatch.requeue(
       taken.map(({ task }) => ({ task_id: task.id, attempt: task.attempt })),
       Date.now() - 1_000,
     )

@@ -53,9 +53,9 @@ describe(`tables of ${name}`, () => {
   it('keep a row for every attempt, with how it ended', async () => {
     await t.add()
     const first = await t.lease()
-    await t.tasks.requeue([refOf(first)], Date.now())
+    await t.dispatch.requeue([refOf(first)], Date.now())
     const second = await t.run()
-    await t.tasks.finish(refOf(second), outcome('failed', { exit_code: 3, error_code: 'AGENT_ERROR', duration_ms: 5 }), Date.now())
+    await t.dispatch.finish(refOf(second), outcome('failed', { exit_code: 3, error_code: 'AGENT_ERROR', duration_ms: 5 }), Date.now())
     const third = await t.lease()
     await t.end(third, 'succeeded', { exit_code: 0, duration_ms: 5 })
     const history = await postgres.rows(
@@ -160,9 +160,9 @@ describe('a database that cannot be asked', () => {
     const away = { name: 'DomainError', code: 'SERVICE_UNAVAILABLE' }
     await expect(stores.tasks.get('task_x', null)).rejects.toMatchObject(away)
     await expect(
-      stores.tasks.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
+      stores.dispatch.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
     ).rejects.toMatchObject(away)
-    await expect(stores.tasks.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
+    await expect(stores.dispatch.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
     await expect(stores.keys.findByPrefix('x')).rejects.toMatchObject(away)
     expect(await stores.ready()).toBe(false)
   })

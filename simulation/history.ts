@@ -4,7 +4,7 @@ import type { Task } from '@rdev/shared/domain/task'
 import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
 import { AgentProcess } from './agent/agent-process.ts'
 import { SimulatedResources } from './agent/simulated-kind.ts'
-import { clusterId, ControlPlane } from './control/control-plane.ts'
+import { client, clusterId, ControlPlane } from './control/control-plane.ts'
 import { Database } from './control/database.ts'
 import type { Platform } from './control/objects.ts'
 import { Judge } from './judge/judge.ts'
@@ -132,7 +132,7 @@ export class History {
       clusterId,
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
     )
-    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, null, limits)
+    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
     this.startAgent()
     for (const fault of allFaults) {
       if (this.faultNames.includes(fault.name)) {

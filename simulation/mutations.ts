@@ -20,7 +20,7 @@ const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
-const store = 'control-plane/src/stores/memory/tasks.ts'
+const store = 'control-plane/src/stores/memory/dispatch.ts'
 const pod = 'simulation/pods/pod.ts'
 const directory = 'simulation/pods/attempt-directory.ts'
 

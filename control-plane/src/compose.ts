@@ -10,7 +10,11 @@ import { createHubs } from './objects/cluster-hub/hubs.ts'
 import { createTaskLogs } from './objects/task-log/logs.ts'
 import type { TaskLogDeps } from './objects/task-log/driver.ts'
 import type { AppEnv } from './middleware/env.ts'
-import type { Clock, Deps, Log, Randomness, ResourceSource } from './ports.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Deps } from './ports/deps.ts'
+import type { Log } from './ports/log.ts'
+import type { Randomness } from './ports/randomness.ts'
+import type { ResourceSource } from './ports/resource-source.ts'
 import { postgresStores } from './stores/postgres/postgres-stores.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
@@ -63,12 +67,14 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
     taskLog: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       hubs,
       rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
     },
     clusterHub: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       projects: stores.projects,
       tokens,
       resources: noResources,

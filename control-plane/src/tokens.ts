@@ -2,7 +2,8 @@
 // later format cannot be passed off as this one. Whoever holds the secret can make every token; it never leaves the Worker.
 
 import { z } from 'zod'
-import type { Clock, TokenClaims, Tokens } from './ports.ts'
+import type { Clock } from './ports/clock.ts'
+import type { TokenClaims, Tokens } from './ports/tokens.ts'
 
 const version = 'v1'
 /** Longer ones are refused unread. Ours have about 300 characters. */

@@ -1,7 +1,6 @@
 // The control plane: both kinds of objects on the platform, their calls to each other, and what a client asks of the API, which runs the
 // product's own use cases.
 
-import type { Caller } from '@rdev/shared/domain/api-key'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { ObservedResources } from '@rdev/shared/domain/resource'
@@ -14,7 +13,12 @@ import type { ClusterHubDriver } from '../../control-plane/src/objects/cluster-h
 import { repeatPoke } from '../../control-plane/src/objects/cluster-hub/repeat-poke.ts'
 import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
 import type { TaskLogDriver } from '../../control-plane/src/objects/task-log/driver.ts'
-import type { AttemptRef, Hubs, Log, TaskLogs, TokenClaims } from '../../control-plane/src/ports.ts'
+import type { AttemptRef } from '../../control-plane/src/ports/dispatch-store.ts'
+import type { Hubs } from '../../control-plane/src/ports/hubs.ts'
+import type { Log } from '../../control-plane/src/ports/log.ts'
+import type { TaskLogs } from '../../control-plane/src/ports/task-logs.ts'
+import type { TokenClaims } from '../../control-plane/src/ports/tokens.ts'
+import type { KeyActor } from '../../control-plane/src/ports/actor.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
 import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
@@ -28,7 +32,8 @@ import { eventsIn, taskLogKind, type ReaderSocket, type StoredLog } from './task
 export const clusterId = 'hub'
 const schemas = { hubDown: hubDownSchema, taskDown: taskDownSchema }
 
-const caller: Caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null }
+/** Who asks for everything. */
+export const client: KeyActor = { key_id: 'key_simulated', project_ids: null, request_id: 'req_simulated' }
 
 export interface RpcFaults {
   fails: number
@@ -205,9 +210,10 @@ export class ControlPlane {
       poke: () => this.#poke(life),
       status: () => Promise.reject(new Error('nobody asks for it here')),
     }
-    const { tasks, sessions, projects } = database.stores
+    const { tasks, dispatch, sessions, projects } = database.stores
     return {
       tasks: database.port(tasks, life),
+      dispatch: database.port(dispatch, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
       resources: database.port({ desired: (id: string) => this.resources.desired(id) }, life),
@@ -229,7 +235,7 @@ export class ControlPlane {
   }
 
   create(asked: AskedTask): Promise<Task> {
-    return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+    return this.#call((life) => createTask(this.depsOf(life), client, asked, ignore))
   }
   /** The row is changed, then the hub is told, which may be lost: an operator who is told so does it again. */
   changeResources(): Promise<void> {
@@ -237,7 +243,7 @@ export class ControlPlane {
     return this.#call((life) => this.#repeat(life, (hub) => hub.resourcesChanged()))
   }
   cancel(taskId: string): Promise<Task> {
-    return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))
+    return this.#call((life) => cancelTask(this.depsOf(life), taskId, client, ignore))
   }
   /** As a reader of an ended or unknown log does: the row is read, and the log brought up to it. */
   bringUp(taskId: string): Promise<void> {

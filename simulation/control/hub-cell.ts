@@ -26,9 +26,10 @@ class Platform extends CellPlatform<Stored, Stored, Stored, HubAttachment> imple
 export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, projects, logs, resources, ...rest } = plane.depsOf(life)
+    const { tasks, dispatch, projects, logs, resources, ...rest } = plane.depsOf(life)
     const outside = {
       tasks: platform.outside(tasks),
+      dispatch: platform.outside(dispatch),
       projects: platform.outside(projects),
       logs: platform.outside(logs),
       resources: platform.outside(resources),

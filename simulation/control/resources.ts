@@ -1,7 +1,7 @@
 // What the cluster should have beside attempts, as an operator changes it. The product has no kind of its own yet; this one is the simulator's.
 
 import type { DesiredResources, Resource } from '@rdev/shared/domain/resource'
-import type { ResourceSource } from '../../control-plane/src/ports.ts'
+import type { ResourceSource } from '../../control-plane/src/ports/resource-source.ts'
 import type { Random } from '../world/random.ts'
 
 export const simulatedKind = 'simulated'

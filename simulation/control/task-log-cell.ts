@@ -58,9 +58,16 @@ const targetOf = (target: string): Target => {
 export const taskLogKind = (plane: ControlPlane): CellKind<StoredLog> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, hubs, ...rest } = plane.depsOf(life)
+    const { tasks, dispatch, hubs, ...rest } = plane.depsOf(life)
     const { rowEnded } = platform.outside({ rowEnded: plane.rowEnded(life) })
-    const deps = { ...rest, tasks: platform.outside(tasks), hubs: platform.outside(hubs), rowEnded, log: plane.logOf(cell.name, life) }
+    const deps = {
+      ...rest,
+      tasks: platform.outside(tasks),
+      dispatch: platform.outside(dispatch),
+      hubs: platform.outside(hubs),
+      rowEnded,
+      log: plane.logOf(cell.name, life),
+    }
     const onStep: OnTaskLogStep = (...step) => {
       if (!life.dead) cell.kernel.say(cell.name, () => describe(...step))
     }

@@ -4,7 +4,8 @@
 import { parseApiKey } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Authenticator, Deps } from '../ports.ts'
+import type { Authenticator } from '../ports/authenticator.ts'
+import type { Deps } from '../ports/deps.ts'
 
 export interface Authentication {
   readonly authenticate: Authenticator
@@ -64,7 +65,7 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
         if (adminKey === null) throw new DomainError('UNAUTHORIZED')
         return adminCaller
       }
-      const key = await find(`id ${keyId}`, () => keys.get(keyId))
+      const key = await find(`id ${keyId}`, () => keys.get(keyId, null))
       if (!key) throw new DomainError('UNAUTHORIZED')
       return callerFrom(key)
     },

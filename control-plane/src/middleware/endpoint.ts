@@ -58,4 +58,5 @@ async function admit(c: Context<AppEnv>, scope: Scope): Promise<void> {
   const caller = await c.var.auth.authenticate(presentedKey(c.req.raw.headers))
   if (!hasScope(caller, scope)) throw new DomainError('FORBIDDEN', `this API key lacks the scope ${scope}`)
   c.set('caller', caller)
+  c.set('actor', { ...caller, request_id: c.var.requestId })
 }

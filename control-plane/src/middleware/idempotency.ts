@@ -6,7 +6,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Next } from 'hono'
 import { routePath } from 'hono/route'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { sha256Hex } from './auth.ts'
 import type { AppEnv } from './env.ts'
 

@@ -7,7 +7,7 @@ import type { Context, ErrorHandler, Hono, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { METHODS } from 'hono/router'
 import { routePath } from 'hono/route'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import type { AppEnv } from './env.ts'
 
 export function toProblem({ code, message, fields }: DomainError, requestId: string): Problem {

@@ -1,6 +1,6 @@
 import { newId } from '@rdev/shared/domain/ids'
 import { createMiddleware } from 'hono/factory'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import type { AppEnv } from './env.ts'
 
 /** Our own id, never the caller's: it names one request in logs and problems. */

@@ -2,7 +2,7 @@
 // effect asks outside comes back as the next input. Both drivers stand on this.
 
 import type { Step, StepContext } from '@rdev/shared/domain/step'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import type { ObjectPlatform } from './platform.ts'
 
 export interface Driven<State, Input, Effect> {

@@ -6,7 +6,8 @@ import { Hono } from 'hono'
 import { presentedKey } from '../middleware/auth.ts'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps, TokenClaims } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { TokenClaims } from '../ports/tokens.ts'
 
 export type AttemptClaims = Extract<TokenClaims, { kind: 'attempt' }>
 

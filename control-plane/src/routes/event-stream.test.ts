@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { LogItem } from '../ports.ts'
+import type { LogItem } from '../ports/task-logs.ts'
 import { chunksOf } from '../testing/read-stream.ts'
 import { eventStream, ndjson, serverSentEvents, streamLimits } from './event-stream.ts'
 import type { StreamFormat, StreamLimits, StreamSource } from './event-stream.ts'

@@ -2,7 +2,7 @@
 // nothing is fetched that the reader has not asked for (one batch at a time), so that a slow client slows the log and fills no memory;
 // both sides are released, whatever happens. Each end of a stream is one that a client can resume from.
 
-import type { LogItem } from '../ports.ts'
+import type { LogItem } from '../ports/task-logs.ts'
 
 /** How entries are written: Server-Sent Events (WHATWG HTML, 9.2) or NDJSON. */
 export interface StreamFormat {

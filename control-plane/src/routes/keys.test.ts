@@ -2,6 +2,7 @@ import type { Problem } from '@rdev/shared/api/problem'
 import { createdKeySchema, keyPageSchema, keySchema } from '@rdev/shared/api/resources'
 import type { z } from 'zod'
 import { expect, test } from 'vitest'
+import { anActor } from '../testing/actor.ts'
 import { setup } from '../testing/setup.ts'
 
 type CreatedKey = z.infer<typeof createdKeySchema>
@@ -19,7 +20,7 @@ test('a new key works, is shown once, and only its hash is kept', async () => {
   const read = await (await call('GET', `/v1/keys/${created.id}`)).text()
   expect(keySchema.parse(JSON.parse(read))).toEqual(JSON.parse(read))
   expect(read).not.toContain(created.key)
-  const row = (await stores.keys.get(created.id))!
+  const row = (await stores.keys.get(created.id, null))!
   expect(JSON.stringify(row)).not.toContain(created.key)
   expect(row.hash).toMatch(/^[0-9a-f]{64}$/)
 })
@@ -74,7 +75,7 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
 
   const { key, row } = await makeKey()
   await call('GET', '/v1/tasks', { key })
-  await stores.keys.revoke(row.id, clock.now())
+  await stores.keys.revoke(row.id, anActor(), clock.now())
   clock.advance(5_000)
   expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
 })
@@ -124,6 +125,22 @@ test('a key sees and revokes only keys inside its own projects and scopes, and i
   expect(await status('DELETE', inside)).toBe(200)
   expect(await status('DELETE', mine)).toBe(200)
   expect(await status('GET', mine)).toBe(401)
+})
+
+test('a restricted key gets whole pages of what it sees', async () => {
+  const { call, makeKey } = await setup()
+  const { key, row } = await makeKey({ project_ids: ['demo'], scopes: ['keys:read'] })
+  const visible = [row.id]
+  for (let i = 0; i < 3; i++) {
+    await makeKey({ project_ids: ['other'] })
+    visible.push((await makeKey({ project_ids: ['demo'] })).row.id)
+    await makeKey()
+  }
+  const page = keyPageSchema.parse(await (await call('GET', '/v1/keys?limit=2', { key })).json())
+  expect(page.data).toHaveLength(2)
+  const rest = keyPageSchema.parse(await (await call('GET', `/v1/keys?limit=2&cursor=${page.next_cursor}`, { key })).json())
+  expect([...page.data, ...rest.data].map(({ id }) => id)).toEqual(visible.toSorted().toReversed())
+  expect(rest.next_cursor).toBeNull()
 })
 
 test('without an admin key in the environment nothing stands in for it', async () => {

@@ -4,11 +4,10 @@ import type { Context } from 'hono'
 import { sha256Hex } from '../middleware/auth.ts'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { createKey } from '../usecases/create-key.ts'
-import { maySeeKey } from '../usecases/key-rights.ts'
 import { getKey, revokeKey } from '../usecases/revoke-key.ts'
-import { toKeyView } from './views.ts'
+import { toKeyView, toPageView } from './views.ts'
 
 export function keys(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
@@ -16,20 +15,19 @@ export function keys(deps: Deps): Hono<AppEnv> {
   handle(app, operations.createKey, async (c) => {
     const { expires_at, ...asked } = c.req.valid('json')
     const expiresAt = expires_at === null ? null : Date.parse(expires_at)
-    const { key, row } = await createKey(deps, sha256Hex, c.var.caller, { ...asked, expires_at: expiresAt })
+    const { key, row } = await createKey(deps, sha256Hex, c.var.actor, { ...asked, expires_at: expiresAt })
     return c.json({ ...toKeyView(row), key }, 201, { location: `/v1/keys/${row.id}` })
   })
 
   handle(app, operations.listKeys, async (c) => {
-    const page = await deps.keys.list(c.req.valid('query'))
-    const data = page.data.filter((key) => maySeeKey(c.var.caller, key)).map(toKeyView)
-    return c.json({ data, next_cursor: page.next_cursor })
+    const page = await deps.keys.list(c.var.caller.project_ids, c.req.valid('query'))
+    return c.json(toPageView(page, toKeyView))
   })
 
-  handle(app, operations.getKey, async (c) => c.json(toKeyView(await getKey(deps, c.var.caller, c.req.param('id')))))
+  handle(app, operations.getKey, async (c) => c.json(toKeyView(await getKey(deps, c.var.caller.project_ids, c.req.param('id')))))
 
   const revoke = async (c: Context<AppEnv>, id: string) => {
-    const revoked = await revokeKey(deps, c.var.caller, id)
+    const revoked = await revokeKey(deps, c.var.actor, id)
     c.var.auth.forget(revoked)
     return c.json(toKeyView(revoked))
   }

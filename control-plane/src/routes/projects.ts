@@ -7,7 +7,7 @@ import type { Context } from 'hono'
 import type { z } from 'zod'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { changeProject } from '../usecases/change-project.ts'
 import { laterOf } from './later.ts'
 import { toPageView, toProjectView } from './views.ts'
@@ -30,7 +30,7 @@ export function projects(deps: Deps): Hono<AppEnv> {
   })
 
   const change = async (c: Context<AppEnv>, id: string, wanted: ProjectChange) =>
-    c.json(toProjectView(await changeProject(deps, id, c.var.caller.project_ids, wanted, laterOf(c))))
+    c.json(toProjectView(await changeProject(deps, id, c.var.actor, wanted, laterOf(c))))
 
   handle(app, operations.updateProject, (c) => change(c, c.req.param('id'), present(c.req.valid('json'))))
   handle(app, operations.pauseProject, (c) => change(c, c.req.param('id'), { paused: true }))

@@ -3,7 +3,7 @@ import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 
 export function providers(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()

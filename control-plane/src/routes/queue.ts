@@ -2,7 +2,7 @@ import { getQueue } from '@rdev/shared/api/operations/queue'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { readQueue } from '../usecases/read-queue.ts'
 import { toQueueView } from './views.ts'
 

@@ -3,7 +3,7 @@ import { DomainError } from '@rdev/shared/domain/errors'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { toPageView, toSessionView } from './views.ts'
 
 export function sessions(deps: Deps): Hono<AppEnv> {

@@ -6,7 +6,7 @@ import { Hono } from 'hono'
 import type { Context } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { createTask } from '../usecases/create-task.ts'
 import { laterOf } from './later.ts'
 import { answerQueued } from './queue-task.ts'
@@ -15,7 +15,7 @@ import { toAskedTask } from './task-spec.ts'
 export function shortForms(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
   const queue = async (c: Context<AppEnv>, body: CreateTask) =>
-    answerQueued(c, await createTask({ ...deps, ...c.var.making }, c.var.caller, toAskedTask(body), laterOf(c)))
+    answerQueued(c, await createTask({ ...deps, ...c.var.making }, c.var.actor, toAskedTask(body), laterOf(c)))
 
   handle(app, operations.runClaudeCode, (c) =>
     queue(c, { kind: 'agent', provider: 'claude-code', project_id: c.req.param('id'), ...c.req.valid('json') }),

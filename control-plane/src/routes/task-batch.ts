@@ -8,7 +8,7 @@ import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import { toProblem } from '../middleware/problem.ts'
 import { checkBody } from '../middleware/validation.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { createTasks } from '../usecases/create-task.ts'
 import type { AskedTask } from '../usecases/create-task.ts'
 import { laterOf } from './later.ts'
@@ -21,7 +21,7 @@ export function taskBatch(deps: Deps): Hono<AppEnv> {
   handle(app, operations.createTasks, async (c) => {
     const read = c.req.valid('json').tasks.map(readTask)
     const asked = read.filter((one): one is AskedTask => !(one instanceof DomainError))
-    const made = (await createTasks({ ...deps, ...c.var.making }, c.var.caller, asked, laterOf(c))).values()
+    const made = (await createTasks({ ...deps, ...c.var.making }, c.var.actor, asked, laterOf(c))).values()
     const results = read.map((one, i): TaskBatchView['results'][number] => {
       const end = one instanceof DomainError ? one : made.next().value!
       if (!(end instanceof DomainError)) return { status: 202, task: toTaskView(end) }

@@ -3,7 +3,7 @@ import { toInstant } from '@rdev/shared/api/pages'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { cancelTask } from '../usecases/cancel-task.ts'
 import { createTask } from '../usecases/create-task.ts'
 import { issueTicket } from '../usecases/issue-ticket.ts'
@@ -18,11 +18,11 @@ export function tasks(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
   handle(app, operations.createTask, async (c) =>
-    answerQueued(c, await createTask({ ...deps, ...c.var.making }, c.var.caller, toAskedTask(c.req.valid('json')), laterOf(c))),
+    answerQueued(c, await createTask({ ...deps, ...c.var.making }, c.var.actor, toAskedTask(c.req.valid('json')), laterOf(c))),
   )
 
   handle(app, operations.retryTask, async (c) =>
-    answerQueued(c, await retryTask({ ...deps, ...c.var.making }, c.var.caller, c.req.param('id'), laterOf(c))),
+    answerQueued(c, await retryTask({ ...deps, ...c.var.making }, c.var.actor, c.req.param('id'), laterOf(c))),
   )
 
   handle(app, operations.listTasks, async (c) => {
@@ -37,9 +37,7 @@ export function tasks(deps: Deps): Hono<AppEnv> {
     return c.json(toTaskView(task))
   })
 
-  handle(app, operations.cancelTask, async (c) =>
-    c.json(toTaskView(await cancelTask(deps, c.req.param('id'), c.var.caller.project_ids, laterOf(c)))),
-  )
+  handle(app, operations.cancelTask, async (c) => c.json(toTaskView(await cancelTask(deps, c.req.param('id'), c.var.actor, laterOf(c)))))
 
   handle(app, operations.createStreamTicket, async (c) => {
     const id = c.req.param('id')

@@ -11,7 +11,8 @@ import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
 import type { z } from 'zod'
-import type { HubStatus, Page } from '../ports.ts'
+import type { HubStatus } from '../ports/hubs.ts'
+import type { Page } from '../ports/page.ts'
 import type { Queue } from '../usecases/read-queue.ts'
 
 export function toTaskView(task: Task): TaskView {

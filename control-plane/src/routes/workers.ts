@@ -3,7 +3,7 @@ import { mayUseProject } from '@rdev/shared/domain/api-key'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { toWorkerView } from './views.ts'
 
 export function workers(deps: Deps): Hono<AppEnv> {

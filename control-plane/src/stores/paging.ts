@@ -1,6 +1,6 @@
 // Pages by key: the cursor is the last id of the page before, so rows that come or go meanwhile never shift a page.
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Page, PageRequest } from '../ports.ts'
+import type { Page, PageRequest } from '../ports/page.ts'
 
 /** The id to continue after, or null for the first page. */
 export function afterOf({ cursor }: PageRequest): string | null {

@@ -1,5 +1,5 @@
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { Hubs } from '../ports.ts'
+import type { Hubs } from '../ports/hubs.ts'
 
 export interface MemoryHubs extends Hubs {
   /** Every poke there was, by cluster. */

@@ -1,7 +1,8 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { cancel, isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { Actor } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 
@@ -11,8 +12,8 @@ export const cancelGraceS = 10
 type Needs = Pick<Deps, 'tasks' | 'clock' | 'log'> & { readonly logs: Pick<Deps['logs'], 'sync' | 'cancel'> }
 
 /** Queued: final at once. Leased or running: the wish is kept and told to the attempt. Ended: unchanged. Safe to repeat. */
-export async function cancelTask(deps: Needs, id: string, projects: ProjectFilter, later: Later): Promise<Task> {
-  const changed = await deps.tasks.change(id, projects, (task) => cancel(task, deps.clock.now()))
+export async function cancelTask(deps: Needs, id: string, actor: Actor, later: Later): Promise<Task> {
+  const changed = await deps.tasks.change(id, actor, (task) => cancel(task, deps.clock.now()))
   if (!changed) throw new DomainError('NOT_FOUND', 'there is no such task')
   const { before, after } = changed
 

@@ -1,21 +1,22 @@
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { mayRetry, retryClassOf } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef, Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { AttemptRef } from '../ports/dispatch-store.ts'
 
 /** A provider's limits reset within a week; what claims more is tried then. */
 const maxResetMs = 7 * 24 * 60 * 60 * 1000
 /** All tasks of a key were stopped by the same limit: they come back one after the other. */
 const resetSpreadMs = 30_000
 
-type Needs = Pick<Deps, 'tasks' | 'hubs' | 'clock' | 'random' | 'log'>
+type Needs = Pick<Deps, 'tasks' | 'dispatch' | 'hubs' | 'clock' | 'random' | 'log'>
 
 /**
  * Writes how an attempt ended: the row becomes terminal, or queued again where the task's policy wants that. Answers the row as
  * it is afterwards, whoever wrote it; undefined if there is none. Fenced and safe to repeat; throws only if the store does.
  */
 export async function finishTask(deps: Needs, ref: AttemptRef, end: TaskOutcome): Promise<Task | undefined> {
-  const after = await deps.tasks.finish(ref, end, await retryAt(deps, ref, end))
+  const after = await deps.dispatch.finish(ref, end, await retryAt(deps, ref, end))
   if (after?.status === 'queued') {
     // Only a hint: the hub learns of a queued row by its own alarm too.
     try {

@@ -1,6 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { expect, test } from 'vitest'
-import type { Inserted, NewTask } from '../ports.ts'
+import type { Inserted, NewTask } from '../ports/task-store.ts'
+import { anActor } from '../testing/actor.ts'
 import { aSpec } from '../testing/spec.ts'
 import { insertTogether } from './insert-together.ts'
 
@@ -22,7 +23,7 @@ function setup() {
   const one = (project_id = 'demo', more: { prompt?: string } = {}): NewTask => ({
     id: `task_${++serial}`,
     spec: aSpec({ project_id, ...more }),
-    created_by: 'key',
+    actor: anActor(),
     created_at: 0,
     new_session: false,
     retry_of: null,

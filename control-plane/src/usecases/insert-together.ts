@@ -5,7 +5,7 @@
 // fails nobody else's. It refuses to gather more than a statement takes well, or to wait longer than a statement may.
 
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Inserted, NewTask, TaskStore } from '../ports.ts'
+import type { Inserted, NewTask, TaskStore } from '../ports/task-store.ts'
 
 type Insert = TaskStore['insert']
 

@@ -1,5 +1,5 @@
 import type { Caller } from '@rdev/shared/domain/api-key'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { getTask } from './wait-for-task.ts'
 
 /** Long enough to open an EventSource, too short to be worth stealing from a log of URLs. */

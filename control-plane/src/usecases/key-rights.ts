@@ -1,11 +1,7 @@
-import { hasScope, mayUseProject } from '@rdev/shared/domain/api-key'
+import { hasScope } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 
-type Rights = Pick<ApiKey, 'scopes' | 'project_ids' | 'cluster_id'>
-
-/** A caller sees the keys that lie wholly inside its own projects. */
-export const maySeeKey = (caller: Caller, key: Rights): boolean =>
-  caller.project_ids === null || (key.project_ids !== null && key.project_ids.every((id) => mayUseProject(caller, id)))
+type Rights = Pick<ApiKey, 'scopes' | 'cluster_id'>
 
 /** The scopes of `key` that the caller does not itself have, and so can neither grant nor take away. `admin` may grant all of them. */
 export function scopesBeyond(caller: Caller, key: Rights): readonly string[] {

@@ -1,6 +1,6 @@
 // Work that goes on after the answer. What is done here is a hint: the row was written before, so a failure is logged and repaired elsewhere.
 
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 
 /** Keeps the work alive after the answer was sent. */
 export interface Later {

@@ -2,7 +2,8 @@
 
 import { isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Deps, LogItem, LogLine } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { LogItem, LogEntry } from '../ports/task-logs.ts'
 
 type Needs = Pick<Deps, 'logs' | 'log'>
 
@@ -12,7 +13,7 @@ export async function readLog(
   task: Task,
   after: number,
   limit: number,
-): Promise<{ lines: readonly LogLine[]; finished: boolean }> {
+): Promise<{ lines: readonly LogEntry[]; finished: boolean }> {
   const page = await logs.page(task.id, after, limit)
   if (page.lines.length > 0 || page.finished) return page
   // Nothing there: either nothing is to be expected, or the log has not heard of the task, or not of its end.

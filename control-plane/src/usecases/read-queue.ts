@@ -1,7 +1,10 @@
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { maxQueueLanes } from '@rdev/shared/domain/queue'
 import type { QueueReason } from '@rdev/shared/domain/queue'
-import type { Deps, HubStatus, ProjectFilter, QueueLane } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { HubStatus } from '../ports/hubs.ts'
+import type { QueueLane } from '../ports/task-store.ts'
 
 export interface Queue {
   readonly lanes: readonly (QueueLane & { readonly reason: QueueReason })[]

@@ -1,7 +1,8 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 
 /** The task now or, if it has not ended, after it ended or `waitMs` went by, whichever is first. */
 export async function waitForTask(

@@ -47,6 +47,10 @@ export const hasScope = (caller: Pick<Caller, 'scopes'>, scope: Scope): boolean 
 export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
   caller.project_ids === null || caller.project_ids.includes(projectId)
 
+/** Whether the key opens nothing but these projects; null: all there are. Who is restricted to them sees only such keys. */
+export const liesWithin = (key: Pick<ApiKey, 'project_ids'>, projects: readonly string[] | null): boolean =>
+  projects === null || (key.project_ids !== null && key.project_ids.every((id) => projects.includes(id)))
+
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const publicLength = 8
 const secretLength = 32

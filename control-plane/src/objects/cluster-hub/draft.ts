@@ -5,7 +5,7 @@ import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef } from '../../ports.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
   homelessMs,
   maxAssignChars,

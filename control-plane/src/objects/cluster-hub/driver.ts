@@ -7,14 +7,17 @@ import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import type { AttemptRef, Deps, HubStatus, LiveTask, ResourceSource } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { AttemptRef, LiveTask } from '../../ports/dispatch-store.ts'
+import type { HubStatus } from '../../ports/hubs.ts'
+import type { ResourceSource } from '../../ports/resource-source.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'
 import { stepHub } from './machine.ts'
 import { initialHub, leaseMs, newMemory, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
 import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 
-export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'projects'>, LoopDeps {
+export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'projects'>, LoopDeps {
   readonly tokens: Pick<Deps['tokens'], 'sign'>
   readonly logs: HubLogs
   readonly resources: ResourceSource
@@ -182,7 +185,7 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   #perform(effect: HubEffect): void {
-    const { tasks, logs, resources } = this.#deps
+    const { dispatch, logs, resources } = this.#deps
     switch (effect.type) {
       case 'send':
         if (this.#sinceOf.has(effect.connection)) this.#platform.send(effect.connection, encodeFrame(effect.frame))
@@ -199,7 +202,7 @@ export class ClusterHubDriver implements ObjectDriver {
         const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, generation, number }
         return this.#loop.ask(
           'claim failed',
-          async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await tasks.claim(claim)) }),
+          async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await dispatch.claim(claim)) }),
           { type: 'claim_failed', claim_id },
         )
       }
@@ -210,7 +213,7 @@ export class ClusterHubDriver implements ObjectDriver {
           { type: 'desired_read_failed' },
         )
       case 'inspect_queue':
-        return this.#loop.ask('queue could not be looked at', () => inspectQueue(tasks, this.#clusterId, effect.pods), {
+        return this.#loop.ask('queue could not be looked at', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
           type: 'queue_inspection_failed',
         })
       case 'write': {
@@ -225,7 +228,7 @@ export class ClusterHubDriver implements ObjectDriver {
         for (const task of effect.tasks) this.#syncLog(task, logs)
         return
       case 'renew':
-        return this.#loop.hint('leases were not renewed', () => tasks.renew(this.#clusterId, effect.refs, leaseMs))
+        return this.#loop.hint('leases were not renewed', () => dispatch.renew(this.#clusterId, effect.refs, leaseMs))
     }
   }
 
@@ -262,7 +265,7 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   async #takeOver(asked: number): Promise<HubInput> {
-    const { generation, live } = await this.#deps.tasks.takeOver(this.#clusterId, asked)
+    const { generation, live } = await this.#deps.dispatch.takeOver(this.#clusterId, asked)
     return { type: 'loaded', generation, live: await this.#dispatches(live) }
   }
 

@@ -1,4 +1,5 @@
-import type { Hubs, Randomness } from '../../ports.ts'
+import type { Hubs } from '../../ports/hubs.ts'
+import type { Randomness } from '../../ports/randomness.ts'
 import type { ClusterHubObject } from './object.ts'
 import { pause } from '../pause.ts'
 import { repeatPoke } from './repeat-poke.ts'

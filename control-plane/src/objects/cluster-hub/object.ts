@@ -1,6 +1,7 @@
 // Cloudflare's side of one cluster's hub.
 
-import type { AttemptRef, HubStatus } from '../../ports.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
+import type { HubStatus } from '../../ports/hubs.ts'
 import { closeSocket, DurablePlatform } from '../durable-platform.ts'
 import { SocketObject } from '../socket-object.ts'
 import { ClusterHubDriver, type ClusterHubDeps, type HubAttachment, type HubPlatform } from './driver.ts'

@@ -6,6 +6,7 @@ import { outcome } from '@rdev/shared/domain/task'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test, vi } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { homelessMs } from './state.ts'
 import { createHubs } from './hubs.ts'
 import { createTaskLogs } from '../task-log/logs.ts'
@@ -217,15 +218,20 @@ describe('a conversation whose pod is gone', () => {
     const { queue, cluster, world, row } = all
     const session_id = newId('session', Date.now(), new Uint8Array(10).fill(7))
     const spec = { kind: 'agent', provider: 'claude-code', prompt: 'hello', command: null, session_id } as const
-    const { tasks } = world.stores
+    const { dispatch, tasks } = world.stores
     const template = await queue({ priority: 900 })
     const id = newId('task', Date.now(), new Uint8Array(10).fill(7))
-    const first = { id, spec: { ...template.spec, ...spec, target: 'pool' as const }, created_by: 'key_1', created_at: Date.now() }
+    const first = {
+      id,
+      spec: { ...template.spec, ...spec, target: 'pool' as const },
+      actor: anActor({ key_id: 'key_1' }),
+      created_at: Date.now(),
+    }
     await tasks.insert([{ ...first, new_session: true, retry_of: null }])
     const slots = [{ pod: 'gone', pod_uid: 'uid-gone', project_id: null }]
     const ask = { clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000, generation: 0, number: 1 }
-    const [live] = await tasks.claim(ask)
-    await tasks.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
+    const [live] = await dispatch.claim(ask)
+    await dispatch.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
 
     const next = await queue({ ...spec, workspace: 'main' })
     const behind = await queue({ workspace: 'main' })

@@ -6,7 +6,7 @@ import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/re
 import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef, LiveTask, Slot } from '../../ports.ts'
+import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {

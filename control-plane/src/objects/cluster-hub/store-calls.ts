@@ -2,7 +2,8 @@
 
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import type { Deps } from '../../ports.ts'
+import { systemActor } from '../../ports/actor.ts'
+import type { Deps } from '../../ports/deps.ts'
 import type { HubInput, Write } from './state.ts'
 
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
@@ -13,20 +14,20 @@ export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
 }
 
 /** Fails what waited too long, and tells what waits; with `pods`, also what waits for none of them. */
-export async function inspectQueue(tasks: Deps['tasks'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
-  let due = await tasks.nextDue(clusterId)
+export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
+  let due = await dispatch.nextDue(clusterId)
   let expired: readonly Task[] = []
   if (due.queued) {
-    expired = await tasks.expireQueued(clusterId)
-    if (expired.length > 0) due = await tasks.nextDue(clusterId)
+    expired = await dispatch.expireQueued(clusterId)
+    if (expired.length > 0) due = await dispatch.nextDue(clusterId)
   }
-  const homeless = pods !== null && due.queued ? await tasks.homeless(clusterId, pods) : null
+  const homeless = pods !== null && due.queued ? await dispatch.missingPods(clusterId, pods) : null
   return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, homeless }
 }
 
 /** Answers the rows that it changed, where there can be any. Safe to repeat. */
 export async function carryOut(
-  { tasks, projects, logs, clock }: Pick<Deps, 'tasks' | 'projects' | 'clock'> & { readonly logs: HubLogs },
+  { tasks, dispatch, projects, logs, clock }: Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'clock'> & { readonly logs: HubLogs },
   clusterId: string,
   write: Write,
 ): Promise<readonly Task[]> {
@@ -35,7 +36,7 @@ export async function carryOut(
       await projects.report(clusterId, write.pods)
       return []
     case 'mark_started':
-      await tasks.markStarted(write.started)
+      await dispatch.markStarted(write.started)
       return []
     case 'fail': {
       const { task, outcome } = write
@@ -45,7 +46,7 @@ export async function carryOut(
       }
       // Too often for any policy, or for a reason that no policy retries.
       const fence = { clusterId, generation: write.generation }
-      const after = await tasks.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
+      const after = await dispatch.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
       return after !== undefined && isTerminal(after.status) ? [after] : []
     }
     case 'requeue':
@@ -53,14 +54,16 @@ export async function carryOut(
         await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))
         return []
       }
-      return tasks.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
+      return dispatch.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
     case 'fail_homeless':
-      return tasks.failHomeless(clusterId, write.pods)
+      return dispatch.failMissingPods(clusterId, write.pods)
     case 'end':
       await logs.end(write.task, write.outcome)
       return []
     case 'cancel_queued': {
-      const changed = await tasks.change(write.task_id, null, (task) => (task.status === 'queued' ? cancel(task, clock.now()) : task))
+      const changed = await tasks.change(write.task_id, systemActor('cluster-hub'), (task) =>
+        task.status === 'queued' ? cancel(task, clock.now()) : task,
+      )
       if (changed) await logs.sync(changed.after)
       return []
     }

@@ -5,7 +5,8 @@ import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/tas
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes } from '@rdev/shared/wire/limits'
 import { taskUpSchema, type TaskUp } from '@rdev/shared/wire/task-frames'
-import type { AttemptRef, Deps } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import { finishTask } from '../../usecases/finish-task.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'
@@ -24,7 +25,7 @@ import {
 } from './machine.ts'
 import { Readers, type ReaderAttachment } from './readers.ts'
 
-export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'hubs'>, LoopDeps {
+export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'hubs'>, LoopDeps {
   /** Tells the hub that a row has ended: what waited for its slot may be claimed. A hint. */
   readonly rowEnded: (clusterId: string, ref: AttemptRef) => Promise<void>
 }

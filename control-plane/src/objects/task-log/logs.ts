@@ -4,7 +4,8 @@
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { closeCodes } from '@rdev/shared/wire/limits'
-import type { Deps, LogItem, LogLine, TaskLogs } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { LogItem, LogEntry, TaskLogs } from '../../ports/task-logs.ts'
 import { pause } from '../pause.ts'
 import { openSocket, type SocketReader } from './socket-reader.ts'
 import type { TaskLogObject } from './object.ts'
@@ -112,10 +113,10 @@ export function createTaskLogs(namespace: DurableObjectNamespace<TaskLogObject>,
 
 /** Without what the consumer has: a page may reach into what a socket brought. */
 function takeFresh(items: readonly LogItem[], reading: Reading): readonly LogItem[] {
-  const first = items.find((item): item is LogLine => item.seq !== null)
+  const first = items.find((item): item is LogEntry => item.seq !== null)
   const fresh =
     first !== undefined && first.seq <= reading.last ? items.filter((item) => item.seq === null || item.seq > reading.last) : items
-  const last = fresh.findLast((item): item is LogLine => item.seq !== null)
+  const last = fresh.findLast((item): item is LogEntry => item.seq !== null)
   if (last !== undefined) {
     reading.last = last.seq
     reading.finished = last.type === 'task.finished'

@@ -3,7 +3,8 @@ import { env } from 'cloudflare:workers'
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
-import type { LogItem } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { LogItem } from '../../ports/task-logs.ts'
 import { createTaskLogs } from './logs.ts'
 import { events, objects, output } from '../object-fixtures.ts'
 
@@ -158,7 +159,7 @@ describe('the end', () => {
     attempt.send(events(0, 'first'))
     attempt.send({ type: 'result', after: 1, outcome: outcome('failed', { error_code: 'AGENT_ERROR' }) })
     await expect.poll(async () => (await logs.page(task.id, 0, 10)).lines.at(-1)?.type).toBe('task.requeued')
-    await world.stores.tasks.change(task.id, null, (row) => ({ ...row, run_after: 0 }))
+    await world.stores.tasks.change(task.id, anActor(), (row) => ({ ...row, run_after: 0 }))
     const again = await claim()
     await log(again).sync(again)
     const second = await line(again, 2)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 /** Tasks that are bound to a pod by their conversation, when that pod is gone. */
@@ -16,16 +17,16 @@ export function homelessContract(setup: () => Contract): void {
     it('are found by the pod that they are bound to, where that is not among those that are there', async () => {
       const t = setup()
       const [one, two, three] = [await housed(t, 'w-1'), await housed(t, 'w-2'), await housed(t, 'w-3')]
-      expect(await t.tasks.homeless('home', [])).toEqual([])
+      expect(await t.dispatch.missingPods('home', [])).toEqual([])
       await t.add()
       await t.converse()
       await one.next()
       await two.next({ workspace: 'main' })
       await three.next({ run_after: Date.now() + 60_000 })
-      expect(await t.tasks.homeless('home', [])).toEqual(['w-1', 'w-2'])
-      expect(await t.tasks.homeless('home', ['w-1', 'demo-pod'])).toEqual(['w-2'])
-      expect(await t.tasks.homeless('home', ['w-2', 'w-1'])).toEqual([])
-      expect(await t.tasks.homeless('away', [])).toEqual([])
+      expect(await t.dispatch.missingPods('home', [])).toEqual(['w-1', 'w-2'])
+      expect(await t.dispatch.missingPods('home', ['w-1', 'demo-pod'])).toEqual(['w-2'])
+      expect(await t.dispatch.missingPods('home', ['w-2', 'w-1'])).toEqual([])
+      expect(await t.dispatch.missingPods('away', [])).toEqual([])
     })
 
     it('fail with their line behind them, once, and nothing else does', async () => {
@@ -35,9 +36,9 @@ export function homelessContract(setup: () => Contract): void {
       const lost = [await gone.next(), await gone.next(), await gone.next({ workspace: 'main', priority: 2 })]
       const later = await gone.next({ run_after: Date.now() + 60_000 })
       const kept = [await here.next(), other, await t.add(), (await t.converse()).task, later]
-      expect(await t.tasks.failHomeless('home', [])).toEqual([])
-      expect(await t.tasks.failHomeless('away', ['w-1'])).toEqual([])
-      const failed = await t.tasks.failHomeless('home', ['w-1', 'w-9'])
+      expect(await t.dispatch.failMissingPods('home', [])).toEqual([])
+      expect(await t.dispatch.failMissingPods('away', ['w-1'])).toEqual([])
+      const failed = await t.dispatch.failMissingPods('home', ['w-1', 'w-9'])
       expect(failed.map(({ id }) => id).sort()).toEqual(lost.map(({ id }) => id).sort())
       for (const task of failed) {
         const end = { status: 'failed', error_code: 'POD_UNAVAILABLE', error: 'the pod that holds this conversation is gone', attempt: 0 }
@@ -45,7 +46,7 @@ export function homelessContract(setup: () => Contract): void {
         expect(await t.tasks.get(task.id, null)).toEqual(task)
       }
       for (const task of kept) expect(await t.tasks.get(task.id, null)).toEqual(task)
-      expect(await t.tasks.failHomeless('home', ['w-1', 'w-9'])).toEqual([])
+      expect(await t.dispatch.failMissingPods('home', ['w-1', 'w-9'])).toEqual([])
     })
 
     it('of one line are all found in the end, though they wait for different pods', async () => {
@@ -56,8 +57,8 @@ export function homelessContract(setup: () => Contract): void {
       const free = await t.add({ workspace })
       const failed: string[] = []
       for (let i = 0; i < 3; i++) {
-        const pods = await t.tasks.homeless('home', ['demo-pod'])
-        failed.push(...(await t.tasks.failHomeless('home', pods)).map(({ id }) => id))
+        const pods = await t.dispatch.missingPods('home', ['demo-pod'])
+        failed.push(...(await t.dispatch.failMissingPods('home', pods)).map(({ id }) => id))
       }
       expect(failed.sort()).toEqual(bound.map(({ id }) => id).sort())
       expect((await t.claim(demoSlots(4))).map(({ task }) => task.id)).toEqual([free.id])
@@ -67,11 +68,11 @@ export function homelessContract(setup: () => Contract): void {
       const t = setup()
       const { next } = await housed(t, 'w-1')
       await next()
-      await t.projects.change('demo', null, { paused: true })
-      expect(await t.tasks.homeless('home', [])).toEqual([])
-      expect(await t.tasks.failHomeless('home', ['w-1'])).toEqual([])
-      await t.projects.change('demo', null, { paused: false })
-      expect(await t.tasks.homeless('home', [])).toEqual(['w-1'])
+      await t.projects.change('demo', anActor(), { paused: true })
+      expect(await t.dispatch.missingPods('home', [])).toEqual([])
+      expect(await t.dispatch.failMissingPods('home', ['w-1'])).toEqual([])
+      await t.projects.change('demo', anActor(), { paused: false })
+      expect(await t.dispatch.missingPods('home', [])).toEqual(['w-1'])
     })
 
     it('that are live or ended are left alone', async () => {
@@ -80,8 +81,8 @@ export function homelessContract(setup: () => Contract): void {
       const ended = await t.end(await next().then(() => t.run(slots('w-1', null))))
       await next()
       const live = await t.run(slots('w-1', null))
-      expect(await t.tasks.homeless('home', [])).toEqual([])
-      expect(await t.tasks.failHomeless('home', ['w-1'])).toEqual([])
+      expect(await t.dispatch.missingPods('home', [])).toEqual([])
+      expect(await t.dispatch.failMissingPods('home', ['w-1'])).toEqual([])
       expect(await t.tasks.get(ended.id, null)).toEqual(ended)
       expect((await t.tasks.get(live.id, null))?.status).toBe('running')
     })
@@ -90,9 +91,9 @@ export function homelessContract(setup: () => Contract): void {
       const t = setup()
       const { session_id } = await housed(t, 'w-1')
       await t.addMany(600, { ...agent, session_id })
-      expect(await t.tasks.failHomeless('home', ['w-1'])).toHaveLength(500)
-      expect(await t.tasks.failHomeless('home', ['w-1'])).toHaveLength(100)
-      expect(await t.tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
+      expect(await t.dispatch.failMissingPods('home', ['w-1'])).toHaveLength(500)
+      expect(await t.dispatch.failMissingPods('home', ['w-1'])).toHaveLength(100)
+      expect(await t.dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
     it('are told of in the queue by their pod', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { Inserted } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { Inserted } from '../../ports/task-store.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function insertContract(setup: () => Contract): void {
@@ -67,7 +68,7 @@ export function insertContract(setup: () => Contract): void {
 
     it('refuses what would be more than a lane may have queued', async () => {
       const { fresh, tasks, projects, lease, claim } = setup()
-      await projects.change('demo', null, { max_queued: 3 })
+      await projects.change('demo', anActor(), { max_queued: 3 })
       const batch = [fresh(), fresh({ project_id: 'nowhere' }), fresh(), fresh({ project_id: 'other' }), fresh(), fresh()]
       expect(said(await tasks.insert(batch))).toEqual(['new', 'no_project', 'new', 'new', 'new', 'queue_full'])
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
@@ -77,13 +78,13 @@ export function insertContract(setup: () => Contract): void {
       expect(said(await tasks.insert([batch[0]!, fresh(), fresh()]))).toEqual(['repeated', 'new', 'queue_full'])
       await claim(demoSlots())
       expect(said(await tasks.insert([fresh()]))).toEqual(['new'])
-      await projects.change('demo', null, { max_queued: 0 })
+      await projects.change('demo', anActor(), { max_queued: 0 })
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
     })
 
     it('holds a large cap by what it knows, and counts before it refuses', async () => {
       const { fresh, addMany, tasks, projects, claim } = setup()
-      await projects.change('demo', null, { max_queued: 1_200, max_running: 1_000 })
+      await projects.change('demo', anActor(), { max_queued: 1_200, max_running: 1_000 })
       await addMany(1_200)
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
       await claim(demoSlots(100))

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, pod, slots } from './setup.ts'
 
 /** Projects are lanes: who gets the places of the pool, and who gets none. */
@@ -13,7 +14,7 @@ export function laneContract(setup: () => Contract): void {
       'home',
       names.map((name) => pod(`${name}-pod`, name)),
     )
-    for (const name of names) await projects.change(name, null, { ...many, weight: weights[name]! })
+    for (const name of names) await projects.change(name, anActor(), { ...many, weight: weights[name]! })
   }
 
   /** Whose tasks were leased, in order of the claims. */
@@ -100,16 +101,16 @@ export function laneContract(setup: () => Contract): void {
       const { projects, add, claim } = setup()
       const paused = await add({ target: 'pool' })
       const other = await add({ project_id: 'other', target: 'pool' })
-      expect(await projects.change('demo', null, { paused: true })).toMatchObject({ paused: true, max_running: 4 })
+      expect(await projects.change('demo', anActor(), { paused: true })).toMatchObject({ paused: true, max_running: 4 })
       expect((await claim([...pooled(), ...demoSlots()])).map(({ task }) => task.id)).toEqual([other.id])
       expect(await claim([...pooled(), ...demoSlots()])).toEqual([])
-      await projects.change('demo', null, { paused: false })
+      await projects.change('demo', anActor(), { paused: false })
       expect((await claim(pooled())).map(({ task }) => task.id)).toEqual([paused.id])
     })
 
     it('that are full take no place from others', async () => {
       const { projects, addMany, claim } = setup()
-      await projects.change('demo', null, { max_running: 1 })
+      await projects.change('demo', anActor(), { max_running: 1 })
       await addMany(10, { target: 'pool', priority: 1 })
       await addMany(10, { project_id: 'other', target: 'pool' })
       const first = (await claim(pooled(4))).map(({ task }) => task.spec.project_id)
@@ -119,7 +120,7 @@ export function laneContract(setup: () => Contract): void {
 
     it('with max_running 0 hand out nothing', async () => {
       const { projects, add, claim } = setup()
-      await projects.change('demo', null, { max_running: 0 })
+      await projects.change('demo', anActor(), { max_running: 0 })
       await add()
       expect(await claim(demoSlots())).toEqual([])
     })
@@ -136,14 +137,14 @@ export function laneContract(setup: () => Contract): void {
     })
 
     it('step over what waited too long', async () => {
-      const { add, claim, tasks } = setup()
+      const { add, claim, dispatch } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 5; i++) await add({ target: 'pool', queue_ttl_s: 5 }, long)
       const fine = await add({ target: 'pool' })
       for (let i = 0; i < 5; i++) await add({ workspace: 'main', queue_ttl_s: 5 }, long)
       const next = await add({ workspace: 'main' })
       expect((await claim([...pooled(3), ...demoSlots()])).map(({ task }) => task.id)).toEqual([fine.id, next.id])
-      expect(await tasks.expireQueued('home')).toHaveLength(10)
+      expect(await dispatch.expireQueued('home')).toHaveLength(10)
     })
   })
 
@@ -152,7 +153,7 @@ export function laneContract(setup: () => Contract): void {
       const { projects } = setup()
       const before = (await projects.get('demo', null))!
       expect(before).toMatchObject({ max_running: 4, weight: 100, max_queued: 100_000, paused: false })
-      const after = await projects.change('demo', ['demo'], { weight: 250, max_queued: 5 })
+      const after = await projects.change('demo', anActor({ project_ids: ['demo'] }), { weight: 250, max_queued: 5 })
       expect(after).toEqual({ ...before, weight: 250, max_queued: 5, updated_at: after!.updated_at })
       expect(await projects.get('demo', null)).toEqual(after)
       await projects.report('home', [pod('demo-2', 'demo'), pod('other-pod', 'other')])
@@ -161,9 +162,9 @@ export function laneContract(setup: () => Contract): void {
 
     it('knows no project that the caller may not see, or that is not there', async () => {
       const { projects } = setup()
-      expect(await projects.change('demo', ['other'], { weight: 1 })).toBeUndefined()
-      expect(await projects.change('nowhere', null, { weight: 1 })).toBeUndefined()
-      expect(await projects.change('a\u0000b', null, { weight: 1 })).toBeUndefined()
+      expect(await projects.change('demo', anActor({ project_ids: ['other'] }), { weight: 1 })).toBeUndefined()
+      expect(await projects.change('nowhere', anActor(), { weight: 1 })).toBeUndefined()
+      expect(await projects.change('a\u0000b', anActor(), { weight: 1 })).toBeUndefined()
       expect(await projects.get('demo', null)).toMatchObject({ weight: 100 })
     })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function queueContract(setup: () => Contract): void {
@@ -55,11 +56,11 @@ export function queueContract(setup: () => Contract): void {
       const holder = await lease()
       const waits = await add({ workspace: 'main' })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'workspace', by: holder.id })
-      await projects.change('demo', null, { max_running: 1 })
+      await projects.change('demo', anActor(), { max_running: 1 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'max_running', by: null })
-      await projects.change('demo', null, { paused: true, max_running: 4 })
+      await projects.change('demo', anActor(), { paused: true, max_running: 4 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'paused' })
-      await projects.change('demo', null, { paused: false })
+      await projects.change('demo', anActor(), { paused: false })
       await end(holder)
       await end(await lease())
 
@@ -71,16 +72,16 @@ export function queueContract(setup: () => Contract): void {
     })
 
     it('ends at most 500 at once of what waited too long', async () => {
-      const { fresh, tasks, claim } = setup()
+      const { fresh, dispatch, tasks, claim } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 2; i++) await tasks.insert(Array.from({ length: 300 }, () => fresh({ queue_ttl_s: 5 }, long)))
-      const due = await tasks.nextDue('home')
+      const due = await dispatch.nextDue('home')
       expect(due.queued).toBe(true)
       expect(due.next_at).toBeLessThan(Date.now())
       expect(await claim(demoSlots())).toEqual([])
-      expect(await tasks.expireQueued('home')).toHaveLength(500)
-      expect(await tasks.expireQueued('home')).toHaveLength(100)
-      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
+      expect(await dispatch.expireQueued('home')).toHaveLength(500)
+      expect(await dispatch.expireQueued('home')).toHaveLength(100)
+      expect(await dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
   })
 }

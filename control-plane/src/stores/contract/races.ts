@@ -1,6 +1,7 @@
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import type { LiveTask } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { LiveTask } from '../../ports/dispatch-store.ts'
 import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 
 export function raceContract(setup: () => Contract): void {
@@ -70,7 +71,7 @@ export function raceContract(setup: () => Contract): void {
 
     it('claims for different pods at once never have two live tasks of a workspace', async () => {
       const t = setup()
-      await t.projects.change('demo', null, { max_running: 100 })
+      await t.projects.change('demo', anActor(), { max_running: 100 })
       for (let round = 0; round < 8; round++) {
         for (let i = 0; i < 12; i++) await t.add({ target: i % 2 ? 'pool' : 'project', workspace: `copy-${i % 3}`, priority: i % 4 })
         const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
@@ -121,8 +122,8 @@ export function raceContract(setup: () => Contract): void {
         await t.add()
         const task = await t.run()
         const [ended, wish] = await Promise.all([
-          t.tasks.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
-          t.tasks.change(task.id, null, (now) => cancel(now, Date.now())),
+          t.dispatch.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
+          t.tasks.change(task.id, anActor(), (now) => cancel(now, Date.now())),
         ])
         const row = await t.tasks.get(task.id, null)
         expect(row).toMatchObject({ status: 'succeeded', exit_code: 0, attempt: 1 })
@@ -137,7 +138,7 @@ export function raceContract(setup: () => Contract): void {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         const task = await t.add()
-        const [live] = await Promise.all([t.claim(demoSlots()), t.tasks.change(task.id, null, (now) => cancel(now, 1_000))])
+        const [live] = await Promise.all([t.claim(demoSlots()), t.tasks.change(task.id, anActor(), (now) => cancel(now, 1_000))])
         const row = (await t.tasks.get(task.id, null))!
         expect(row.cancel_requested_at).toBe(1_000)
         if (live.length === 0) expect(row).toMatchObject({ status: 'cancelled', attempt: 0 })
@@ -149,7 +150,9 @@ export function raceContract(setup: () => Contract): void {
       const t = setup()
       await t.add()
       const task = await t.run()
-      const answers = await times(10, (i) => t.tasks.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null))
+      const answers = await times(10, (i) =>
+        t.dispatch.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null),
+      )
       for (const answer of answers) expect(answer).toEqual(answers[0])
       expect(await t.tasks.get(task.id, null)).toEqual(answers[0])
     })
@@ -159,7 +162,7 @@ export function raceContract(setup: () => Contract): void {
       await t.add()
       const task = await t.run()
       await times(8, (i) =>
-        t.tasks.change(task.id, null, (now) => ({ ...now, cancel_requested_at: (now.cancel_requested_at ?? 0) + i + 1 })),
+        t.tasks.change(task.id, anActor(), (now) => ({ ...now, cancel_requested_at: (now.cancel_requested_at ?? 0) + i + 1 })),
       )
       expect((await t.tasks.get(task.id, null))?.cancel_requested_at).toBe(36)
     })

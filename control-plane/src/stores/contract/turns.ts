@@ -47,13 +47,13 @@ export function turnContract(setup: () => Contract): void {
     })
 
     it('are over when the task goes back to the queue or ends, whatever way', async () => {
-      const { add, lease, claim, tasks } = setup()
+      const { add, lease, claim, dispatch } = setup()
       await add({ workspace: 'main' })
       const second = await add({ workspace: 'main' })
       const first = await lease()
-      await tasks.requeue([refOf(first)], Date.now() + 60_000)
+      await dispatch.requeue([refOf(first)], Date.now() + 60_000)
       expect(ids(await claim(demoSlots(4)))).toEqual([second.id])
-      const again = await tasks.finish(
+      const again = await dispatch.finish(
         { task_id: second.id, attempt: 1 },
         outcome('failed', { error_code: 'AGENT_ERROR' }),
         Date.now() + 60_000,
@@ -107,11 +107,11 @@ export function turnContract(setup: () => Contract): void {
     })
 
     it('a first task that is tried again goes back to the pod of its conversation', async () => {
-      const { add, converse, run, claim, tasks } = setup()
+      const { add, converse, run, claim, dispatch } = setup()
       const { task } = await converse({ target: 'pool' })
       const live = await run(slots('worker-1', null))
       const told = outcome('failed', { error_code: 'AGENT_ERROR', provider_session_id: 'told' })
-      await tasks.finish(refOf(live), told, Date.now() - 1)
+      await dispatch.finish(refOf(live), told, Date.now() - 1)
       expect(await claim(slots('worker-2', null, 4))).toEqual([])
       // It takes no place from what is behind it meanwhile.
       const behind = await add({ target: 'pool' })

@@ -2,7 +2,7 @@
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Slot } from '../../ports.ts'
+import type { Slot } from '../../ports/dispatch-store.ts'
 
 export interface Placement {
   readonly task: Task

@@ -1,5 +1,5 @@
 import type { Task } from '@rdev/shared/domain/task'
-import type { QueueLane, WaitReason } from '../../ports.ts'
+import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
 import { holdsOf, queueOrder } from './claim.ts'
 import type { MemoryRows } from './rows.ts'
 

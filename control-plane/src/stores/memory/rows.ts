@@ -3,7 +3,8 @@ import type { ApiKey } from '@rdev/shared/domain/api-key'
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Page, PageRequest, ProjectFilter } from '../../ports.ts'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { Page, PageRequest } from '../../ports/page.ts'
 import type { VirtualTimes } from './claim.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 
@@ -30,6 +31,15 @@ export const memoryRows = (): MemoryRows => ({
   newest: new Map(),
   times: { lanes: new Map(), pools: new Map() },
 })
+
+export function saved(rows: MemoryRows, task: Task): Task {
+  rows.tasks.set(task.id, task)
+  return task
+}
+
+/** In the order of their ids. */
+export const tasksWhere = (rows: MemoryRows, test: (task: Task) => boolean): Task[] =>
+  [...rows.tasks.values()].filter(test).sort((a, b) => (a.id < b.id ? -1 : 1))
 
 export const allows = (filter: ProjectFilter, projectId: string): boolean => filter === null || filter.includes(projectId)
 

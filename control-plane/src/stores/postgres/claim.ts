@@ -7,7 +7,7 @@
 // memory-claim.ts says in plain words who is chosen.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { Claim } from '../../ports.ts'
+import type { Claim } from '../../ports/dispatch-store.ts'
 import { after, columnsOf, storeNow } from './connection.ts'
 import { headColumns, laneHeads, lineHeads, queueIndex } from './lines.ts'
 import { tasks } from './schema.ts'

@@ -2,7 +2,7 @@
 // writes it at the moment, and sees the row as that left it, not as it was when the statement began.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { IdempotencyStore } from '../../ports.ts'
+import type { IdempotencyStore } from '../../ports/idempotency-store.ts'
 import { after, type Database, storeNow } from './connection.ts'
 import { storable } from '../storable.ts'
 

@@ -5,7 +5,7 @@
 
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { NewTask } from '../../ports.ts'
+import type { NewTask } from '../../ports/task-store.ts'
 import { at, columnsOf, storeNow } from './connection.ts'
 import { tasks } from './schema.ts'
 import { openTurns, turnOf } from './turn.ts'
@@ -40,7 +40,7 @@ const openTurnList = sql.raw(`(${openTurns.map((turn) => `'${turn}'`).join(', ')
  * One row, always: what is known of the project, and the task if it was inserted. Null project: there is none. `session`: it is there.
  */
 export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
-  const { id, spec, created_by, created_at, new_session, retry_of } = fresh
+  const { id, spec, actor, created_at, new_session, retry_of } = fresh
   const deadline = deadlineOf(fresh)
   const continues = spec.session_id !== null && !new_session
   const begun = sql`, begun as (
@@ -60,7 +60,7 @@ fresh as (
   insert into tasks as t (id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id,
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select ${id}, project.id, ${spec.session_id}, ${spec.workspace}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
-    ${JSON.stringify(spec)}::json, ${created_by}, ${at(created_at)}, project.cluster_id, project.id, ${turnOf(spec, new_session)}, ${retry_of},
+    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${turnOf(spec, new_session)}, ${retry_of},
     -- By the store's clock where the caller's is ahead of it: a new task is due at once.
     'queued', greatest(least(${at(created_at)}, ${storeNow}), ${spec.run_after === null ? none : at(spec.run_after)}), ${deadline === null ? none : at(deadline)}
   from project where project.session and project.depth < project.max_queued
@@ -91,7 +91,7 @@ export function insertManyStatement(list: readonly NewTask[], known: ReadonlyMap
     ...specColumns(fresh.spec),
     new_session: fresh.new_session,
     spec: JSON.stringify(fresh.spec),
-    created_by: fresh.created_by,
+    created_by: fresh.actor.key_id,
     created_at: instantOf(fresh.created_at),
     turn: turnOf(fresh.spec, fresh.new_session),
     retry_of: fresh.retry_of,

@@ -1,6 +1,7 @@
 import type { Task } from '@rdev/shared/domain/task'
 import { inArray } from 'drizzle-orm'
-import type { Clock, Inserted, NewTask, TaskStore } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { Inserted, NewTask, TaskStore } from '../../ports/task-store.ts'
 import { Depths } from './depths.ts'
 import type { Database } from './connection.ts'
 import { insertManyStatement, insertOneStatement } from './insert-statements.ts'

@@ -1,5 +1,6 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { Clock, ProjectStore } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ProjectStore } from '../../ports/project-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 import { at, type Database } from './connection.ts'
 import { given, projectPods } from '../project-pods.ts'
@@ -66,8 +67,8 @@ update projects p set pod = null, updated_at = ${now}
 where p.cluster_id = ${clusterId} and p.pod is not null and p.id not in (select id from told)`)
     },
 
-    async change(id, filter, change) {
-      if (!isStorable(id) || (filter !== null && !filter.includes(id))) return undefined
+    async change(id, { project_ids }, change) {
+      if (!isStorable(id) || (project_ids !== null && !project_ids.includes(id))) return undefined
       const [row] = await database.run(
         db
           .update(projects)

@@ -2,7 +2,8 @@
 // which takes about 0.1 µs a queued task; everything else is a few looks into it for each lane.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { ProjectFilter, QueueLane, WaitReason } from '../../ports.ts'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
 import { storeNow } from './connection.ts'
 import { firstOfLane, lineHeads } from './lines.ts'
 import { isStorable } from '../storable.ts'

@@ -1,5 +1,5 @@
 import type { Task } from '@rdev/shared/domain/task'
-import type { LiveTask } from '../../ports.ts'
+import type { LiveTask } from '../../ports/dispatch-store.ts'
 import { rowOf } from './connection.ts'
 import { tasks } from './schema.ts'
 

@@ -3,7 +3,7 @@
 
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { AttemptRef, Fence } from '../../ports.ts'
+import type { AttemptRef, Fence } from '../../ports/dispatch-store.ts'
 import { after, at, columnsOf, storeNow } from './connection.ts'
 import { maxExpired } from './queue.ts'
 import { tasks } from './schema.ts'

@@ -1,24 +1,17 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
-import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
-import type { Clock, Fence, ProjectFilter, TaskStore } from '../../ports.ts'
+import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { TaskStore } from '../../ports/task-store.ts'
 import { afterOf } from '../paging.ts'
-import { claimLock, claimStatement, plainPlans } from './claim.ts'
+import { isStorable, storableOrNull } from '../storable.ts'
+import { plainPlans } from './claim.ts'
 import type { Database } from './connection.ts'
 import { postgresInsert } from './insert.ts'
-import { rawLiveTask, rawTask, taskOf, type TaskRow } from './rows.ts'
-import { failHomelessStatement, homelessStatement } from './homeless.ts'
-import { nextDueStatement, queueLaneOf, queueStatement } from './queue.ts'
-import {
-  expireStatement,
-  finishStatement,
-  markStartedStatement,
-  renewStatement,
-  takeOverStatement,
-  requeueStatement,
-} from './task-statements.ts'
+import { queueLaneOf, queueStatement } from './queue.ts'
+import { taskOf, type TaskRow } from './rows.ts'
 import { tasks } from './schema.ts'
-import { isStorable, storableOrNull, storableOutcome } from '../storable.ts'
 
 /** A row that moves between the reading and the writing of `change` is read again, this many times. */
 const maxChanges = 20
@@ -29,9 +22,6 @@ const maxPageBytes = 8 * 1024 * 1024
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
   const { db } = database
   const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
-  const many = async (statement: SQL, fence?: Fence) =>
-    (await (fence === undefined ? database.rows(statement) : database.batch(claimLock(fence.clusterId), statement))).map(rawTask)
-
   const get: TaskStore['get'] = async (id, projects) => {
     if (!isStorable(id)) return undefined
     const [row] = await database.run(
@@ -89,9 +79,9 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       return { data, next_cursor: more ? (data.at(-1)?.id ?? null) : null }
     },
 
-    async change(id, projects, step) {
+    async change(id, actor, step) {
       for (let tries = 0; tries < maxChanges; tries++) {
-        const before = await get(id, projects)
+        const before = await get(id, actor.project_ids)
         if (!before) return undefined
         const next = step(before)
         const changed = changedColumns(before, next)
@@ -108,49 +98,7 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       throw new DomainError('SERVICE_UNAVAILABLE', 'The task changes too fast to be changed; try again')
     },
 
-    async claim(claim) {
-      const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
-      return rows.map(rawLiveTask)
-    },
-
-    async takeOver(clusterId, generation) {
-      const rows = await database.batch(claimLock(clusterId), takeOverStatement(clusterId, generation))
-      return { generation: Number(rows[0]?.generation), live: rows.filter(({ id }) => id !== null).map(rawLiveTask) }
-    },
-
-    async markStarted(started) {
-      if (started.length > 0) await database.rows(markStartedStatement(started))
-    },
-
-    requeue: async (refs, runAfter, fence) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter, fence), fence)),
-
-    async finish(ref, end, retryAt, fence) {
-      const now = clock.now()
-      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
-      // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
-      return changed ?? get(ref.task_id, null)
-    },
-
-    async renew(clusterId, refs, leaseMs) {
-      if (refs.length > 0) await database.rows(renewStatement(clusterId, refs, leaseMs))
-    },
-
-    expireQueued: (clusterId) => many(expireStatement(clusterId)),
-
-    homeless: async (clusterId, pods) =>
-      (await database.batch(plainPlans, homelessStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
-
-    async failHomeless(clusterId, pods) {
-      const statement = failHomelessStatement(clusterId, pods.filter(isStorable))
-      return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
-    },
-
     queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
-
-    async nextDue(clusterId) {
-      const [row] = await database.rows(nextDueStatement(clusterId))
-      return { queued: row?.queued === true, next_at: typeof row?.next_at === 'number' ? row.next_at : null }
-    },
   }
 }
 

@@ -22,8 +22,7 @@ export const listKeys = defineOperation({
   method: 'GET',
   path: '/v1/keys',
   summary: 'List API keys',
-  description:
-    'Newest first. A key with a list of projects sees only keys inside that list; a page of it can then hold fewer than `limit`.',
+  description: 'Newest first. A key with a list of projects sees only keys inside that list.',
   tag: 'keys',
   scope: 'keys:read',
   project: 'caller',
