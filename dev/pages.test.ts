@@ -11,7 +11,11 @@ interface Line {
   readonly text: string
 }
 
-const pages = execFileSync('git', ['ls-files', '*.md'], { cwd: repository, encoding: 'utf8' }).trim().split('\n')
+/** Also what is not committed yet. */
+const known = ['--cached', '--others', '--exclude-standard']
+const pages = execFileSync('git', ['ls-files', ...known, '*.md'], { cwd: repository, encoding: 'utf8' })
+  .trim()
+  .split('\n')
 /** Decisions are never edited after they were made. */
 const edited = pages.filter((page) => !page.startsWith('docs/decisions/'))
 
@@ -74,7 +78,7 @@ test('a page links to what is there', () => {
 })
 
 test('a page names files that are there', () => {
-  const rooms = new Set(execFileSync('git', ['ls-files'], { cwd: repository, encoding: 'utf8' }).match(/^[\w.-]+(?=\/)/gm))
+  const rooms = new Set(execFileSync('git', ['ls-files', ...known], { cwd: repository, encoding: 'utf8' }).match(/^[\w.-]+(?=\/)/gm))
   const found = edited.flatMap((page) =>
     prose(page).flatMap(({ number, text }) =>
       [...text.matchAll(/`([\w.-]+\/[\w./-]+)`/g)]
@@ -84,4 +88,9 @@ test('a page names files that are there', () => {
     ),
   )
   expect(found).toEqual([])
+})
+
+test('the glossary has each word once', () => {
+  const found = [...readFileSync(join(repository, 'docs/glossary.md'), 'utf8').matchAll(/\*\*([^*]+)\*\*/g)].map((match) => match[1])
+  expect(found.filter((word, index) => found.indexOf(word) !== index)).toEqual([])
 })
