@@ -97,9 +97,9 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
   for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
   assign(d, again)
   if (started.length > 0) write(d, { kind: 'mark_started', started })
-  // A wish to cancel may not have reached the log.
-  const wishes = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
-  if (wishes.length > 0) d.effects.push({ type: 'sync_logs', tasks: wishes })
+  // A cancel request may not have reached the log.
+  const cancelled = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
+  if (cancelled.length > 0) d.effects.push({ type: 'sync_logs', tasks: cancelled })
 }
 
 /** No agent: what its supervisor has surely ended by itself is lost; the rest waits for the agent, or for its own time. */
@@ -225,7 +225,7 @@ export function giveUpAbsent(d: Draft, random: number, now: number): void {
   }
 }
 
-/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has heard. */
+/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has received. */
 function podGone(d: Draft, entry: Live, random: number, now: number): void {
   if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
   else giveBack(d, entry, { reason: 'no_such_pod', doubted: true }, random, now)

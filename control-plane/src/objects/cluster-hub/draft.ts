@@ -7,7 +7,7 @@ import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
-  homelessMs,
+  missingPodMs,
   maxAssignChars,
   type HubEffect,
   type HubState,
@@ -39,7 +39,7 @@ export function knowPods(d: Draft, pods: readonly Pod[], now: number): void {
   const here = new Set(pods.map(({ name }) => name))
   // Who went before the agent was welcomed, or longer ago than it matters, needs no note.
   const went = [...d.wentAt, ...d.pods.map(({ name }) => [name, now] as const)]
-  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < homelessMs))
+  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < missingPodMs))
   d.pods = pods
 }
 
