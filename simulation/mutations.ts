@@ -228,7 +228,7 @@ export const mutations: readonly Mutation[] = [
     name: 'pod-uid',
     guards: 'what was leased to a pod is not sent to another of its name',
     module: hubAttempts,
-    find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
+    find: '} else if (leasedTo !== null && leasedTo !== pod.uid) {',
     put: '} else if (false) {',
   },
   {

@@ -267,7 +267,7 @@ export class ControlPlane {
     })
     return opened ? id : undefined
   }
-  /** Its socket was cut; the log hears of it, or it does not. */
+  /** Its socket was cut; the log is told, or it is not. */
   leave(taskId: string, id: string): void {
     const cell = this.log(taskId)
     const gone = cell.sockets.delete(id)

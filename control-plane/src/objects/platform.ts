@@ -21,7 +21,7 @@ export interface ObjectPlatform<Memory, Write, Attachment> {
   connections(): Iterable<readonly [connection: string, attachment: Attachment]>
   /** To a socket that may be gone: its `closed` is on the way then, and what is missing is sent when the far side is back. */
   send(connection: string, text: string): void
-  /** Whatever state the socket is in. Nothing is heard of it afterwards. */
+  /** Whatever state the socket is in. The driver is told nothing of it afterwards. */
   close(connection: string, code: number, reason: string): void
   /** When the platform last answered a ping of that socket by itself, wall time; 0: never, or there is no such socket. */
   lastPingAt(connection: string): number

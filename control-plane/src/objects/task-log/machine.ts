@@ -47,7 +47,7 @@ export interface Line {
 export interface TaskLogState {
   readonly durable: TaskLogMemory
   readonly line: Line | null
-  /** Connected for an attempt that this log has not heard of; the row is being read. */
+  /** Connected for an attempt that this log does not know; the row is being read. */
   readonly waiting: Line | null
   readonly finishing: boolean
 }
@@ -93,7 +93,7 @@ export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
 /** If the object dies between holding a result and telling the row, it is woken after this. */
 export const finishRescueMs = 10_000
-/** For a wish to cancel that is known from the row alone. */
+/** For a cancel request that is known from the row alone. */
 export const defaultCancelGraceS = 10
 
 const emptyMemory: TaskLogMemory = {
