@@ -65,7 +65,7 @@ const samples: Readonly<Record<OperationId, Sample>> = {
   getReferencePage: {},
 }
 
-/** What a key of the right scope is answered. A call without an upgrade is told that there is one. */
+/** The status for a key of the right scope. A WebSocket's path answers a plain request with 426. */
 const usualStatus = ({ answers }: Operation): number => {
   const status = Number(Object.keys(answers)[0])
   return status === 101 ? 426 : status

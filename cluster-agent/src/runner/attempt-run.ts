@@ -4,7 +4,8 @@ import { performance } from 'node:perf_hooks'
 import type { Assignment, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
-import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import { agentRequestOf } from '@rdev/shared/domain/code-agent'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
@@ -260,7 +261,7 @@ export class AttemptRun {
     if (kind !== 'agent') return this.#deps.commands[kind].execute(view)
     const agent = this.#deps.agents.get(provider)
     if (!agent) return Promise.resolve({ status: 'failed', error_code: 'BINARY_MISSING', error: 'this agent does not know that provider' })
-    return agent.execute(requestOf(this.#assignment, agent.provider), view)
+    return agent.execute(agentRequestOf(this.#assignment, agent.provider), view)
   }
 
   /** The first events of every attempt; stored together, so they are there exactly if the log has anything of it. */
@@ -423,18 +424,4 @@ function refusalOf(start: Exclude<StartOutcome, { outcome: 'started' | 'exists' 
   if (start.outcome === 'floor') return { reason: 'floor', detail: undefined }
   if (start.outcome === 'busy') return { reason: 'workspace_busy', detail: `held by ${start.holder}` }
   return { reason: 'start_failed', detail: start.detail }
-}
-
-function requestOf(assignment: Assignment, provider: AgentRequest['provider']): AgentRequest {
-  return {
-    provider,
-    prompt: assignment.prompt ?? '',
-    model: assignment.model ?? undefined,
-    allowed_tools: assignment.allowed_tools ?? undefined,
-    permission_mode: assignment.permission_mode ?? undefined,
-    provider_session_id: assignment.provider_session_id ?? undefined,
-    timeout_s: assignment.timeout_s,
-    idle_timeout_s: assignment.idle_timeout_s ?? undefined,
-    deltas: assignment.deltas,
-  }
 }

@@ -50,7 +50,7 @@ export function refuseUnstorable(value: unknown): void {
   if (wrong) throw wrong
 }
 
-/** Whoever walks a value (schemas, the database, clients) does it by recursion. */
+/** Schemas, the database and clients walk a value by recursion; a deeper one could exhaust their stack. */
 const maxDepth = 64
 
 /** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. And what is nested deeper than anybody could walk. */

@@ -21,7 +21,7 @@ const doors = new WeakMap<object, Operation>()
 /** The operation that a registered door belongs to; undefined for anything else. */
 export const operationOf = (door: object): Operation | undefined => doors.get(door)
 
-/** Registers the handler of an operation, at its method and path, behind its door. `c.var.operation` says in whose name it runs. */
+/** Registers the handler of an operation, at its method and path, behind its door. `c.var.operation` is the operation. */
 export function handle<const Op extends Operation>(
   app: Hono<AppEnv>,
   operation: Op,

@@ -1,4 +1,4 @@
-// `Idempotency-Key` of requests that create something: whoever repeats one gets the answer of the first and creates nothing more.
+// `Idempotency-Key` of requests that create something: a repeated request gets the answer of the first and creates nothing more.
 // Two things make that hold through a crash at any point. The seed and the instant that ids are made of are kept before anything is
 // created, so that whoever does the request again makes the same ids, and inserting is safe to repeat with the same ids. And a request
 // of which nobody knows how it ended is never forgotten: it stays in flight until somebody takes it over.

@@ -25,7 +25,7 @@ export function checkBody<Schema extends z.ZodType>(
   return refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer([...at, ...path]), message }))
 }
 
-/** One value per name: a repeated parameter says two things, and is refused. */
+/** One value per name: a repeated parameter is refused, since it is not clear which value is meant. */
 export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: Readonly<Record<string, readonly string[]>>): z.output<Schema> {
   const asParameter = (path: readonly PropertyKey[], message: string): FieldError => ({ parameter: path.map(String).join('.'), message })
   const repeated = Object.keys(query).filter((name) => query[name]!.length > 1)
@@ -52,7 +52,7 @@ function refusal(wrong: readonly Wrong[], toField: (path: readonly PropertyKey[]
   return new DomainError('BAD_REQUEST', detail, { fields: wrong.map(({ path, message }) => toField(path, message)) })
 }
 
-/** A body can be wrong in a million places; the first of them will do. */
+/** A body can be wrong in a million ways; the first of them are enough for its sender. */
 const maxFields = 50
 
 /** Each field once, by its first fault: schema and domain rules can both see the same one. */

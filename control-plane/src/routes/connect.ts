@@ -43,6 +43,6 @@ export function connect(deps: Pick<Deps, 'tokens'>, handlers: ConnectHandlers | 
 
 function upgrade(request: Request, handlers: ConnectHandlers | undefined): ConnectHandlers {
   if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') throw new DomainError('UPGRADE_REQUIRED')
-  if (!handlers) throw new DomainError('SERVICE_UNAVAILABLE', 'nobody takes connections here')
+  if (!handlers) throw new DomainError('SERVICE_UNAVAILABLE', 'this deployment accepts no connections')
   return handlers
 }

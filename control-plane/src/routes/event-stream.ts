@@ -1,16 +1,16 @@
-// A live HTTP answer from batches of log lines. It promises: lines leave as soon as the reader takes them, with no timer on their way;
-// nothing is fetched that the reader has not asked for (one batch at a time), so a slow client slows the log and fills no memory; and
-// whatever happens, both sides are let go. A stream is a convenience: each of its ends is one that a client resumes from.
+// A live HTTP answer from batches of log entries. It promises: an entry leaves as soon as the reader takes it, with no timer on its way;
+// nothing is fetched that the reader has not asked for (one batch at a time), so that a slow client slows the log and fills no memory;
+// both sides are released, whatever happens. Each end of a stream is one that a client can resume from.
 
 import type { LogItem } from '../ports/task-logs.ts'
 
-/** How the lines are written: Server-Sent Events or NDJSON. */
+/** How entries are written: Server-Sent Events (WHATWG HTML, 9.2) or NDJSON. */
 export interface StreamFormat {
   readonly mediaType: string
-  /** Sent at once, before any line. */
+  /** Sent at once, before any entry. */
   readonly opening: string
   readonly heartbeat: string
-  line(item: LogItem): string
+  entry(item: LogItem): string
   ending(reason: EndReason): string
 }
 
@@ -21,26 +21,26 @@ export const serverSentEvents: StreamFormat = {
   mediaType: 'text/event-stream',
   opening: 'retry: 1000\n\n',
   heartbeat: ': hb\n\n',
-  line: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
+  entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
   ending: (reason) => `event: stream.end\ndata: {"reason":"${reason}"}\n\n`,
 }
 
 /**
- * One event a line, the last is `task.finished`; only an earlier end gets a line of its own. The heartbeat is a single space: JSON
- * allows it before a value, so every reader takes the next line as it is, where an empty line would break those that parse each line.
+ * One event on each line, the last is `task.finished`; only an earlier end is written on a line of its own. The heartbeat is a single
+ * space: JSON allows it before a value (RFC 8259, section 2). An empty line would break readers that parse each line.
  */
 export const ndjson: StreamFormat = {
   mediaType: 'application/x-ndjson',
   opening: '',
   heartbeat: ' ',
-  line: ({ json }) => `${json}\n`,
+  entry: ({ json }) => `${json}\n`,
   ending: (reason) => (reason === 'finished' ? '' : `{"type":"stream.end","data":{"reason":"${reason}"}}\n`),
 }
 
 export interface StreamLimits {
   /** Keeps proxies from closing a silent connection, and finds clients that are gone. */
   readonly heartbeatMs: number
-  /** Ends every stream on purpose, so that resuming is exercised and no connection grows old. */
+  /** Ends every stream on purpose: clients must be able to resume, and no connection lives for ever. */
   readonly rotateMs: number
   /** How long a client may leave what was sent unread before its connection is dropped. */
   readonly drainMs: number
@@ -52,9 +52,9 @@ export const streamLimits: StreamLimits = { heartbeatMs: 15_000, rotateMs: 600_0
 export interface StreamSource {
   /** Starts reading; ends after `task.finished`, or soon after `signal` aborts. Returns true where nothing can follow. */
   follow(signal: AbortSignal): AsyncGenerator<readonly LogItem[], boolean>
-  /** Whether the reader may still read; throws where that cannot be told now. */
+  /** Whether the reader may still read. Throws where that cannot be found out now. */
   allowed(): Promise<boolean>
-  /** Told once about what broke; the client only hears that something did. */
+  /** Called once with what broke. The client is only told that something did. */
   failed(error: unknown): void
   /** Aborted when the client is gone. */
   readonly gone: AbortSignal
@@ -66,7 +66,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
   const batches = source.follow(reading.signal)
   let opened = format.opening === ''
   let end: EndReason | undefined
-  /** The client asked for more and nothing is on its way to it. */
+  /** The client asked for more, and nothing is being sent. */
   let wanted = false
   let ticks = 0
   let idleTicks = 0
@@ -103,7 +103,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
   }
 
   async function recheck(): Promise<void> {
-    // What cannot be told now is asked again; a database that is away ends no stream.
+    // An error is no answer: a database that is away ends no stream, and the next check asks again.
     const allowed = await source.allowed().catch(() => true)
     if (!allowed) stop('unauthorized')
   }
@@ -119,7 +119,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
       }
       if (next.value.at(-1)?.type === 'task.finished') end = 'finished'
       let chunk = ''
-      for (const item of next.value) chunk += format.line(item)
+      for (const item of next.value) chunk += format.entry(item)
       if (chunk !== '') return chunk
     }
   }

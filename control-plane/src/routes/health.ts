@@ -12,7 +12,7 @@ export function health(deps: Deps): Hono<AppEnv> {
 
   handle(app, getReadiness, async (c) => {
     const ready = await deps.ready().catch((error: unknown) => {
-      deps.log('warn', 'readiness could not be told', { request_id: c.var.requestId, error: String(error) })
+      deps.log('warn', 'readiness check failed', { request_id: c.var.requestId, error: String(error) })
       return false
     })
     if (!ready) throw new DomainError('SERVICE_UNAVAILABLE', 'the database does not answer')

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
 import { publishedTaskErrorCodes } from '../domain/errors.ts'
 import { mainWorkspace, maxRunAfterDays, retryClasses, taskKinds, taskStatuses, taskTargets, workspacePattern } from '../domain/task.ts'
+import type { TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
@@ -83,7 +84,7 @@ const common = {
         '`agent_error`: the agent failed or said nothing (AGENT_ERROR, EMPTY_RESULT). ' +
         'An attempt that never started is dispatched again whatever the policy says, four times. ' +
         'Before the next attempt it waits a random time below 1, 2, 4 … 60 s; after RATE_LIMITED with a known reset time, until shortly after that, at most a week. ' +
-        'A task that somebody wants cancelled is not tried again.',
+        'A task with a cancel request is not tried again.',
     }),
   target: z
     .enum(taskTargets)
@@ -194,6 +195,20 @@ export const taskSchema = z
   })
   .meta({ id: 'Task' })
 export type TaskView = z.infer<typeof taskSchema>
+
+/** What a task shows of its spec as it is there. Prompt, command and environment are not shown. */
+export const shownOfSpec = [
+  'kind',
+  'project_id',
+  'provider',
+  'model',
+  'session_id',
+  'priority',
+  'target',
+  'labels',
+  'metadata',
+] as const satisfies readonly (keyof TaskSpec & keyof TaskView)[]
+
 export const taskPageSchema = pageOf(taskSchema, 'TaskPage')
 
 export const listTasksQuery = z.strictObject({

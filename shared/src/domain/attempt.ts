@@ -1,31 +1,14 @@
 // One lease of a task by a cluster. Its number is the fencing token; its directory in the pod is the start guard.
 
-import type { AgentProvider, PermissionMode } from './code-agent.ts'
-import type { TaskKind } from './task.ts'
+import type { AttemptSpec } from './task.ts'
 
 /** Everything an agent needs to start or adopt an attempt. Level-triggered: sent again on every reconnect. */
-export interface Assignment {
+export interface Assignment extends AttemptSpec {
   readonly task_id: string
   readonly attempt: number
-  readonly project_id: string
   readonly pod: string
   /** Of the pod that is meant: another may have its name by now. Null: from a hub that does not say. */
   readonly pod_uid: string | null
-  readonly kind: TaskKind
-  readonly provider: AgentProvider | null
-  readonly prompt: string | null
-  readonly command: string | readonly string[] | null
-  readonly model: string | null
-  readonly allowed_tools: readonly string[] | null
-  readonly permission_mode: PermissionMode | null
-  readonly working_dir: string | null
-  /** The working copy that it holds while it lives; null: it holds none. */
-  readonly workspace: string | null
-  readonly env: Readonly<Record<string, string>>
-  readonly timeout_s: number
-  readonly idle_timeout_s: number | null
-  readonly deltas: boolean
-  readonly session_id: string | null
   readonly provider_session_id: string | null
   /** Opens the task's log to this attempt only. */
   readonly token: string

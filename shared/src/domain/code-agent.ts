@@ -1,5 +1,7 @@
 import type { TaskErrorCode } from './errors.ts'
 import type { Usage } from './event.ts'
+import { attemptSpecOf } from './task.ts'
+import type { AttemptSpec } from './task.ts'
 
 /** Providers in the order of registration; the first is the default. */
 export const agentProviders = ['claude-code', 'opencode'] as const
@@ -9,19 +11,50 @@ export type AgentProvider = (typeof agentProviders)[number]
 export const permissionModes = ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'] as const
 export type PermissionMode = (typeof permissionModes)[number]
 
-/** What one agent run is asked to do. `bypassPermissions` is honoured only if the project allows it. */
-export interface AgentRequest {
+/** Fields of an attempt that its runner deals with. */
+type RunnersField = 'kind' | 'project_id' | 'command' | 'session_id' | 'working_dir' | 'workspace' | 'env'
+type AgentsFields = Omit<AttemptSpec, RunnersField>
+/** Left out where an attempt says null. */
+type Asked<Fields> = { readonly [Name in keyof Fields]?: Exclude<Fields[Name], null> | undefined }
+
+/**
+ * What one agent run is asked to do: all that an attempt asks of its code agent. `bypassPermissions` is honoured only if the project
+ * allows it.
+ */
+export interface AgentRequest extends Asked<Omit<AgentsFields, 'provider' | 'prompt' | 'timeout_s' | 'deltas'>> {
   readonly provider: AgentProvider
   readonly prompt: string
-  readonly model?: string | undefined
-  readonly allowed_tools?: readonly string[] | undefined
-  readonly permission_mode?: PermissionMode | undefined
+  readonly timeout_s: number
+  readonly deltas: boolean
   /** The provider's own id of the conversation to continue. */
   readonly provider_session_id?: string | undefined
-  readonly timeout_s: number
-  readonly idle_timeout_s?: number | undefined
-  /** Send unstored `message.delta` events while the model writes. */
-  readonly deltas: boolean
+}
+
+/** `provider` is that of the attempt, found to be one that the runner has. */
+export function agentRequestOf(
+  attempt: AttemptSpec & { readonly provider_session_id: string | null },
+  provider: AgentProvider,
+): AgentRequest {
+  const {
+    kind: _k,
+    project_id: _i,
+    command: _c,
+    session_id: _s,
+    working_dir: _d,
+    workspace: _w,
+    env: _e,
+    ...fields
+  } = attemptSpecOf(attempt)
+  const { provider_session_id } = attempt
+  const asked: Asked<AgentsFields> = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
+  return {
+    ...asked,
+    provider,
+    prompt: fields.prompt ?? '',
+    timeout_s: fields.timeout_s,
+    deltas: fields.deltas,
+    ...(provider_session_id !== null && { provider_session_id }),
+  }
 }
 
 export const minTimeoutS = 1

@@ -3,6 +3,7 @@
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
 import type { Usage } from './event.ts'
+import { pick } from './pick.ts'
 
 export const taskKinds = ['agent', 'shell', 'git'] as const
 export type TaskKind = (typeof taskKinds)[number]
@@ -26,12 +27,13 @@ export interface RetryPolicy {
   readonly on: readonly RetryClass[]
 }
 
-/** What was asked for; immutable once accepted. `command` is argv of kind git, a script for `sh -c` of kind shell. */
-export interface TaskSpec {
+/** The part of a spec that an attempt carries to its agent, whole. */
+export interface AttemptSpec {
   readonly kind: TaskKind
   readonly project_id: string
   readonly provider: AgentProvider | null
   readonly prompt: string | null
+  /** argv of kind git, a script for `sh -c` of kind shell. */
   readonly command: string | readonly string[] | null
   readonly session_id: string | null
   readonly model: string | null
@@ -41,18 +43,63 @@ export interface TaskSpec {
   /** The working copy that the task holds while it is live: at most one live task per project and workspace. Null: it holds none. */
   readonly workspace: string | null
   readonly env: Readonly<Record<string, string>>
+  /** Seconds that the attempt may run. */
   readonly timeout_s: number
+  /** Seconds without output after which the attempt is ended; null: never. */
+  readonly idle_timeout_s: number | null
+  /** Send unstored `message.delta` events while the model writes. */
+  readonly deltas: boolean
+}
+
+const attemptFields = [
+  'kind',
+  'project_id',
+  'provider',
+  'prompt',
+  'command',
+  'session_id',
+  'model',
+  'allowed_tools',
+  'permission_mode',
+  'working_dir',
+  'workspace',
+  'env',
+  'timeout_s',
+  'idle_timeout_s',
+  'deltas',
+] as const satisfies readonly (keyof AttemptSpec)[]
+
+/** Only those fields, whatever else is there. */
+export const attemptSpecOf = (spec: AttemptSpec): AttemptSpec => pick(spec, attemptFields)
+
+/** What was asked for; immutable once accepted. */
+export interface TaskSpec extends AttemptSpec {
+  /** Seconds that the task may wait in the queue; null: for ever. */
   readonly queue_ttl_s: number | null
   /** Not before this instant; null: at once. */
   readonly run_after: number | null
-  readonly idle_timeout_s: number | null
   readonly priority: number
   readonly retry: RetryPolicy
   readonly target: TaskTarget
-  readonly deltas: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly metadata: Readonly<Record<string, unknown>>
 }
+
+/** What a spec says where nothing was asked for. Fields that are not here are always asked for, or have a default of their own. */
+export const unaskedSpec = {
+  provider: null,
+  prompt: null,
+  command: null,
+  session_id: null,
+  model: null,
+  allowed_tools: null,
+  permission_mode: null,
+  working_dir: null,
+  idle_timeout_s: null,
+  deltas: false,
+  queue_ttl_s: null,
+  run_after: null,
+} as const satisfies Partial<TaskSpec>
 
 /** The project's own working copy, `$HOME/workspace`; others are `$HOME/workspaces/<name>`. */
 export const mainWorkspace = 'main'

@@ -3,6 +3,7 @@
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
@@ -98,32 +99,15 @@ export function endAttempt(d: Draft, entry: Live, end: TaskOutcome): void {
   write(d, { kind: 'end', task: entry.task, outcome: end })
 }
 
-export function assignmentOf({ task, uid, provider_session_id, token }: Live): Assignment {
-  const { spec } = task
-  return {
-    task_id: task.id,
-    attempt: task.attempt,
-    project_id: spec.project_id,
-    pod: task.pod ?? '',
-    pod_uid: uid,
-    kind: spec.kind,
-    provider: spec.provider,
-    prompt: spec.prompt,
-    command: spec.command,
-    model: spec.model,
-    allowed_tools: spec.allowed_tools,
-    permission_mode: spec.permission_mode,
-    working_dir: spec.working_dir,
-    workspace: spec.workspace,
-    env: spec.env,
-    timeout_s: spec.timeout_s,
-    idle_timeout_s: spec.idle_timeout_s,
-    deltas: spec.deltas,
-    session_id: spec.session_id,
-    provider_session_id,
-    token,
-  }
-}
+export const assignmentOf = ({ task, uid, provider_session_id, token }: Live): Assignment => ({
+  ...attemptSpecOf(task.spec),
+  task_id: task.id,
+  attempt: task.attempt,
+  pod: task.pod ?? '',
+  pod_uid: uid,
+  provider_session_id,
+  token,
+})
 
 /** In as many parts as frames are needed; at least one, perhaps empty. */
 export function inParts(entries: readonly Live[]): Assignment[][] {

@@ -91,7 +91,7 @@ export const cancelTask = defineOperation({
   scope: 'tasks:write',
   project: 'task',
   params: taskParams,
-  answers: { 200: json('The task; `cancel_requested_at` tells that the wish is known.', taskSchema) },
+  answers: { 200: json('The task; `cancel_requested_at` tells that the cancel request is recorded.', taskSchema) },
   audit: 'task.cancel',
 })
 
