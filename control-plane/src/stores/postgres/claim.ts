@@ -8,10 +8,10 @@
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { Claim } from '../../ports/dispatch-store.ts'
-import { after, columnsOf, storeNow } from './connection.ts'
-import { headColumns, laneHeads, lineHeads, queueIndex } from './lines.ts'
+import { after, columnsOf, storeNow } from './database.ts'
+import { headColumns, laneHeads, lineHeads, queueIndex } from './heads.ts'
 import { tasks } from './schema.ts'
-import { openTurns } from './turn.ts'
+import { openKeys } from './ordering-key.ts'
 
 // The planner's settings for this transaction. Its statistics may be those of a minute in which nothing was queued, and by those a sort of
 // "one" row is as good as the index; and it takes the steps of a recursion for so many rows that it would compile the statement.
@@ -21,7 +21,7 @@ export const claimLock = (clusterId: string): SQL =>
   sql`select ${settings}, pg_advisory_xact_lock(hashtextextended('claim ' || ${clusterId}::text, 0))`
 
 const live = sql.raw(`('leased', 'running')`)
-const open = (turn: string) => sql.raw(`${turn} in (${openTurns.map((one) => `'${one}'`).join(', ')})`)
+const open = (turn: string) => sql.raw(`${turn} in (${openKeys.map((one) => `'${one}'`).join(', ')})`)
 /** Not past its deadline. */
 const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or ${sql.raw(row)}.queue_deadline_at > ${storeNow})`
 

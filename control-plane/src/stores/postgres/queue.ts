@@ -4,8 +4,8 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
-import { storeNow } from './connection.ts'
-import { firstOfLane, lineHeads } from './lines.ts'
+import { storeNow } from './database.ts'
+import { firstOfLane, lineHeads } from './heads.ts'
 import { isStorable } from '../storable.ts'
 
 const live = sql.raw(`('leased', 'running')`)

@@ -140,7 +140,7 @@ export const tasks = pgTable(
     lane: text().notNull(),
     retry_of: text(),
 
-    // Whose turn it takes while it is queued; see turn.ts.
+    // Whose turn it takes while it is queued; see ordering-key.ts.
     turn: text().notNull(),
     status: text().$type<TaskStatus>().notNull(),
     attempt: integer().notNull().default(0),

@@ -1,11 +1,12 @@
-// Queued tasks that are bound to a pod by their conversation, where that pod is gone. Only the heads of lines are looked at, by the steps of
-// the claim, so it costs no more than one: what stands behind a head waits for it anyway.
+// Queued tasks that are bound to a pod by their conversation, where that pod is missing. Only heads are looked at, by the steps of the claim,
+// so it costs no more than one: what stands behind a head waits for it anyway.
 
+import { podMissing } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import { columnsOf, storeNow } from './connection.ts'
-import { laneHeads, lineHeads, queueIndex } from './lines.ts'
+import { storeNow } from './database.ts'
+import { endQueued } from './end-statements.ts'
+import { laneHeads, lineHeads, queueIndex } from './heads.ts'
 import { maxExpired } from './queue.ts'
-import { tasks } from './schema.ts'
 
 const maxPods = sql.raw('100')
 const most = sql.raw(String(maxExpired))
@@ -15,19 +16,19 @@ const heads = (clusterId: string): SQL => sql`
 with recursive ${laneHeads(sql`t.cluster_id = ${clusterId}`, sql`t.cluster_id = ${clusterId}`)},
 ${lineHeads(sql`select h.* from lane_head h join projects p on p.id = h.lane where not p.paused`)}`
 
-export function homelessStatement(clusterId: string, pods: readonly string[]): SQL {
+export function missingPodsStatement(clusterId: string, pods: readonly string[]): SQL {
   return sql`${heads(clusterId)}
 select distinct s.pod from line join sessions s on s.id = line.session_id
 where line.run_after <= ${storeNow} and s.pod is not null and s.pod not in ${among(pods)}
 order by s.pod limit ${maxPods}`
 }
 
-export function failHomelessStatement(clusterId: string, pods: readonly string[]): SQL {
-  return sql`${heads(clusterId)},
+export function failMissingPodsStatement(clusterId: string, pods: readonly string[]): SQL {
+  const chosen = sql`${heads(clusterId)},
 stuck as materialized (
   select line.* from line join sessions s on s.id = line.session_id where line.run_after <= ${storeNow} and s.pod in ${among(pods)}
 ),
--- And what stands behind such a head and is as homeless.
+-- And what stands behind such a head and is bound to a missing pod too.
 found as materialized (
   select behind.id from stuck cross join lateral (
     select q.id from (
@@ -44,8 +45,6 @@ found as materialized (
 held as materialized (
   select t.id from tasks t where t.id in (select id from found) and t.status = 'queued' order by t.id for update skip locked
 )
-update tasks t set status = 'failed', error_code = 'POD_UNAVAILABLE', error = 'the pod that holds this conversation is gone',
-  finished_at = ${storeNow}
-from held where t.id = held.id
-returning ${columnsOf(tasks, 't')}`
+`
+  return endQueued(chosen, podMissing)
 }

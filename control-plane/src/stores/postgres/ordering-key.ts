@@ -7,7 +7,7 @@ import { type TaskSpec, taskTargets } from '@rdev/shared/domain/task'
  * A workspace, else the session that it continues, else the kind of place it waits for: then nothing but a free place holds it up. The
  * first task of a session holds up nobody yet; when another joins the session, or it is tried again, it gets the session's turn.
  */
-export function turnOf(
+export function orderingKeyOf(
   { workspace, session_id, target }: Pick<TaskSpec, 'workspace' | 'session_id' | 'target'>,
   newSession: boolean,
 ): string {
@@ -16,4 +16,4 @@ export function turnOf(
 }
 
 /** The turns whose tasks do not wait for each other. */
-export const openTurns: readonly string[] = taskTargets
+export const openKeys: readonly string[] = taskTargets
