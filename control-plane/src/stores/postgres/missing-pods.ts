@@ -5,7 +5,7 @@ import { podMissing } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import { storeNow } from './database.ts'
 import { endQueued } from './end-statements.ts'
-import { laneHeads, lineHeads, queueIndex } from './heads.ts'
+import { laneHeads, keyHeads, queueIndex } from './heads.ts'
 import { maxExpired } from './queue.ts'
 
 const maxPods = sql.raw('100')
@@ -14,19 +14,19 @@ const among = (pods: readonly string[]) => sql`(select json_array_elements_text(
 
 const heads = (clusterId: string): SQL => sql`
 with recursive ${laneHeads(sql`t.cluster_id = ${clusterId}`, sql`t.cluster_id = ${clusterId}`)},
-${lineHeads(sql`select h.* from lane_head h join projects p on p.id = h.lane where not p.paused`)}`
+${keyHeads(sql`select h.* from lane_head h join projects p on p.id = h.lane where not p.paused`)}`
 
 export function missingPodsStatement(clusterId: string, pods: readonly string[]): SQL {
   return sql`${heads(clusterId)}
-select distinct s.pod from line join sessions s on s.id = line.session_id
-where line.run_after <= ${storeNow} and s.pod is not null and s.pod not in ${among(pods)}
+select distinct s.pod from key_head join sessions s on s.id = key_head.session_id
+where key_head.run_after <= ${storeNow} and s.pod is not null and s.pod not in ${among(pods)}
 order by s.pod limit ${maxPods}`
 }
 
 export function failMissingPodsStatement(clusterId: string, pods: readonly string[]): SQL {
   const chosen = sql`${heads(clusterId)},
 stuck as materialized (
-  select line.* from line join sessions s on s.id = line.session_id where line.run_after <= ${storeNow} and s.pod in ${among(pods)}
+  select key_head.* from key_head join sessions s on s.id = key_head.session_id where key_head.run_after <= ${storeNow} and s.pod in ${among(pods)}
 ),
 -- And what stands behind such a head and is bound to a missing pod too.
 found as materialized (
