@@ -270,7 +270,7 @@ export const mutations: readonly Mutation[] = [
     name: 'max-running',
     guards: 'at most max_running live tasks of a project',
     module: claim,
-    find: '>= project.max_running) continue',
-    put: '> project.max_running) continue',
+    find: 'count >= lane.max_running',
+    put: 'count > lane.max_running',
   },
 ]
