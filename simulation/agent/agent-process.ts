@@ -14,7 +14,7 @@ import {
   type LinkState,
 } from '../../cluster-agent/src/link/link-machine.ts'
 import { ReconnectGroup } from '../../cluster-agent/src/link/reconnect-group.ts'
-import { stopGraceS } from '../../cluster-agent/src/runner/attempt-machine.ts'
+import { stopGraceS } from '@rdev/shared/domain/limits'
 import {
   attemptsOf,
   hasUnlisted,

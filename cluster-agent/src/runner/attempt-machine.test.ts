@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-machine.ts'
-import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt, stopGraceS } from './attempt-machine.ts'
+import { stopGraceS } from '@rdev/shared/domain/limits'
+import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt } from './attempt-machine.ts'
 
 const record: ExitRecord = { exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1, reason: 'exited' }
 const result = { status: 'succeeded', result: 'x' } as const

@@ -2,6 +2,7 @@
 // It promises: an attempt is told to be rejected only before its process was ever started; a result goes out only when the process tree is gone
 // and its code agent has read everything; what the log holds is final. It refuses to end anything because a connection is lost.
 
+import { stopGraceS } from '@rdev/shared/domain/limits'
 import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 
@@ -11,8 +12,6 @@ export const graceAfterResultMs = 5_000
 export const settleMs = 60_000
 /** The same when the tree was killed: nothing more can come. */
 export const settleAfterStopMs = 15_000
-/** What a tree gets to end in peace when nobody chose. */
-export const stopGraceS = 10
 /** Whoever shuts the agent down waits for it. */
 export const shutdownGraceS = 5
 

@@ -1,5 +1,6 @@
 // The hub's side of the queue in memory. Every method does its work before it first awaits, so each is as atomic as the one statement of
 // the Postgres store.
+import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import type { Session } from '@rdev/shared/domain/session'
 import { expire, failMissingPod, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock } from '../../ports/clock.ts'
@@ -7,10 +8,6 @@ import type { DispatchStore, Fence, LiveTask } from '../../ports/dispatch-store.
 import { storableOutcome } from '../storable.ts'
 import { place } from './claim.ts'
 import { type MemoryRows, saved, tasksWhere } from './rows.ts'
-
-/** How many tasks one call of `expireQueued` or `failMissingPods` ends. */
-export const maxExpired = 500
-const maxMissingPods = 100
 
 export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const sessionOf = (task: Task): Session | undefined => (task.spec.session_id ? rows.sessions.get(task.spec.session_id) : undefined)
@@ -113,7 +110,7 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     async expireQueued(clusterId) {
       const now = clock.now()
       const late = all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task)
-      return late.slice(0, maxExpired).map((task) => save(expire(task, now)))
+      return late.slice(0, maxEndedAtOnce).map((task) => save(expire(task, now)))
     },
 
     async missingPods(clusterId, pods) {
@@ -127,7 +124,7 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
       const found = housed(clusterId).filter(({ home }) => pods.includes(home))
-      return found.slice(0, maxExpired).map(({ task }) => save(failMissingPod(task, now)))
+      return found.slice(0, maxEndedAtOnce).map(({ task }) => save(failMissingPod(task, now)))
     },
 
     async nextDue(clusterId) {

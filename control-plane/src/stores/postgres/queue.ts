@@ -83,9 +83,6 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
   }
 }
 
-/** How many tasks one statement ends for having waited too long. */
-export const maxExpired = 500
-
 /** By index, so nothing is counted: it is asked again and again while something is queued. */
 export function nextDueStatement(clusterId: string): SQL {
   const instant = (column: string, more: SQL) => sql`(
