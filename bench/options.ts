@@ -12,7 +12,7 @@ export const sizes = {
   clients: size('CLIENTS', 32, 32),
   /** Whole life cycles, for each row. */
   lives: size('LIVES', 300, 2_000),
-  /** Places where a task can run at once. */
+  /** Slots where tasks can run at once. */
   slots: size('SLOTS', 20, 20),
   /** Claims, for each row. */
   claims: size('CLAIMS', 200, 1_000),

@@ -6,10 +6,10 @@ import { run, type WorkerEvents } from 'graphile-worker'
 import { Pool } from 'pg'
 import { wallMs } from './clock.ts'
 import { inFlight } from './in-flight.ts'
-import type { PeerNews, PeerOrder } from './peer-program.ts'
+import type { PeerReport, PeerOrder } from './peer-program.ts'
 import { queueName, quiet, startBoss } from './peers.ts'
 
-const tell = (news: PeerNews) => process.send?.(news)
+const tell = (report: PeerReport) => process.send?.(report)
 
 /** Runs a program to its end; answers what it said. */
 async function runProgram(program: string, args: readonly string[]): Promise<string> {

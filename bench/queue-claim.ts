@@ -1,5 +1,5 @@
 // What a claim costs while much is queued. Rows are brought in by SQL; each claim is followed by the return of what it took, so that the depth
-// stays, and both the dead rows and the new places in the order are as in service.
+// stays, and both the dead rows and the new positions in the order are as in service.
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -15,7 +15,7 @@ import { percentile, printTable } from './table.ts'
 
 const clusterId = 'bench'
 const projectCount = 100
-const places = [1, 20]
+const slotCounts = [1, 20]
 const warmUps = 5
 /** Of one row; what is slow is slow after fewer claims too. */
 const maxRowMs = 60_000
@@ -26,7 +26,7 @@ interface Mix {
   readonly columns: Readonly<Record<string, string>>
   /** Tasks that hold what others wait for. */
   readonly live?: boolean
-  /** Places of many projects. */
+  /** Slots of many projects. */
   readonly spread?: boolean
 }
 
@@ -74,7 +74,7 @@ function printDepths(title: string, rows: readonly Row[]): void {
   const p = (row: Row, share: number) => percentile(row.tookMs, share)
   printTable(
     title,
-    ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'processor (ms)', 'tasks a claim', 'p99 × that at the least depth'],
+    ['', 'queued', 'slots', 'p50 (ms)', 'p99 (ms)', 'processor (ms)', 'tasks a claim', 'p99 × that at the least depth'],
     rows.map((row) => {
       const least = rows.find(({ mix, slots }) => mix === row.mix && slots === row.slots)!
       return [
@@ -99,7 +99,7 @@ async function claimsAt({ serverUrl }: QueueRun, mix: Mix, depth: number): Promi
   try {
     await fill(store, client, mix, depth)
     const rows: Row[] = []
-    for (const slots of places) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, url, slots, mix)) })
+    for (const slots of slotCounts) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, url, slots, mix)) })
     return rows
   } finally {
     await client.end()
@@ -161,7 +161,7 @@ async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, m
 }
 
 let generations = 1
-/** Free places in the pod of the one project, or one in each of many. */
+/** Free slots in the pod of the one project, or one in each of many. */
 const slotsFor = (count: number, spread = false): Slot[] =>
   Array.from({ length: count }, (_, i) => {
     const project_id = spread ? `p${i}` : 'p0'

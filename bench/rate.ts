@@ -1,4 +1,4 @@
-// Events per second of one task, beside the least that could carry them the same way (bare-worker.ts).
+// Events per second of one task, beside the least that could carry them the same way (worker/bare-worker.ts).
 import { once } from 'node:events'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { WebSocket } from 'ws'

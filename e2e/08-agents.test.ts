@@ -20,7 +20,7 @@ const ofProtocol = (version: number) => ({
 /** Resolves when a program of the stack has printed it; a stream, so nothing is missed that was printed before. */
 const printed = (it: Bundle, text: string) => expect.poll(() => it.printed.join('').split(text).length - 1, { timeout: 60_000 })
 
-/** Tasks that write their start into a file of their own, print a line a tenth of a second, and are more than there are places. */
+/** Tasks that write their start into a file of their own, print a line a tenth of a second, and are more than there are slots. */
 async function busy(it: Bundle, count: number) {
   const command = (i: number) => `echo started >>"$HOME/mark-${i}"; for n in $(seq 40); do echo "line $n"; sleep 0.1; done`
   const bodies = Array.from({ length: count }, (_, i) => ({ kind: 'shell', project_id: 'demo', workspace: null, command: command(i) }))

@@ -3,6 +3,7 @@
 import type { Task } from '@rdev/shared/domain/task'
 import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
 import { AgentProcess } from './agent/agent-process.ts'
+import { SimulatedResources } from './agent/simulated-kind.ts'
 import { client, clusterId, ControlPlane } from './control/control-plane.ts'
 import { Database } from './control/database.ts'
 import type { Platform } from './control/objects.ts'
@@ -67,6 +68,7 @@ export class History {
   readonly database: Database
   readonly plane: ControlPlane
   readonly cluster: Cluster
+  readonly resources: SimulatedResources
   readonly judge: Judge
   readonly workload: Workload
   readonly lengthMs: number
@@ -95,6 +97,7 @@ export class History {
     this.plane = new ControlPlane(this.kernel, this.database)
     this.plane.strict = strict
     this.cluster = new Cluster(this.kernel, this.ledger)
+    this.resources = new SimulatedResources(this.kernel)
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
@@ -138,6 +141,9 @@ export class History {
       }
     }
     this.workload.tasks.forEach((task, index) => kernel.after(task.atMs, kernel.world, () => this.#ask(task, index)))
+    for (let i = kernel.random.int(0, 4); i > 0; i--) {
+      kernel.after(kernel.random.skewed(0, this.lengthMs), kernel.world, () => this.#changeResources())
+    }
     await kernel.runUntil(this.lengthMs)
     this.#heal()
     const deadline = kernel.now + mustEndMs
@@ -159,15 +165,18 @@ export class History {
     Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 })
     Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
+    this.resources.fails = 0
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
-    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0 })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0 })
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()
     for (const pod of cluster.pods.values()) {
       pod.reachable = true
-      if (pod.life.dead) pod.restart()
+      // A binary does not come by itself.
+      if (!pod.binary) cluster.replace(pod.name, false, 100)
+      else if (pod.life.dead) pod.restart()
     }
     cluster.changed()
     const [first, ...others] = this.agents
@@ -210,10 +219,19 @@ export class History {
     })
   }
 
+  /** Told until the hub has heard it; while nobody answers, the change waits too. */
+  #changeResources(tries = 0): void {
+    const { kernel } = this
+    kernel.count('resources changed')
+    this.plane.changeResources().catch(() => {
+      if (tries < 50) kernel.after(kernel.random.int(500, 60_000), kernel.world, () => this.#changeResources(tries + 1))
+    })
+  }
+
   // Agents.
 
   startAgent(): AgentProcess {
-    const agent = new AgentProcess(this.kernel, this.network, this.cluster, `agent ${++this.#agentCount}`)
+    const agent = new AgentProcess(this.kernel, this.network, this.cluster, this.resources, `agent ${++this.#agentCount}`)
     this.agents.push(agent)
     agent.start()
     return agent
@@ -250,20 +268,21 @@ export class History {
     })
   }
 
-  upgradeAgent(newFirst: boolean): void {
+  /** Most let go of what runs; some are told to end it. */
+  upgradeAgent(newFirst: boolean, attempts: 'go on' | 'end' = this.kernel.random.maybe(0.2) ? 'end' : 'go on'): void {
     const agent = this.agents[0]
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    this.#leave(agent, () => {
+    this.#leave(agent, attempts, () => {
       if (this.agents.length === 0) this.startAgent()
     })
   }
 
-  #leave(agent: AgentProcess, done: () => void): void {
+  #leave(agent: AgentProcess, attempts: 'go on' | 'end', done: () => void): void {
     this.agents = this.agents.filter((each) => each !== agent)
     this.#leaving.add(agent)
-    agent.leave(() => {
+    agent.leave(attempts, () => {
       this.#leaving.delete(agent)
       done()
     })
@@ -273,7 +292,7 @@ export class History {
   retire(agent: AgentProcess): void {
     if (this.agents.length < 2 || !this.agents.includes(agent)) return
     if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)
-    this.#leave(agent, () => {})
+    this.#leave(agent, 'go on', () => {})
   }
 }
 

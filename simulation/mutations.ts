@@ -17,7 +17,8 @@ const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const task = 'shared/src/domain/task.ts'
-const line = 'cluster-agent/src/link/line-machine.ts'
+const line = 'cluster-agent/src/link/task-line-machine.ts'
+const hubLink = 'cluster-agent/src/link/hub-link.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
 const store = 'control-plane/src/stores/memory/dispatch.ts'
@@ -85,8 +86,8 @@ export const mutations: readonly Mutation[] = [
     name: 'hub-connection',
     guards: 'a newer connection closes the older, and what that still says is not heard',
     module: hub,
-    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
-    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)',
+    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, random, now)',
     also: {
       find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
       put: 'void reason',
@@ -227,7 +228,7 @@ export const mutations: readonly Mutation[] = [
     name: 'pod-uid',
     guards: 'what was leased to a pod is not sent to another of its name',
     module: hubAttempts,
-    find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
+    find: '} else if (leasedTo !== null && leasedTo !== pod.uid) {',
     put: '} else if (false) {',
   },
   {
@@ -249,6 +250,13 @@ export const mutations: readonly Mutation[] = [
     guards: 'what an agent refused once it never starts',
     module: runner,
     find: 'if (before) return before\n',
+    put: '',
+  },
+  {
+    name: 'drain-parks',
+    guards: 'an agent that leaves and loses its connection does not come back and throw its successor out',
+    module: hubLink,
+    find: 'if (machine.state.draining) return socket.park()',
     put: '',
   },
   {

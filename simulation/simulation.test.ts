@@ -24,7 +24,7 @@ test('a handful of histories has no violations, and faults really happen in them
     expect(outcome.violations, `seed ${seed}`).toEqual([])
     for (const [what, count] of Object.entries(outcome.counts)) counts[what] = (counts[what] ?? 0) + count
   }
-  for (const what of ['process started', 'adopted', 'leased again', 'sleep', 'ended: succeeded', 'ended: cancelled CANCELLED']) {
+  for (const what of ['process started', 'attempt adopted', 'leased again', 'sleep', 'ended: succeeded', 'ended: cancelled CANCELLED']) {
     expect(counts[what], what).toBeGreaterThan(0)
   }
 })

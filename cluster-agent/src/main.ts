@@ -15,9 +15,12 @@ function config() {
 }
 
 const settings = config()
-const clock = { now: () => Date.now() }
-const log = createLog(settings.logLevel, (line) => process.stdout.write(line), clock.now)
-const agent = compose(settings, { log, clock })
+const log = createLog(
+  settings.logLevel,
+  (line) => process.stdout.write(line),
+  () => Date.now(),
+)
+const agent = compose(settings, { log })
 
 let leaving = false
 function leave(signal: NodeJS.Signals): void {

@@ -2,9 +2,10 @@
 
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Assignment, AttemptPresence, Cursor, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, Cursor, ExitRecord, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Resource } from '@rdev/shared/domain/resource'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
@@ -57,11 +58,6 @@ export type StartOutcome =
   | { readonly outcome: 'busy'; readonly holder: string }
   | { readonly outcome: 'failed'; readonly detail: string }
 
-export interface PodAttempts {
-  readonly home: string
-  readonly attempts: readonly AttemptPresence[]
-}
-
 export interface Chunk {
   readonly stream: 'stdout' | 'stderr'
   /** Byte offset of the first byte of `bytes` in the stream's file. */
@@ -75,9 +71,10 @@ export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 export interface AttemptDirectories {
   /**
    * One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. After `busy` and
-   * `failed` the attempt cannot be started in this pod any more.
+   * `failed` the attempt cannot be started in this pod any more. A pod that cannot be reached is asked again for a while, but not after `signal`
+   * aborts: whoever has the pod's name by then, perhaps with its disk, must not start what nobody waits for.
    */
-  start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
+  start(pod: string, name: string, process: ProcessSpec, signal?: AbortSignal): Promise<StartOutcome>
   /**
    * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its
    * sizes was delivered. Not iterating stops the reading (and so the network), not the process. Ends early when `signal` aborts.
@@ -140,6 +137,8 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** Wall clock in milliseconds; for durations use differences of it only. */
   now(): number
+  /** Calls `run` once after `ms`. Answers how to stop that. */
+  after(ms: number, run: () => void): () => void
 }
 
 export interface CodeAgent {
@@ -151,6 +150,14 @@ export interface CodeAgent {
   execute(request: AgentRequest, attempt: Attempt): Promise<AgentResult>
   /** Asks the provider to stop politely, before the tree is killed; resolves soon, whatever happened. */
   cancel(attempt: Attempt): Promise<void>
+}
+
+/** The code agents of this program. */
+export interface AgentRegistry {
+  readonly default: CodeAgent
+  readonly all: readonly CodeAgent[]
+  /** Null: the default. Undefined if nobody registered it. */
+  get(provider: AgentProvider | null): CodeAgent | undefined
 }
 
 /** Kinds without a provider: shell and git. */
@@ -180,8 +187,8 @@ export interface TaskLine {
   result(outcome: TaskOutcome): void
   /** A fresh token; a line that was turned away dials again with it. */
   token(token: string): void
-  /** Resolves when everything emitted is acknowledged, at `close`, or after `maxMs`; without that it waits as long as it takes. */
-  flushed(maxMs?: number): Promise<void>
+  /** Resolves when everything emitted is acknowledged, or at `close`. It waits as long as that takes. */
+  flushed(): Promise<void>
   close(): void
 }
 
@@ -215,10 +222,65 @@ export interface HubReports {
   hello(): void
 }
 
-export interface Clock {
+/**
+ * Time and chance. Node's side is node-timers.ts; the simulator's side is virtual time, where what a killed program had planned never happens and
+ * what a stopped one had planned waits until it goes on.
+ */
+export interface Timers {
+  /** Calls `run` once, `ms` from now or a little later. Answers how to stop that; stopping it twice, or too late, does nothing. */
+  after(ms: number, run: () => void): () => void
+  /** Monotonic milliseconds, for durations: clock jumps change nothing. */
   now(): number
+  /** Wall clock in milliseconds since 1970, for what others read. */
+  wall(): number
+  /** Uniform in [0, 1). */
+  random(): number
 }
+
+export interface DialTarget {
+  /** `ws:` or `wss:`. */
+  readonly url: string
+  readonly bearer: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Never called before `Dial` has returned. After `closed` nothing more comes. */
+export interface ConnectionEvents {
+  opened(): void
+  /** A text frame, the answer to a ping among them; a binary frame is an empty text. */
+  text(text: string): void
+  /** Once, also when the connection never opened. `retryAfterMs`: what a refused upgrade said in Retry-After (RFC 9110, 10.2.3). */
+  closed(code: number, retryAfterMs: number | null): void
+}
+
+/** One socket. Sending on one that is not open does nothing. */
+export interface Connection {
+  /** Bytes that were sent and not handed to the network yet. */
+  readonly bufferedBytes: number
+  send(text: string): void
+  /** With the closing handshake of RFC 6455, 7.1.2; at once if it never opened. */
+  close(code: number, reason: string): void
+  /** Without a closing handshake: the peer is not there to answer it. */
+  terminate(): void
+}
+
+/** Opens a connection, and gives up by itself after ten seconds without an answer. Two sides: `ws` (link/web-socket.ts) and the simulator's network. */
+export type Dial = (target: DialTarget, events: ConnectionEvents) => Connection
 
 export interface Log {
   (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/**
+ * One kind of what a cluster should have beside attempts. `version` is that of the whole set: a change for an older version than one that was
+ * made already is refused (it rejects), so that an agent that was stopped for a while undoes nothing. Every call is safe to repeat; it
+ * rejects if it could not be done, with words for an operator.
+ */
+export interface ResourceKind {
+  readonly kind: string
+  /** The names of those that are there, whoever made them. */
+  list(): Promise<readonly string[]>
+  apply(resource: Resource, version: number): Promise<void>
+  /** Also of one that is not there. */
+  remove(name: string, version: number): Promise<void>
 }

@@ -5,15 +5,16 @@ import type { Hono } from 'hono'
 import { createApp, type ConnectHandlers } from './app.ts'
 import { protocolHeader } from '@rdev/shared/wire/version'
 import { readConfig, type Config, type Env } from './config.ts'
-import type { ClusterHubDeps } from './objects/cluster-hub/object.ts'
+import type { ClusterHubDeps } from './objects/cluster-hub/driver.ts'
 import { createHubs } from './objects/cluster-hub/hubs.ts'
 import { createTaskLogs } from './objects/task-log/logs.ts'
-import type { TaskLogDeps } from './objects/task-log/object.ts'
+import type { TaskLogDeps } from './objects/task-log/driver.ts'
 import type { AppEnv } from './middleware/env.ts'
 import type { Clock } from './ports/clock.ts'
 import type { Deps } from './ports/deps.ts'
 import type { Log } from './ports/log.ts'
 import type { Randomness } from './ports/randomness.ts'
+import type { ResourceSource } from './ports/resource-source.ts'
 import { postgresStores } from './stores/postgres/postgres-stores.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
@@ -33,6 +34,9 @@ const log: Log = (level, phrase, fields = {}) => {
   else if (level === 'warn') console.warn(line)
   else console.log(line)
 }
+
+/** No kind of resource exists yet: pool, deployments and projects bring theirs. */
+const noResources: ResourceSource = { desired: async () => ({ version: 0, resources: [] }) }
 
 /** What can be another one: in tests, and one day elsewhere. */
 export interface Parts {
@@ -73,6 +77,7 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       dispatch: stores.dispatch,
       projects: stores.projects,
       tokens,
+      resources: noResources,
       logs: {
         sync: logs.sync,
         received: async (task) => env.TASK_LOG.getByName(task.id).received(task),

@@ -8,8 +8,8 @@ const patch = (file: string, find: string, put: string): Patch => ({ file, find,
 
 const supervisor = 'cluster-agent/src/pods/supervisor.sh'
 const start = 'cluster-agent/src/pods/start.sh'
-const line = 'cluster-agent/src/link/line-machine.ts'
-const connection = 'cluster-agent/src/link/connection-machine.ts'
+const line = 'cluster-agent/src/link/task-line-machine.ts'
+const connection = 'cluster-agent/src/link/reconnecting-socket-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
@@ -66,7 +66,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     'a-01',
     '4 ',
     ...startGuard,
-    patch('cluster-agent/src/runner/runner.ts', `attempts: attemptsOf(state, lists)`, 'attempts: []'),
+    patch('cluster-agent/src/runner/runner.ts', `attempts: attemptsOf(machine.state, lists)`, 'attempts: []'),
   ),
   'start guard (repeated exec)': proof('a-01', '6 ', ...startGuard),
   'protocol version': proof(

@@ -2,19 +2,36 @@
 // least once and late. What an object does in one turn leaves it only when its write is on disk; a crash between write and sending
 // loses what would have been sent, one before the write loses both. The whole program can be killed, or one object reset or put to sleep.
 
+import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
 import { epochMs, Life, type Kernel, type Timer } from '../world/kernel.ts'
 import type { Network, ServerEnd, SimConnection } from '../world/network.ts'
 
-/** Thrown through a turn that a crash ended. */
-export class Crashed extends Error {}
+/** A socket as the object has it: of an agent, or of a reader. */
+export interface CellSocket {
+  readonly id: string
+  /** What the object keeps with it; undefined until it was accepted. */
+  attachment: unknown
+  readonly lastPingAt: number
+  accepted(): void
+  send(text: string): void
+  close(code: number): void
+  /** The object is gone, and the socket with it. */
+  cut(): void
+}
 
-export interface Instance {
-  connected(connection: SimConnection): void
-  frame(connection: SimConnection, frame: object): void
-  closed(connection: SimConnection): void
-  alarm(): void
-  /** Nothing is awaited: it may be put to sleep. */
-  idle(): boolean
+/** What is in memory while an object is: the driver, and the platform that it was given. */
+export interface Awake {
+  readonly driver: ObjectDriver
+  readonly platform: { readonly idle: boolean; endTurn(): boolean }
+}
+
+/** What the two kinds of objects differ in. */
+export interface CellKind<Stored> {
+  wake(cell: ObjectCell<Stored>, life: Life): Awake
+  connected(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection): void
+  message(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection, text: string): void
+  /** A frame for the far side; throws if it is not what the wire says. */
+  checked(text: string): string
 }
 
 export interface ObjectFaults {
@@ -30,12 +47,12 @@ export interface ObjectFaults {
 export class ObjectCell<Stored> {
   readonly name: string
   readonly platform: Platform
-  readonly sockets = new Map<string, SimConnection>()
-  readonly #wake: (cell: ObjectCell<Stored>) => Instance
+  readonly kind: CellKind<Stored>
+  readonly sockets = new Map<string, CellSocket>()
   stored: Stored | undefined
-  instance: Instance | undefined
   life: Life
   alarmAt: number | null = null
+  #awake: Awake | undefined
   #timer: Timer | undefined
   /** An alarm is being handled; if we die of it, it comes again. */
   #handling = false
@@ -43,74 +60,55 @@ export class ObjectCell<Stored> {
   #failures = 0
   wakes = 0
 
-  constructor(platform: Platform, name: string, wake: (cell: ObjectCell<Stored>) => Instance) {
+  constructor(platform: Platform, name: string, kind: CellKind<Stored>) {
     this.platform = platform
     this.name = name
-    this.#wake = wake
+    this.kind = kind
     this.life = new Life(name, platform.life)
   }
 
   get kernel(): Kernel {
     return this.platform.kernel
   }
+  get inMemory(): boolean {
+    return this.#awake !== undefined
+  }
 
-  /** Runs one turn of the object, loading it if it is not in memory. */
-  enter<Instance_ extends Instance>(work: (instance: Instance_) => void): void {
+  /** Runs one turn of the object, loading it if it is not in memory. False: it died before the end of it. */
+  enter(work: (driver: ObjectDriver) => void): boolean {
     this.platform.turns++
-    try {
-      work(this.#awake() as Instance_)
-    } catch (error) {
-      if (!(error instanceof Crashed)) throw error
-      return
-    }
-    const { random } = this.kernel
-    if (this.instance !== undefined && random.maybe(this.platform.faults.sleep) && this.instance.idle() && !this.#handling) this.sleep()
+    const awake = (this.#awake ??= this.#wake())
+    if (awake === undefined) return false
+    work(awake.driver)
+    return awake.platform.endTurn()
   }
 
-  /** A turn of the instance that is in memory; its timers and answers come here. */
-  turn(life: Life, work: () => void): void {
-    if (life.dead) return
-    this.enter(work)
+  #wake(): Awake | undefined {
+    this.wakes++
+    const life = new Life(this.name, this.platform.life)
+    this.life = life
+    this.kernel.say(this.name, () => 'wakes')
+    // Its first turn is in here; it may die of that.
+    const awake = this.kind.wake(this, life)
+    return life.dead ? undefined : awake
   }
 
-  /** Before what a turn wrote is told. Answers how many of its effects still happen; Infinity: all. */
-  commit(write: () => void): number {
-    const { random } = this.kernel
-    if (!random.maybe(this.platform.faults.crash)) {
-      write()
-      return Infinity
-    }
-    const written = random.maybe(0.6)
-    this.kernel.count(written ? 'crash:after write' : 'crash:before write')
-    if (written) write()
-    return written && random.maybe(0.5) ? random.int(0, 3) : 0
+  /** After each turn that it has outlived. */
+  rest(): void {
+    if (this.#awake?.platform.idle === true && !this.#handling && this.kernel.random.maybe(this.platform.faults.sleep)) this.#sleep()
   }
 
-  /** Ends the turn: the program or this object dies here. */
-  crash(): never {
-    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in a turn', this.kernel.random.skewed(50, 20_000))
-    else this.reset('crashed in a turn')
-    throw new Crashed()
-  }
-
-  #awake(): Instance {
-    if (this.instance === undefined) {
-      this.wakes++
-      this.life = new Life(this.name, this.platform.life)
-      this.kernel.say(this.name, () => 'wakes')
-      // Set only when it is complete: the constructor runs a turn.
-      const made = this.#wake(this)
-      this.instance = made
-      return made
-    }
-    return this.instance
-  }
-
-  sleep(): void {
+  #sleep(): void {
     this.kernel.say(this.name, () => 'is put to sleep; its sockets live on')
     this.kernel.count('sleep')
     this.life.die()
-    this.instance = undefined
+    this.#awake = undefined
+  }
+
+  /** In the middle of a turn: this object dies, or the whole program. */
+  crash(): void {
+    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in a turn', this.kernel.random.skewed(50, 20_000))
+    else this.reset('crashed in a turn')
   }
 
   /** Memory and sockets are gone. */
@@ -118,15 +116,13 @@ export class ObjectCell<Stored> {
     this.kernel.say(this.name, () => `is reset: ${why}`)
     this.kernel.count('reset')
     this.life.die()
-    this.instance = undefined
+    this.#awake = undefined
     if (this.#handling) this.setAlarm(this.platform.wall())
     this.#handling = false
     for (const socket of this.sockets.values()) {
       this.sockets.delete(socket.id)
-      this.platform.network.cut(socket, this.kernel.random.maybe(0.9) ? 'client' : 'none')
-      socket.serverOpen = false
+      socket.cut()
     }
-    this.platform.onReset(this.name)
   }
 
   setAlarm(at: number | null): void {
@@ -156,20 +152,16 @@ export class ObjectCell<Stored> {
     this.#delivering = true
     this.#handling = true
     this.kernel.say(this.name, () => 'alarm')
-    this.enter((instance) => {
+    this.kernel.touched()
+    this.enter((driver) => {
       // An alarm that is set while its call is on the way cancels the call.
       if (!this.#delivering) return void (this.#handling = false)
       this.#delivering = false
-      instance.alarm()
+      const { life } = this
+      void driver.alarm().then(() => {
+        if (!life.dead) this.#handling = false
+      })
     })
-  }
-
-  /** The handler has returned. */
-  alarmDone(): void {
-    this.#handling = false
-  }
-  get handling(): boolean {
-    return this.#handling
   }
 }
 
@@ -185,8 +177,6 @@ export class Platform implements ServerEnd {
   #waiting: (() => void)[] = []
   /** Finds the object that a path leads to, or the close code that a token is refused with. */
   route!: (target: string) => ObjectCell<unknown> | number
-  /** The memory and the sockets of an object are gone. */
-  onReset: (name: string) => void = () => {}
 
   constructor(kernel: Kernel) {
     this.kernel = kernel
@@ -226,24 +216,38 @@ export class Platform implements ServerEnd {
       this.network.serverClose(connection, cell)
       return true
     }
-    cell.enter((instance) => {
-      cell.sockets.set(connection.id, connection)
-      this.network.accepted(connection)
-      instance.connected(connection)
+    const { network } = this
+    const socket: CellSocket = {
+      id: connection.id,
+      attachment: undefined,
+      get lastPingAt() {
+        return connection.lastPingAt
+      },
+      accepted: () => network.accepted(connection),
+      send: (text) => network.sendDown(connection, cell.kind.checked(text)),
+      close: (code) => network.serverClose(connection, code),
+      cut: () => {
+        network.cut(connection, this.kernel.random.maybe(0.9) ? 'client' : 'none')
+        connection.serverOpen = false
+      },
+    }
+    cell.enter((driver) => {
+      cell.sockets.set(connection.id, socket)
+      cell.kind.connected(cell, driver, connection)
     })
     return true
   }
 
-  frame(connection: SimConnection, frame: object): void {
+  text(connection: SimConnection, text: string): void {
     const cell = this.#cellOf(connection)
-    cell?.enter((instance) => instance.frame(connection, frame))
+    cell?.enter((driver) => cell.kind.message(cell, driver, connection, text))
   }
 
   closed(connection: SimConnection): void {
     const cell = this.#cellOf(connection)
     if (cell === undefined) return
     cell.sockets.delete(connection.id)
-    cell.enter((instance) => instance.closed(connection))
+    cell.enter((driver) => driver.closed(connection.id))
   }
 
   #cellOf(connection: SimConnection): ObjectCell<unknown> | undefined {

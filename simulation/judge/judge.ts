@@ -5,8 +5,10 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
 import type { History } from '../history.ts'
+import type { Life } from '../world/kernel.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
+import { judgeResources } from './judge-resources.ts'
 
 interface Ended {
   readonly row: string
@@ -22,12 +24,24 @@ export class Judge {
   readonly #confirmed = new Set<string>()
   /** In which attempt a task was when somebody wanted it cancelled. */
   readonly #wished = new Map<string, number>()
+  /** Agents that told the hub that they leave. */
+  readonly #leaving = new Set<Life>()
   /** The highest attempt of each task. */
   readonly #attempts = new Map<string, number>()
 
   constructor(history: History) {
     this.#history = history
     history.plane.onStale = (...what) => this.stale(...what)
+    history.network.observer = {
+      sentUp: ({ client }, type) => {
+        if (type === 'drain') this.#leaving.add(client.life)
+      },
+      dialled: ({ client, target }) => {
+        if (target !== 'hub' || !this.#leaving.has(client.life)) return
+        this.violated(9, `${client.life.name} had told the hub that it leaves, and came back: whoever took its place is thrown out`)
+      },
+    }
+    history.plane.onComplaint = (name, what) => this.violated(3, `${shortName(name)} logs: ${what}`)
     history.database.onStatement = (method, _args, result) => {
       for (const task of rowsIn(result)) this.#row(task)
       if (method === 'claim' || method === 'markStarted') void this.#live()
@@ -146,6 +160,7 @@ export class Judge {
     // Cleared at the next hello, whenever that comes.
     for (const pod of this.#history.cluster.pods.values())
       for (const _ of pod.disk.directories) this.#history.kernel.count('directory left behind')
+    for (const problem of judgeResources(this.#history)) this.violated(1, problem)
     this.#locks(ledger.processes)
     this.#idle(statements, turns)
   }
@@ -169,7 +184,7 @@ export class Judge {
     const short = shortName(task.id)
     if (this.#unheard(task)) return this.#history.kernel.count('unheard insert')
     if (!isTerminal(task.status)) return this.violated(1, `${short} never ended: it is ${task.status}, attempt ${task.attempt}`)
-    const log = plane.storedLog(task.id)?.events ?? []
+    const log = plane.eventsOf(task.id)
     const processes = ledger.of(task.id)
     this.#starts(task, processes)
     judgeLog(this, task, log, processes)
@@ -202,7 +217,7 @@ export class Judge {
         this.violated(2, `${name(process)} started while attempt ${before.attempt} ran`)
     })
     // After a confirmed start only the policy gives another attempt.
-    const log = this.#history.plane.storedLog(task.id)?.events ?? []
+    const log = this.#history.plane.eventsOf(task.id)
     for (let attempt = 1; attempt < task.attempt; attempt++) {
       const heard = seen.has(attempt) && log.some((event) => event.type === 'task.started' && event.attempt === attempt)
       if (!heard && !this.#confirmed.has(`${task.id}.${attempt}`)) continue

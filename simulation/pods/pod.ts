@@ -7,7 +7,7 @@ import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import type { Ledger } from '../world/ledger.ts'
-import { planOf } from '../world/plan.ts'
+import { planOf, type ProcessPlan } from '../world/plan.ts'
 import { AttemptDirectory, type Reason } from './attempt-directory.ts'
 
 export interface PodFaults {
@@ -16,6 +16,8 @@ export interface PodFaults {
   diskFull: number
   /** Of each start: the supervisor is killed while its main process takes the orders. */
   supervisorDies: number
+  /** Of each new pod: it comes without the code agent's binary. */
+  noBinary: number
 }
 
 export interface Disk {
@@ -30,7 +32,8 @@ export const newDisk = (home: string, now: number): Disk => ({ home, directories
 export interface StartOrder {
   readonly name: string
   readonly owner: string
-  readonly command: string
+  /** Its last line is the plan of the process. One before it that says `claude` needs the binary. */
+  readonly script: string
   readonly timeoutMs: number
   readonly lock: string | null
   /** In a pod with another home it is not started. */
@@ -59,6 +62,10 @@ export class SimPod {
   reachable = true
   /** What its readiness probe says. */
   probed = true
+  /** Whether the code agent's binary is in it. */
+  readonly binary: boolean
+  /** Whether the inventory says what is in it. */
+  readonly labelled: boolean
   /** Its clock against the true one. */
   skewMs = 0
   readonly #streams = new Set<() => void>()
@@ -80,6 +87,8 @@ export class SimPod {
     this.orphanTtlMs = orphanTtlS * 1000
     this.faults = faults
     this.disk = disk
+    this.binary = !kernel.random.maybe(faults.noBinary)
+    this.labelled = !kernel.random.maybe(faults.noBinary)
     this.life = new Life(`pod ${facts.name}/${facts.uid}`, kernel.world)
   }
 
@@ -91,7 +100,7 @@ export class SimPod {
       role,
       project_id: this.projectId,
       slots,
-      providers: ['claude-code' as const],
+      providers: this.labelled ? ['claude-code' as const] : [],
       allow_bypass_permissions: false,
     }
     return { ...facts, ready: this.probed && this.reachable && !this.life.dead }
@@ -131,7 +140,7 @@ export class SimPod {
     return random.maybe(this.faults.slow) ? random.skewed(0, 4_000) : random.int(0, 2)
   }
 
-  start({ name, owner, command, timeoutMs, lock, home }: StartOrder, answer: (outcome: StartAnswer) => void): void {
+  start({ name, owner, script, timeoutMs, lock, home }: StartOrder, answer: (outcome: StartAnswer) => void): void {
     const ref = parseAttemptName(name)!
     const { disk, kernel } = this
     const floor = () => disk.floors.get(ref.task_id) ?? 0
@@ -168,9 +177,22 @@ export class SimPod {
       }
       disk.floors.set(ref.task_id, Math.max(floor(), ref.attempt))
       this.contact()
-      here.ordered(planOf(command, ref.attempt), timeoutMs)
+      here.ordered(this.#planOf(script, ref.attempt), timeoutMs)
       answer('started')
     })
+  }
+
+  #planOf(script: string, attempt: number): ProcessPlan {
+    const lines = script.trimEnd().split('\n')
+    const plan = planOf(lines.at(-1)!, attempt)
+    if (this.binary || lines.at(-2) !== 'claude') return plan
+    this.kernel.count('binary missing')
+    return { ...plan, writes: [], endsAfterMs: 1, exitCode: 127, childMs: 0 }
+  }
+
+  /** A one-off command: only one is known. Answers its exit code. */
+  run(script: string): number {
+    return script === 'command -v claude' && this.binary ? 0 : 1
   }
 
   /** Answers when there is a record, or no such directory. */

@@ -57,8 +57,8 @@ interface Event extends Timer {
 /** A history that needs more than this goes round in a circle. */
 const maxEvents = 5_000_000
 
-/** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
-const promiseTurns = 24
+/** Until nothing runs any more: every promise that was kept has been followed to where somebody waits for an event. */
+const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class Kernel {
   readonly random: Random
@@ -70,14 +70,16 @@ export class Kernel {
   #order = 0
   #events = 0
   #touched = false
+  #whenQuiet: (() => void)[] = []
   readonly #heap: Event[] = []
 
   constructor(seed: number) {
     this.random = new Random(seed)
   }
 
+  /** Whole milliseconds, as clocks tell them. */
   after(delayMs: number, life: Life, run: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event
   }
@@ -95,6 +97,22 @@ export class Kernel {
     this.#touched = true
   }
 
+  /** After what an event has brought about through promises, before the next event. */
+  whenQuiet(run: () => void): void {
+    this.#touched = true
+    this.#whenQuiet.push(run)
+  }
+
+  /** Resolves in an event of that life: what a dead one waits for never comes. */
+  pause(delayMs: number, life: Life): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, life, () => {
+        this.touched()
+        resolve()
+      })
+    })
+  }
+
   /** Lets a stopped life go on: what came meanwhile happens now, in order. */
   cont(life: Life): void {
     for (const run of life.cont()) this.after(0, life, run)
@@ -109,9 +127,10 @@ export class Kernel {
       if (++this.#events > maxEvents) throw new Error('it never comes to rest')
       if (next.life.stopped) next.life.holder.held.push(next.run)
       else next.run()
-      if (this.#touched) {
+      while (this.#touched) {
+        await quiet()
         this.#touched = false
-        for (let i = 0; i < promiseTurns; i++) await undefined
+        for (const run of this.#whenQuiet.splice(0)) run()
       }
     }
     this.now = until

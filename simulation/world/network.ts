@@ -7,8 +7,8 @@ import type { Kernel, Life } from './kernel.ts'
 export interface ClientEnd {
   readonly life: Life
   opened(): void
-  frame(frame: object): void
-  received(): void
+  text(text: string): void
+  pong(): void
   closed(code: number): void
 }
 
@@ -16,7 +16,7 @@ export interface ClientEnd {
 export interface ServerEnd {
   /** Answers false: nobody is there, the dial fails. */
   accept(connection: SimConnection): boolean
-  frame(connection: SimConnection, frame: object): void
+  text(connection: SimConnection, text: string): void
   closed(connection: SimConnection): void
 }
 
@@ -29,6 +29,12 @@ export interface NetworkFaults {
   unfaithful: number
   /** Of each acknowledgement of a result: it is lost with its connection, and the next dials there hang for a while. */
   resultCut: number
+}
+
+/** Sees what agents do, from outside of them. */
+export interface NetworkObserver {
+  dialled(connection: SimConnection): void
+  sentUp(connection: SimConnection, type: string): void
 }
 
 export class SimConnection {
@@ -61,7 +67,8 @@ export class Network {
   readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 }
   readonly connections = new Set<SimConnection>()
   /** Hear of each frame as it is sent: for faults that wait for their moment. */
-  readonly listeners: ((frame: { readonly type: string }, connection: SimConnection) => void)[] = []
+  readonly listeners: ((type: string, text: string, connection: SimConnection) => void)[] = []
+  observer: NetworkObserver | undefined
   readonly #kernel: Kernel
   readonly #server: ServerEnd
   /** Dials that hang, by what they are for, until when. */
@@ -76,6 +83,7 @@ export class Network {
   dial(target: string, client: ClientEnd): SimConnection {
     const connection = new SimConnection(`c${++this.#ids}`, target, client)
     this.connections.add(connection)
+    this.observer?.dialled(connection)
     connection.upAt = this.#hanging.get(target) ?? 0
     this.#up(connection, () => {
       if (!connection.clientOpen) return this.connections.delete(connection)
@@ -102,14 +110,16 @@ export class Network {
     })
   }
 
-  sendUp(connection: SimConnection, frame: object): void {
+  sendUp(connection: SimConnection, text: string): void {
     if (!connection.clientOpen) return
-    for (const listener of this.listeners) listener(frame as { type: string }, connection)
+    const type = typeOf(text)
+    this.observer?.sentUp(connection, type)
+    for (const listener of this.listeners) listener(type, text, connection)
     const arrive = () => {
-      if (connection.serverOpen) this.#server.frame(connection, frame)
+      if (connection.serverOpen) this.#server.text(connection, text)
     }
     const { random } = this.#kernel
-    if ('type' in frame && frame.type === 'events' && random.maybe(this.faults.unfaithful)) {
+    if (type === 'events' && random.maybe(this.faults.unfaithful)) {
       const twice = random.maybe(0.5)
       this.#kernel.count(twice ? 'batch sent twice' : 'batch lost')
       if (!twice) return
@@ -118,20 +128,20 @@ export class Network {
     this.#up(connection, arrive)
   }
 
-  sendDown(connection: SimConnection, frame: object): void {
+  sendDown(connection: SimConnection, text: string): void {
     if (!connection.serverOpen) return
-    for (const listener of this.listeners) listener(frame as { type: string }, connection)
+    const type = typeOf(text)
+    for (const listener of this.listeners) listener(type, text, connection)
     const kernel = this.#kernel
     const { random } = kernel
-    if ('type' in frame && frame.type === 'ack' && 'result' in frame && frame.result === true && random.maybe(this.faults.resultCut)) {
+    if (type === 'ack' && text.includes('"result":true') && random.maybe(this.faults.resultCut)) {
       kernel.count('acknowledgement of a result cut')
       this.#hanging.set(connection.target, kernel.now + random.int(1, 15_000))
       return this.cut(connection, random.pick(['both', 'client']))
     }
     this.#down(connection, () => {
       if (!connection.clientOpen) return
-      connection.client.received()
-      if (connection.clientOpen) connection.client.frame(frame)
+      connection.client.text(text)
     })
   }
 
@@ -141,7 +151,7 @@ export class Network {
       if (!connection.serverOpen) return
       connection.lastPingAt = this.#kernel.now
       this.#down(connection, () => {
-        if (connection.clientOpen) connection.client.received()
+        if (connection.clientOpen) connection.client.pong()
       })
     })
   }
@@ -164,19 +174,19 @@ export class Network {
   }
 
   /** Somebody in the middle cuts it, or one end dies. */
-  cut(connection: SimConnection, hears: 'both' | 'client' | 'server' | 'none'): void {
-    this.#kernel.count(`cut:${hears}`)
+  cut(connection: SimConnection, noticedBy: 'both' | 'client' | 'server' | 'none'): void {
+    this.#kernel.count(`cut:${noticedBy}`)
     connection.cutUp++
     connection.cutDown++
     const { random } = this.#kernel
-    if (hears === 'both' || hears === 'client') {
+    if (noticedBy === 'both' || noticedBy === 'client') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#clientClosed(connection, 1006))
     }
-    if (hears === 'both' || hears === 'server') {
+    if (noticedBy === 'both' || noticedBy === 'server') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#serverClosed(connection))
     }
-    if (hears === 'none' || hears === 'client') connection.cutUp = Infinity
-    if (hears === 'none' || hears === 'server') connection.cutDown = Infinity
+    if (noticedBy === 'none' || noticedBy === 'client') connection.cutUp = Infinity
+    if (noticedBy === 'none' || noticedBy === 'server') connection.cutDown = Infinity
   }
 
   /** A direction is free again. */
@@ -232,4 +242,11 @@ export class Network {
   #forget(connection: SimConnection): void {
     if (!connection.clientOpen && !connection.serverOpen) this.connections.delete(connection)
   }
+}
+
+/** Every frame of ours begins with it. */
+function typeOf(text: string): string {
+  const type = /^\{"type":"(\w+)"/.exec(text)?.[1]
+  if (type === undefined) throw new Error(`a frame does not begin with its type: ${text.slice(0, 100)}`)
+  return type
 }

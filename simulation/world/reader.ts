@@ -1,8 +1,9 @@
 // Somebody who follows a task's log: is cut at any moment, comes back with the number of the last event it has, and must see each once.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import { closeCodes } from '@rdev/shared/wire/limits'
 import type { ControlPlane } from '../control/control-plane.ts'
-import type { ReaderSocket } from '../control/task-log-shell.ts'
+import { eventsIn, type ReaderSocket } from '../control/task-log-cell.ts'
 import { Life, type Kernel } from './kernel.ts'
 
 export class LogReader {
@@ -40,21 +41,23 @@ export class LogReader {
       this.#kernel.after(downAt - this.#kernel.now, connection, take)
     }
     const socket: ReaderSocket = {
-      lines: (events) => deliver(() => this.#take(events)),
-      complete: () =>
+      text: (text) => deliver(() => this.#take(eventsIn(text))),
+      closed: (code) =>
         deliver(() => {
+          if (code !== closeCodes.ended) return this.#again()
           this.#done = true
           connection.die()
         }),
       cut: () => this.#again(),
     }
-    if (!this.#plane.read(this.taskId, this.seen.length, socket)) return this.#again()
+    const id = this.#plane.read(this.taskId, this.seen.length, socket)
+    if (id === undefined) return this.#again()
     if (this.seen.length === 0) void this.#plane.bringUp(this.taskId).catch(() => {})
     const cutEveryMs = this.#cutEveryMs()
     if (cutEveryMs > 0) {
       this.#kernel.after(random.wait(cutEveryMs), connection, () => {
         this.#kernel.count('reader cut')
-        this.#plane.readersOf(this.taskId).delete(socket)
+        this.#plane.leave(this.taskId, id)
         this.#again()
       })
     }

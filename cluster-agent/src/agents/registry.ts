@@ -1,12 +1,5 @@
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
-import type { CodeAgent } from '../ports.ts'
-
-export interface AgentRegistry {
-  readonly default: CodeAgent
-  readonly all: readonly CodeAgent[]
-  /** Null: the default. Undefined if nobody registered it. */
-  get(provider: AgentProvider | null): CodeAgent | undefined
-}
+import type { AgentRegistry, CodeAgent } from '../ports.ts'
 
 /** The first registered is the default. */
 export function createRegistry(agents: readonly [CodeAgent, ...CodeAgent[]]): AgentRegistry {

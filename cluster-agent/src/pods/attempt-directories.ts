@@ -3,9 +3,9 @@
 
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptDirectories, Log, PodAttempts, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
+import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
 import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
 import { noPayload, upload, uploadScript } from './payload.ts'
@@ -93,19 +93,24 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     return session?.open() ? session : undefined
   }
 
-  async function start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome> {
+  async function start(pod: string, name: string, process: ProcessSpec, wanted?: AbortSignal): Promise<StartOutcome> {
     checkName(name)
+    const signal = wanted ? AbortSignal.any([wanted, closing.signal]) : closing.signal
     const owner = newToken()
     const lock = process.lock ?? '-'
     if (!/^(-|[a-z0-9][a-z0-9._-]{0,199})$/.test(lock)) throw new RangeError('not the name of a lock')
     const home = process.home ?? '-'
     if (home !== '-' && !homeName.test(home)) throw new RangeError('not the name of a home')
-    return persist<StartOutcome>(reachMs, closing.signal, async () => {
+    return persist<StartOutcome>(reachMs, signal, async () => {
       // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
       const file = `${name}.${newToken()}`
       const script = await uploadScript(shells, pod, `${file}.script`, process.script)
       const stdin = process.stdin === '' ? noPayload : await upload(shells, pod, `${file}.stdin`, process.stdin)
       const session = await shells.spare(pod)
+      if (signal.aborted) {
+        session.destroy()
+        throw new Fatal('nobody wants it started any more')
+      }
       // A word of a shell line: a folder with an odd name is left to the script.
       const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : '-'
       const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock, home]

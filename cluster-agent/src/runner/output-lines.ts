@@ -3,9 +3,10 @@
 // Every event comes with the cursor after its last byte, so reading can go on from any of them.
 
 import type { Cursor } from '@rdev/shared/domain/attempt'
-import { maxOutputTextBytes } from '@rdev/shared/domain/limits'
 import type { Chunk, NewEvent } from '../ports.ts'
 
+/** JSON makes at most six bytes of one, so an event stays below its limit whatever the bytes are. */
+export const maxOutputTextBytes = 32 * 1024
 /** An unfinished line is shown after this much silence. */
 export const silenceMs = 100
 

@@ -29,7 +29,7 @@ const presenceOf = ({ task_id, attempt, pod }: Assignment, state: AttemptPresenc
 function setup(...pods: Pod[]) {
   let state: RunnerState = newRunner
   const step = (input: RunnerInput) => {
-    const next = stepRunner(state, input)
+    const next = stepRunner(state, input, { now: 0, random: 0 })
     state = next.state
     return next.effects
   }

@@ -2,12 +2,12 @@
 // which pods may be spoken for. It promises: a name has one run; a refusal is said only of what was never begun here; and of a pod
 // whose attempts are not known the hub hears nothing that could be taken for their end. It ends nothing because the hub is away.
 
-import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
-import type { PodAttempts } from '../ports.ts'
 
 interface Run {
   readonly ref: AttemptRef
@@ -104,10 +104,7 @@ export type RunnerEffect =
   /** Something lives here: its pods must hear of us now and then. */
   | { readonly type: 'touch' }
 
-export interface RunnerStep {
-  readonly state: RunnerState
-  readonly effects: readonly RunnerEffect[]
-}
+type RunnerStep = Step<RunnerState, RunnerEffect>
 
 export const newRunner: RunnerState = {
   pods: [],
@@ -150,7 +147,7 @@ export const podsInUse = (state: RunnerState): readonly string[] => {
   return [...names]
 }
 
-export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
+export function stepRunner(state: RunnerState, input: RunnerInput, _context: StepContext): RunnerStep {
   switch (input.type) {
     case 'pods':
       return pods(state, input.pods)

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createHubLink } from '../link/hub-link.ts'
 import { ReconnectGroup } from '../link/reconnect-group.ts'
 import { lineOpener } from '../link/task-line.ts'
+import { dialWebSocket } from '../link/web-socket.ts'
+import { nodeTimers } from '../node-timers.ts'
 import type { TaskLine } from '../ports.ts'
 import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'
 import { assignment } from './setup.ts'
@@ -27,8 +29,8 @@ afterEach(async () => {
 })
 
 function open() {
-  const group = new ReconnectGroup()
-  const openLine = lineOpener(plane.url, group)
+  const platform = { url: plane.url, timers: nodeTimers, dial: dialWebSocket, group: new ReconnectGroup() }
+  const openLine = lineOpener(platform)
   const handlers = { restart: () => {}, command: () => {}, finished: () => {}, refused: () => {} }
   const tasks = Array.from({ length: lineCount }, () => {
     const task = plane.assign(assignment())
@@ -37,8 +39,9 @@ function open() {
     return task
   })
   const link = createHubLink(
-    { url: plane.url, clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', group, log: () => {} },
-    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, live: () => [] },
+    platform,
+    { clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', log: () => {} },
+    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, desired: () => {}, live: () => [] },
   )
   closeHub = () => link.close()
   link.start()

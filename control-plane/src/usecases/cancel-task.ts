@@ -1,5 +1,5 @@
 import { DomainError } from '@rdev/shared/domain/errors'
-import { stopGraceS } from '@rdev/shared/domain/limits'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { cancel, isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
 import type { Actor } from '../ports/actor.ts'
@@ -20,7 +20,7 @@ export async function cancelTask(deps: Needs, id: string, actor: Actor, later: L
   } else if (!isTerminal(after.status)) {
     // Waited for: only the log can carry the request to the attempt, so an answer before it was stored there could be an empty promise.
     try {
-      await deps.logs.cancel(after, stopGraceS)
+      await deps.logs.cancel(after, cancelGraceS)
     } catch (cause) {
       throw new DomainError('SERVICE_UNAVAILABLE', 'the cancel was noted but could not be passed on; repeat it', { cause })
     }

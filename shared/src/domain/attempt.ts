@@ -22,6 +22,12 @@ export interface AttemptPresence {
   readonly state: 'running' | 'exited' | 'broken'
 }
 
+/** What a pod answers when it is asked for its attempts. `home` names its rdev directory: another home is another pod. */
+export interface PodAttempts {
+  readonly home: string
+  readonly attempts: readonly AttemptPresence[]
+}
+
 export const rejectReasons = [
   'no_such_pod',
   'pod_not_ready',

@@ -12,18 +12,15 @@ export const supervisorBeatMs = 3_000
 /** So long after its lease ended, an attempt without agent has surely been ended by its supervisor: orphan TTL, two beats, and a minute. */
 export const orphanMs = orphanTtlS * 1000 + 2 * supervisorBeatMs + 60_000
 
-/** What a process tree gets between the polite request, TERM and KILL, where nobody chose: for a cancel, a timeout and a stop. */
-export const stopGraceS = 10
+/** What a process gets to end in peace, from the first signal to the last, when nobody chose: for a cancel, a timeout and a stop. */
+export const cancelGraceS = 10
 
 /** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
 export const maxEventBytes = 256 * 1024
 /** Of one text of a code agent in an event, as JSON: with its neighbours it stays below `maxEventBytes`. */
 export const maxEventTextBytes = 160 * 1024
-/**
- * Of one `output` event of a command, in UTF-8: output is split into events of this size, not cut. JSON makes at most six bytes of one, so
- * the event stays below `maxEventBytes` whatever the bytes are.
- */
-export const maxOutputTextBytes = 32 * 1024
+/** Of a result's text: it travels in one frame, together with little else, and waits in a cursor until it is stored. */
+export const maxResultTextBytes = 128 * 1024
 
 /** Tasks that one statement ends, of those that waited too long and of those bound to a missing pod. */
 export const maxEndedAtOnce = 500

@@ -84,3 +84,14 @@ test('versions are spoken from the oldest to our own', () => {
     false,
   ])
 })
+
+test('resources of a kind that nobody knows pass, so that either end can be newer', () => {
+  const desired = { type: 'desired', version: 3, resources: [{ kind: 'garden', name: 'roses', spec: { red: 5 } }] }
+  expect(down(desired)).toEqual({ ok: true, frame: desired })
+  const observed = (state: string) =>
+    up({ type: 'observed', version: 3, resources: [{ kind: 'garden', name: 'roses', state, detail: null }] })
+  expect(observed('unsupported')).toMatchObject({ ok: true, frame: { resources: [{ state: 'unsupported' }] } })
+  expect(observed('blooming')).toMatchObject({ ok: true, frame: { resources: [{ state: 'pending' }] } })
+  expect(down({ ...desired, version: -1 })).toEqual({ ok: false, reason: 'malformed' })
+  expect(down({ ...desired, resources: [{ kind: 'garden', spec: {} }] })).toEqual({ ok: false, reason: 'malformed' })
+})

@@ -2,7 +2,17 @@
 // Commands are level-triggered: `hello` says all that is, `welcome` says all that should be, and both may be repeated.
 
 import { z } from 'zod'
-import { assignmentSchema, attemptRefSchema, podSchema, presenceSchema, rejectReasonSchema } from './parts.ts'
+import {
+  assignmentSchema,
+  attemptRefSchema,
+  maxResources,
+  observedResourceSchema,
+  podSchema,
+  presenceSchema,
+  rejectReasonSchema,
+  resourceSchema,
+  resourceVersionSchema,
+} from './parts.ts'
 
 /** Agent → hub. */
 export const hubUpSchema = z.discriminatedUnion('type', [
@@ -28,13 +38,8 @@ export const hubUpSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat'), agent_time: z.int(), attempts: z.array(attemptRefSchema).max(20_000) }),
   /** The result is in the task's log and the processes are gone: the slot is free. */
   z.object({ type: z.literal('finished'), attempts: z.array(attemptRefSchema).max(1000) }),
-  z.object({
-    type: z.literal('reply'),
-    id: z.string().max(64),
-    ok: z.boolean(),
-    result: z.unknown().optional(),
-    error: z.string().max(4000).optional(),
-  }),
+  /** The answer to `desired`, and again whenever something of it changed: all that was found of that version. */
+  z.object({ type: z.literal('observed'), version: resourceVersionSchema, resources: z.array(observedResourceSchema).max(maxResources) }),
   /** The agent is about to leave: assign nothing more; what runs goes on and is adopted by the next one. */
   z.object({ type: z.literal('drain') }),
 ])
@@ -54,6 +59,7 @@ export const hubDownSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('alive'), server_time: z.int() }),
   /** The hub woke without memory: say `hello` again. */
   z.object({ type: z.literal('sync') }),
-  z.object({ type: z.literal('call'), id: z.string(), op: z.string(), args: z.unknown().optional() }),
+  /** All that the cluster should have, after every `welcome` and at every change. What it does not name should not be there. */
+  z.object({ type: z.literal('desired'), version: resourceVersionSchema, resources: z.array(resourceSchema).max(maxResources) }),
 ])
 export type HubDown = z.infer<typeof hubDownSchema>

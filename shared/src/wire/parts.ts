@@ -9,6 +9,8 @@ import type { AttemptEvent, Usage } from '../domain/event.ts'
 import { storedEventTypes } from '../domain/event.ts'
 import type { Pod } from '../domain/pod.ts'
 import { podRoles } from '../domain/pod.ts'
+import type { ObservedResource, Resource } from '../domain/resource.ts'
+import { resourceStates } from '../domain/resource.ts'
 import type { TaskOutcome } from '../domain/task.ts'
 import { taskKinds, terminalStatuses } from '../domain/task.ts'
 
@@ -77,7 +79,7 @@ function areAttemptEvents(value: unknown): value is AttemptEvent[] {
   return true
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const attemptEventsSchema = (max: number) => z.custom<AttemptEvent[]>((value) => areAttemptEvents(value) && value.length <= max)
@@ -105,3 +107,24 @@ export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
 
 /** A reason of a newer agent is one all the same. */
 export const rejectReasonSchema = z.enum(rejectReasons).catch('start_failed')
+
+/** More resources than this in one cluster are refused: the whole set must fit into one frame. */
+export const maxResources = 2_000
+export const resourceVersionSchema = count
+/** The kind stays open: what one end does not know, it says so of, instead of closing the socket. */
+const resourceKindSchema = z.string().min(1).max(63)
+const resourceNameSchema = z.string().min(1).max(253)
+
+export const resourceSchema: z.ZodType<Resource> = z.object({
+  kind: resourceKindSchema,
+  name: resourceNameSchema,
+  spec: z.record(z.string(), z.unknown()),
+})
+
+export const observedResourceSchema: z.ZodType<ObservedResource> = z.object({
+  kind: resourceKindSchema,
+  name: resourceNameSchema,
+  /** A state of a newer agent is not ready for this hub. */
+  state: z.enum(resourceStates).catch('pending'),
+  detail: z.string().max(2000).nullable(),
+})

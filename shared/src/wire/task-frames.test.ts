@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { outcome } from '../domain/task.ts'
 import { decodeFrame } from './codec.ts'
-import { taskUpSchema } from './task-frames.ts'
+import { taskDownSchema, taskUpSchema } from './task-frames.ts'
 
 const event = { type: 'output', time: '2026-11-23T08:00:00.000Z', data: { stream: 'stdout', text: 'x' } }
 const decode = (events: unknown, more: object = {}) =>
@@ -46,4 +46,17 @@ test('an outcome of an agent that does not tell when a limit resets is understoo
 test('a frame is malformed by its other parts too', () => {
   expect(decode([event], { after: -1 })).toEqual({ ok: false, reason: 'malformed' })
   expect(decode([event], { cursor: { stdout: 'x', stderr: 0 } })).toEqual({ ok: false, reason: 'malformed' })
+})
+
+test('a command of a newer log is passed over; a malformed one of ours is malformed', () => {
+  const cancel = { type: 'cancel', grace_s: 5 }
+  const resume = (pending: unknown) =>
+    decodeFrame(
+      taskDownSchema,
+      JSON.stringify({ type: 'resume', received: 0, seq: 0, cursor: { stdout: 0, stderr: 0 }, pending, result: false }),
+    )
+  expect(resume([{ type: 'sing', song: 'la' }, cancel])).toMatchObject({ ok: true, frame: { pending: [cancel] } })
+  expect(resume([{ type: 'cancel' }])).toEqual({ ok: false, reason: 'malformed' })
+  expect(resume(['cancel'])).toEqual({ ok: false, reason: 'malformed' })
+  expect(resume({})).toEqual({ ok: false, reason: 'malformed' })
 })

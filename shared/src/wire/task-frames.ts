@@ -3,7 +3,7 @@
 // holds; it is what makes a repeated or reordered batch harmless.
 
 import { z } from 'zod'
-import { attemptEventsSchema, cursorSchema, outcomeSchema } from './parts.ts'
+import { attemptEventsSchema, cursorSchema, isObject, outcomeSchema } from './parts.ts'
 
 const count = z.int().min(0)
 
@@ -22,10 +22,15 @@ export const taskUpSchema = z.discriminatedUnion('type', [
 export type TaskUp = z.infer<typeof taskUpSchema>
 
 const cancelCommand = z.object({ type: z.literal('cancel'), grace_s: z.number().min(0) })
-const messageCommand = z.object({ type: z.literal('message'), id: z.string(), text: z.string() })
-const approvalCommand = z.object({ type: z.literal('approval'), id: z.string(), decision: z.enum(['allow', 'deny']) })
-export const taskCommandSchema = z.discriminatedUnion('type', [cancelCommand, messageCommand, approvalCommand])
+export const taskCommandSchema = z.discriminatedUnion('type', [cancelCommand])
 export type TaskCommand = z.infer<typeof taskCommandSchema>
+
+const commandTypes: ReadonlySet<unknown> = new Set(taskCommandSchema.options.map((option) => option.shape.type.value))
+/** A command of a newer log is passed over, as a frame of an unknown type is. */
+const knownCommands = (pending: unknown): unknown =>
+  Array.isArray(pending)
+    ? pending.filter((command: unknown) => !(isObject(command) && typeof command.type === 'string') || commandTypes.has(command.type))
+    : pending
 
 /** Log → agent. */
 export const taskDownSchema = z.discriminatedUnion('type', [
@@ -35,13 +40,11 @@ export const taskDownSchema = z.discriminatedUnion('type', [
     received: count,
     seq: count,
     cursor: cursorSchema,
-    pending: z.array(taskCommandSchema),
+    pending: z.preprocess(knownCommands, z.array(taskCommandSchema)),
     result: z.boolean(),
   }),
   /** Cumulative, only after the write. */
   z.object({ type: z.literal('ack'), received: count, seq: count, result: z.boolean() }),
   cancelCommand,
-  messageCommand,
-  approvalCommand,
 ])
 export type TaskDown = z.infer<typeof taskDownSchema>

@@ -13,6 +13,7 @@ import type { Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { AgentProvider, AgentRequest } from '@rdev/shared/domain/code-agent'
 import type { EventData } from '@rdev/shared/domain/event'
+import { nodeTimers } from '../../node-timers.ts'
 import type { Attempt, Chunk, NewEvent, ProcessSpec } from '../../ports.ts'
 
 const binaries = resolve(import.meta.dirname, '../../../../node_modules/.bin')
@@ -236,6 +237,7 @@ export class ChildAttempt implements Attempt {
     return Promise.resolve()
   }
   now = () => Date.now()
+  after = nodeTimers.after
 
   /** As the runner does: first the signal, then the tree. */
   async cancel(): Promise<void> {

@@ -5,14 +5,21 @@ import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Attempt, Chunk } from '../../ports.ts'
 import { OutputLines, silenceMs } from '../output-lines.ts'
 
-export async function runCommand(attempt: Attempt, script: string, resultOf: (record: ExitRecord) => AgentResult): Promise<AgentResult> {
+/** What a command needs of its attempt. */
+export type CommandAttempt = Pick<Attempt, 'assignment' | 'cursor' | 'process' | 'output' | 'exited' | 'emit' | 'after'>
+
+export async function runCommand(
+  attempt: CommandAttempt,
+  script: string,
+  resultOf: (record: ExitRecord) => AgentResult,
+): Promise<AgentResult> {
   await attempt.process({ script, stdin: '', timeout_s: attempt.assignment.timeout_s })
   await pumpOutput(attempt)
   return resultOf(await attempt.exited())
 }
 
 /** Reads to the end, also when the attempt is being cancelled: what was written is told. */
-async function pumpOutput(attempt: Attempt): Promise<void> {
+async function pumpOutput(attempt: CommandAttempt): Promise<void> {
   const lines = new OutputLines(attempt.cursor)
   const tell = async (found: ReturnType<OutputLines['push']>) => {
     for (const { event, cursor } of found) await attempt.emit([event], cursor)
@@ -20,7 +27,7 @@ async function pumpOutput(attempt: Attempt): Promise<void> {
   const chunks = attempt.output()[Symbol.asyncIterator]()
   let next = chunks.next()
   for (;;) {
-    const result = lines.holds ? await orSilence(next) : await next
+    const result = lines.holds ? await orSilence(attempt, next) : await next
     if (result === 'silence') {
       await tell(lines.flush(false))
       // Half a character may be left: only another chunk, or the end, brings news of it.
@@ -34,18 +41,9 @@ async function pumpOutput(attempt: Attempt): Promise<void> {
   await tell(lines.flush(true))
 }
 
-function orSilence(next: Promise<IteratorResult<Chunk>>): Promise<IteratorResult<Chunk> | 'silence'> {
+function orSilence(attempt: Pick<Attempt, 'after'>, next: Promise<IteratorResult<Chunk>>): Promise<IteratorResult<Chunk> | 'silence'> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve('silence'), silenceMs)
-    next.then(
-      (result) => {
-        clearTimeout(timer)
-        resolve(result)
-      },
-      (error: unknown) => {
-        clearTimeout(timer)
-        reject(error)
-      },
-    )
+    const cancel = attempt.after(silenceMs, () => resolve('silence'))
+    next.finally(cancel).then(resolve, reject)
   })
 }

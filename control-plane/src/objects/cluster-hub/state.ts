@@ -1,7 +1,9 @@
-// What a cluster's hub knows, hears and does. All of it but `durable` is rebuilt from `hello` and Postgres.
+// What a cluster's hub knows, is told and does. All of it but `durable` is rebuilt from `hello` and Postgres.
 
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
+import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
@@ -39,6 +41,8 @@ export interface Connection {
   readonly id: string
   readonly epoch: number
   readonly version: string | null
+  /** Of the wire, as `hello` named it; 0 before that. */
+  readonly protocol: number
   /** What the agent said it has; null before `hello`. */
   readonly hello: readonly AttemptPresence[] | null
   readonly draining: boolean
@@ -48,9 +52,9 @@ export interface Connection {
 export type Write =
   | { readonly kind: 'report'; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
-  /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has heard of it. */
+  /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has received something of it. */
   | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome; readonly generation: number }
-  /** `doubted`: it may have started where nobody can look any more; if its log has heard of it, it ends as that says, or is lost. */
+  /** `doubted`: it may have started where nobody can look any more; if its log has received something of it, it ends as that says, or is lost. */
   | {
       readonly kind: 'requeue'
       readonly ref: AttemptRef
@@ -61,7 +65,7 @@ export type Write =
   /** Through the task's log, where a result that is held already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
   /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */
-  | { readonly kind: 'fail_homeless'; readonly pods: readonly string[] }
+  | { readonly kind: 'fail_missing_pods'; readonly pods: readonly string[] }
   /** Of a task that went back to the queue although somebody wants it cancelled. */
   | { readonly kind: 'cancel_queued'; readonly task_id: string }
 
@@ -70,18 +74,11 @@ export interface PendingWrite {
   readonly busy: boolean
 }
 
-/** Which pod has a name, and since which generation: the number goes up with every pod that takes a name. */
-export interface PodHome {
-  readonly uid: string
-  readonly generation: number
-}
-
-/** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
+/** Survives everything. */
 export interface HubMemory {
   readonly epoch: number
   /** One more for each time that the rows are read: what was claimed under an earlier one leases nothing any more. */
   readonly generation: number
-  readonly homes: Readonly<Record<string, PodHome>>
 }
 
 export interface HubState {
@@ -96,7 +93,7 @@ export interface HubState {
   /** When a pod was last in the inventory, of those that went lately. */
   readonly wentAt: ReadonlyMap<string, number>
   /** When somebody last looked for tasks whose pod is gone. */
-  readonly homesAt: number | null
+  readonly missingPodsAt: number | null
   /** The rows were read for this `hello`; before that nothing is claimed. */
   readonly ready: boolean
   /** When the load in flight began, by `counter`; null: none. */
@@ -127,36 +124,46 @@ export interface HubState {
   /** Without an agent: when the first attempt is surely gone. */
   readonly orphanAt: number | null
   readonly alarmAt: number | null
+  /** The cluster's resources as they were last read; null: not read in this life of the object. */
+  readonly desired: DesiredResources | null
+  readonly readingDesired: boolean
+  /** They must be read again: they changed during a read, or the read failed. */
+  readonly desiredWanted: boolean
+  /** What the agent of this connection found; null: it has not said. */
+  readonly observed: ObservedResources | null
 }
 
 export type HubInput =
   /** The object was loaded; the newest socket that lived on while it was away, and its epoch. */
   | { readonly type: 'woke'; readonly connection: { readonly id: string; readonly epoch: number } | null }
   | { readonly type: 'connected'; readonly connection: string }
-  /** `random` in [0, 1) spreads what is put back into the queue. */
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp; readonly random: number }
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
+  /** The cluster's desired resources changed. */
+  | { readonly type: 'resources_changed' }
+  | { readonly type: 'desired_read'; readonly desired: DesiredResources }
+  | { readonly type: 'desired_read_failed' }
   /** A task's row has ended, told by its log. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
-  | { readonly type: 'alarm'; readonly silentMs: number | null; readonly random: number }
-  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[]; readonly random: number }
-  | { readonly type: 'load_failed'; readonly random: number }
+  | { readonly type: 'alarm'; readonly silentMs: number | null }
+  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[] }
+  | { readonly type: 'load_failed' }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
-  | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
-  /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
+  | { readonly type: 'claim_failed'; readonly claim_id: string }
+  /** `missing`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
   | {
       readonly type: 'queue_inspected'
       readonly expired: readonly Task[]
       readonly queued: boolean
       readonly next_at: number | null
-      readonly homeless: readonly string[] | null
+      readonly missing: readonly string[] | null
     }
-  | { readonly type: 'queue_inspection_failed'; readonly random: number }
+  | { readonly type: 'queue_inspection_failed' }
   /** `tasks`: the rows that it changed, where there can be any. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
-  | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
+  | { readonly type: 'write_failed'; readonly id: number }
 
 export type HubEffect =
   | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
@@ -171,6 +178,8 @@ export type HubEffect =
       readonly generation: number
       readonly number: number
     }
+  /** Read the cluster's desired resources; answer `desired_read` or `desired_read_failed`. */
+  | { readonly type: 'read_desired' }
   /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `queue_inspected` or `queue_inspection_failed`. */
   | { readonly type: 'inspect_queue'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
@@ -180,12 +189,9 @@ export type HubEffect =
   | { readonly type: 'renew'; readonly refs: readonly AttemptRef[] }
   | { readonly type: 'alarm'; readonly at: number | null }
 
-export interface HubStep {
-  readonly state: HubState
-  readonly effects: readonly HubEffect[]
-}
+export type HubStep = Step<HubState, HubEffect>
 
-export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
+export const newMemory: HubMemory = { epoch: 0, generation: 0 }
 
 export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   durable,
@@ -195,7 +201,7 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   pods: [],
   welcomedAt: null,
   wentAt: new Map(),
-  homesAt: null,
+  missingPodsAt: null,
   ready: false,
   loading: null,
   loadWanted: false,
@@ -212,6 +218,10 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   retryAt: null,
   orphanAt: null,
   alarmAt: null,
+  desired: null,
+  readingDesired: false,
+  desiredWanted: false,
+  observed: null,
 })
 
 export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
@@ -223,16 +233,14 @@ export const netMs = 5_000
 /** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
 export const podAbsentMs = 30_000
 /** A pod that was missing for so long without a break is not on its way back: what waits for it alone fails. */
-export const homelessMs = 5 * 60_000
+export const missingPodMs = 5 * 60_000
 /** How often such tasks are looked for, while something is queued. */
-export const homesEveryMs = 30_000
+export const missingPodsEveryMs = 30_000
 /** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
 export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
-/** Names of pods that are remembered after they are gone. */
-export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */
 export const maxClaimSlots = 100
 /** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */

@@ -20,8 +20,9 @@ export function setup(task: Task = aTask()) {
   let now = 1_000_000
   let effects: TaskLogEffect[] = []
   const log: { seq: number; type: string; attempt: number; data: unknown }[] = []
-  const step = (input: TaskLogInput) => {
-    const done = stepTaskLog(state, input, now)
+  /** `random` is 0 unless a test says what is drawn. */
+  const step = (input: TaskLogInput, random = 0) => {
+    const done = stepTaskLog(state, input, { now, random })
     state = done.state
     effects.push(...done.effects)
     for (const effect of done.effects) if (effect.type === 'append') log.push(...effect.events)

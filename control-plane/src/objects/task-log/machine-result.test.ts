@@ -18,7 +18,7 @@ describe('the result', () => {
 
     const told = running()
     told.result('a', 0)
-    told.step({ type: 'finish_answered', task: told.row(queued), random: 0 })
+    told.step({ type: 'finish_answered', task: told.row(queued) })
     expect(told.take('poke')).toEqual([])
   })
 
@@ -32,7 +32,7 @@ describe('the result', () => {
     expect(log.take('alarm')).toEqual([{ type: 'alarm', at: 1_010_000 }])
     expect(log.types()).not.toContain('task.finished')
 
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded', result: 'done', exit_code: 0 }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded', result: 'done', exit_code: 0 }) })
     expect(log.log.at(-1)).toMatchObject({
       seq: 4,
       type: 'task.finished',
@@ -78,7 +78,7 @@ describe('the result', () => {
     const waits: number[] = []
     for (let i = 0; i < 12; i++) {
       log.take('alarm')
-      log.step({ type: 'finish_failed', random: 0.999 })
+      log.step({ type: 'finish_failed' }, 0.999)
       waits.push(log.take('alarm')[0]!.at! - 1_000_000)
       log.step({ type: 'alarm' })
       log.step({ type: 'alarm' })
@@ -86,7 +86,7 @@ describe('the result', () => {
     }
     expect(waits.slice(0, 3)).toEqual([999, 1998, 3996])
     expect(waits.at(-1)).toBe(59940)
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
     expect(log.types().at(-1)).toBe('task.finished')
   })
 
@@ -94,7 +94,7 @@ describe('the result', () => {
     const log = running()
     log.result('a', 0)
     log.forget()
-    log.step({ type: 'finish_answered', task: log.row(leased), random: 0.5 })
+    log.step({ type: 'finish_answered', task: log.row(leased) }, 0.5)
     expect(log.take('alarm')).toEqual([{ type: 'alarm', at: 1_000_500 }])
   })
 
@@ -102,7 +102,7 @@ describe('the result', () => {
     const log = running()
     log.events('a', 0, 'one')
     log.result('a', 1, outcome('failed', { error_code: 'AGENT_ERROR' }))
-    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1, run_after: 9000 }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1, run_after: 9000 }) })
     expect(log.log.at(-1)).toMatchObject({ seq: 4, type: 'task.requeued', attempt: 1, data: { reason: 'AGENT_ERROR', next_attempt: 2 } })
     log.forget()
     log.connect('b')
@@ -117,7 +117,7 @@ describe('the result', () => {
   test('an attempt that lost its acknowledgement finds it after the end', () => {
     const log = running()
     log.result('a', 0)
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
     log.forget()
     log.connect('b')
     expect(log.sent()).toMatchObject([['b', { type: 'resume', result: true }]])
@@ -129,7 +129,7 @@ describe('the result', () => {
   test('of a row that was deleted, the log still ends', () => {
     const log = running()
     log.result('a', 0)
-    log.step({ type: 'finish_answered', task: undefined, random: 0 })
+    log.step({ type: 'finish_answered', task: undefined })
     expect(log.log.at(-1)).toMatchObject({ type: 'task.finished', data: { status: 'succeeded' } })
     expect(log.durable().finished).toBe(true)
   })
@@ -170,21 +170,21 @@ describe('an object that was away', () => {
     const woken = stepTaskLog(
       initialTaskLog(log.durable()),
       { type: 'woke', lines: [{ connection: 'a', attempt: 1, epoch: 1 }] },
-      2_000_000,
+      { now: 2_000_000, random: 0 },
     )
     expect(woken.state.line?.connection).toBe('a')
     expect(woken.effects).toEqual([{ type: 'finish', attempt: 1, outcome: success }])
-    expect(stepTaskLog(woken.state, { type: 'alarm' }, 2_000_000).effects).toEqual([{ type: 'alarm', at: 2_010_000 }])
+    expect(stepTaskLog(woken.state, { type: 'alarm' }, { now: 2_000_000, random: 0 }).effects).toEqual([{ type: 'alarm', at: 2_010_000 }])
   })
 
   test('closes lines that were not let in yet', () => {
-    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ connection: 'w', attempt: 1, epoch: 1 }] }, 0)
+    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ connection: 'w', attempt: 1, epoch: 1 }] }, { now: 0, random: 0 })
     expect(woken.effects).toMatchObject([{ type: 'close', connection: 'w', code: closeCodes.tryAgain }])
   })
 
   test('with nothing owed does nothing', () => {
     const log = running()
-    expect(stepTaskLog(initialTaskLog(log.durable()), { type: 'woke', lines: [] }, 0).effects).toEqual([])
+    expect(stepTaskLog(initialTaskLog(log.durable()), { type: 'woke', lines: [] }, { now: 0, random: 0 }).effects).toEqual([])
     expect(log.step({ type: 'alarm' })).toEqual([])
   })
 })

@@ -3,10 +3,11 @@
 // `task.finished` comes from the row, last and once. It refuses to number anything before the row's own facts are in the log.
 // Effects are done in their order, all before the next input; `durable` is written together with them.
 
-import { stopGraceS } from '@rdev/shared/domain/limits'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
@@ -47,7 +48,7 @@ export interface Line {
 export interface TaskLogState {
   readonly durable: TaskLogMemory
   readonly line: Line | null
-  /** Connected for an attempt that this log has not heard of; the row is being read. */
+  /** Connected for an attempt that this log does not know; the row is being read. */
   readonly waiting: Line | null
   readonly finishing: boolean
 }
@@ -67,8 +68,8 @@ export type TaskLogInput =
   /** The hub knows that this attempt will report nothing more. A result that is held already wins. */
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** The row after `finish`; undefined: there is none. */
-  | { readonly type: 'finish_answered'; readonly task: Task | undefined; readonly random: number }
-  | { readonly type: 'finish_failed'; readonly random: number }
+  | { readonly type: 'finish_answered'; readonly task: Task | undefined }
+  | { readonly type: 'finish_failed' }
   | { readonly type: 'alarm' }
 
 export type TaskLogEffect =
@@ -89,10 +90,7 @@ export type TaskLogEffect =
   /** The log is complete: readers may go. */
   | { readonly type: 'complete' }
 
-export interface TaskLogStep {
-  readonly state: TaskLogState
-  readonly effects: readonly TaskLogEffect[]
-}
+export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
 /** If the object dies between holding a result and telling the row, it is woken after this. */
 export const finishRescueMs = 10_000
@@ -119,7 +117,8 @@ export const initialTaskLog = (durable: TaskLogMemory = emptyMemory): TaskLogSta
   finishing: false,
 })
 
-export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: number): TaskLogStep {
+/** `now` is wall time. */
+export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, random }: StepContext): TaskLogStep {
   switch (input.type) {
     case 'woke':
       return woke(state, input.lines, now)
@@ -140,9 +139,9 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
     case 'end':
       return end(state, input.attempt, input.outcome, now)
     case 'finish_answered':
-      return finishAnswered(state, input.task, input.random, now)
+      return finishAnswered(state, input.task, random, now)
     case 'finish_failed':
-      return finishFailed(state, input.random, now)
+      return finishFailed(state, random, now)
     case 'alarm':
       return tellRow(state, now)
   }
@@ -241,7 +240,7 @@ function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], no
       durable = { ...durable, seq, over: true, finished: ended }
     }
     if (!durable.over && task.cancel_requested_at !== null && durable.cancel === null) {
-      const grace = { grace_s: stopGraceS }
+      const grace = { grace_s: cancelGraceS }
       durable = { ...durable, cancel: grace }
       if (line !== null) effects.push({ type: 'send', connection: line.connection, frame: { type: 'cancel', ...grace } })
     }

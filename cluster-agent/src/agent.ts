@@ -1,0 +1,82 @@
+// The agent put together from its drivers, on whatever platform it is given: Node's (compose.ts) or the simulator's.
+
+import type { HubLink } from './link/hub-link.ts'
+import { createHubLink } from './link/hub-link.ts'
+import { ReconnectGroup } from './link/reconnect-group.ts'
+import type { SocketPlatform } from './link/reconnecting-socket.ts'
+import { lineOpener } from './link/task-line.ts'
+import type { AgentRegistry, AttemptDirectories, Dial, HubReports, Log, PodHost, ResourceKind, Timers } from './ports.ts'
+import { createResources } from './resources/resources.ts'
+import { git } from './runner/commands/git.ts'
+import { shell } from './runner/commands/shell.ts'
+import { createRunner } from './runner/runner.ts'
+import { agentVersion } from './version.ts'
+
+export interface Agent {
+  start(): void
+  /** Tells the hub, takes nothing more, and lets what runs go on, or ends it. Resolves when nothing of the agent is left to be done. */
+  stop(attempts: 'go on' | 'end'): Promise<void>
+  /** Tells the hub once more all that there is. */
+  hello(): void
+}
+
+export interface AgentDeps {
+  readonly url: string
+  readonly clusterId: string
+  readonly key: string
+  /** Random per process: a restarted agent is a new one. */
+  readonly instance: string
+  readonly host: Pick<PodHost, 'watch' | 'connect'>
+  readonly directories: AttemptDirectories
+  readonly agents: AgentRegistry
+  readonly resourceKinds: readonly ResourceKind[]
+  readonly timers: Timers
+  readonly dial: Dial
+  readonly log: Log
+}
+
+export function createAgent(deps: AgentDeps): Agent {
+  const { url, clusterId, key, instance, host, directories, agents, resourceKinds, timers, dial, log } = deps
+  const platform: SocketPlatform = { url, timers, dial, group: new ReconnectGroup() }
+  // The runner speaks to the link, and the link for the runner.
+  let link: HubLink | undefined
+  const hub: HubReports = {
+    accepted: (ref, startedAt) => link?.accepted(ref, startedAt),
+    rejected: (ref, reason, detail) => link?.rejected(ref, reason, detail),
+    finished: (ref) => link?.finished(ref),
+    hello: () => link?.hello(),
+  }
+  const runner = createRunner({
+    directories,
+    host,
+    agents,
+    commands: { shell, git },
+    openLine: lineOpener(platform),
+    hub,
+    timers,
+    log,
+  })
+  const resources = createResources({ kinds: resourceKinds, timers, log }, (observed) => link?.observed(observed))
+  const owner = { ...runner, desired: resources.desired }
+  const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log }, owner)
+  link = hubLink
+
+  return {
+    start: () => {
+      // Nothing is said before the first inventory: a hello without pods says that they are gone, and what runs in them lost.
+      host.watch((pods) => {
+        const { pods: told, unlisted } = runner.pods(pods)
+        hubLink.pods(told, unlisted)
+        hubLink.start()
+      })
+    },
+    stop: async (attempts) => {
+      hubLink.drain()
+      resources.close()
+      if (attempts === 'end') await runner.stopAll()
+      else await runner.leave()
+      hubLink.close()
+    },
+    hello: () => hubLink.hello(),
+  }
+}

@@ -1,0 +1,119 @@
+import { expect, test } from 'vitest'
+import type { Resource } from '@rdev/shared/domain/resource'
+import { newResources, stepResources, type ResourcesEffect, type ResourcesInput, type ResourcesState } from './resources-machine.ts'
+
+const pool = (size: number, name = 'main'): Resource => ({ kind: 'pool', name, spec: { size } })
+
+function setup(kinds: readonly string[] = ['pool']) {
+  let state: ResourcesState = newResources(kinds)
+  const feed = (input: ResourcesInput): readonly ResourcesEffect[] => {
+    const step = stepResources(state, input, { now: 0, random: 0.5 })
+    state = step.state
+    return step.effects
+  }
+  return {
+    feed,
+    desired: (version: number, ...resources: Resource[]) => feed({ type: 'desired', desired: { version, resources } }),
+    operated: (error?: string, key = 'pool/main') => feed({ type: 'operated', key, error }),
+  }
+}
+/** `apply main 2`, `remove main`, `list pool`, `in 2000`. */
+const deeds = (effects: readonly ResourcesEffect[]) =>
+  effects.flatMap((effect) => {
+    if (effect.type === 'apply') return [`apply ${effect.resource.name} ${String(effect.resource.spec['size'])}`]
+    if (effect.type === 'remove') return [`remove ${effect.name}`]
+    if (effect.type === 'list') return [`list ${effect.kind}`]
+    return effect.type === 'timer' ? [`in ${effect.inMs}`] : []
+  })
+const told = (effects: readonly ResourcesEffect[]) => {
+  const [report] = effects.flatMap((effect) => (effect.type === 'report' ? [effect.observed] : []))
+  return report && { version: report.version, states: report.resources.map(({ name, state }) => `${name} ${state}`) }
+}
+
+test('what is desired is applied, and reported whole: pending, then ready', () => {
+  const it = setup()
+  const first = it.desired(1, pool(2))
+  expect(deeds(first)).toEqual(['list pool', 'apply main 2'])
+  expect(told(first)).toEqual({ version: 1, states: ['main pending'] })
+  const done = it.operated()
+  expect(deeds(done)).toEqual([])
+  expect(told(done)).toEqual({ version: 1, states: ['main ready'] })
+})
+
+test('the same set again changes nothing, and is answered', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.operated()
+  const again = it.desired(1, pool(2))
+  expect(deeds(again)).toEqual([])
+  expect(told(again)).toEqual({ version: 1, states: ['main ready'] })
+})
+
+test('what the set does not name any more is removed, and then not listed', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.operated()
+  const gone = it.desired(2)
+  expect(deeds(gone)).toEqual(['remove main'])
+  expect(told(gone)).toEqual({ version: 2, states: ['main pending'] })
+  expect(told(it.operated())).toEqual({ version: 2, states: [] })
+})
+
+test('one operation at a time: a change meanwhile follows it, and only the last one counts', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  expect(deeds(it.desired(2, pool(3)))).toEqual([])
+  expect(deeds(it.desired(3, pool(4)))).toEqual([])
+  const next = it.operated()
+  expect(deeds(next)).toEqual(['apply main 4'])
+  expect(told(next)).toEqual({ version: 3, states: ['main pending'] })
+  expect(told(it.operated())).toEqual({ version: 3, states: ['main ready'] })
+})
+
+test('removed while it is being applied, wanted again while it is being removed', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.desired(2)
+  expect(deeds(it.operated())).toEqual(['remove main'])
+  it.desired(3, pool(5))
+  expect(deeds(it.operated())).toEqual(['apply main 5'])
+  expect(told(it.operated())).toEqual({ version: 3, states: ['main ready'] })
+})
+
+test('a failure is told with its words and tried again; a hub that repeats itself does not hurry it', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  const failed = it.operated('no room')
+  expect(deeds(failed)).toEqual(['in 2000'])
+  expect(failed.at(-1)).toMatchObject({ observed: { resources: [{ state: 'failed', detail: 'no room' }] } })
+  expect(deeds(it.desired(1, pool(2)))).toEqual([])
+  expect(deeds(it.feed({ type: 'retry', key: 'pool/main' }))).toEqual(['apply main 2'])
+  expect(deeds(it.operated('no room'))).toEqual(['in 3000'])
+  expect(deeds(it.desired(2, pool(1)))).toEqual(['apply main 1'])
+  expect(deeds(it.feed({ type: 'retry', key: 'pool/main' }))).toEqual([])
+  expect(told(it.operated())).toEqual({ version: 2, states: ['main ready'] })
+})
+
+test('what an earlier process left and nobody wants is removed; what is wanted stays', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  expect(deeds(it.feed({ type: 'listed', kind: 'pool', names: ['main', 'old'] }))).toEqual(['remove old'])
+  expect(told(it.operated(undefined, 'pool/old'))).toEqual({ version: 1, states: ['main pending'] })
+  expect(deeds(it.desired(2, pool(2)))).toEqual([])
+})
+
+test('a list that fails is asked for again', () => {
+  const it = setup()
+  it.desired(1)
+  const [timer] = it.feed({ type: 'list_failed', kind: 'pool' })
+  expect(timer).toMatchObject({ type: 'timer', input: { type: 'retry_list', kind: 'pool' } })
+  expect(deeds(it.feed({ type: 'retry_list', kind: 'pool' }))).toEqual(['list pool'])
+})
+
+test('a kind that this agent does not know is said to be unsupported, and forgotten when nobody wants it', () => {
+  const it = setup([])
+  const first = it.desired(1, pool(2))
+  expect(deeds(first)).toEqual([])
+  expect(told(first)).toEqual({ version: 1, states: ['main unsupported'] })
+  expect(told(it.desired(2))).toEqual({ version: 2, states: [] })
+})

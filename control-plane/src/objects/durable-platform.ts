@@ -1,0 +1,103 @@
+// Cloudflare's side of the platform port: the hibernation API's sockets, its alarm and its timers. What is stored, and how, each object says.
+
+import { pingText, pongText } from '@rdev/shared/wire/limits'
+import type { ObjectPlatform } from './platform.ts'
+
+type Kept<Attachment> = Attachment & { readonly id: string }
+
+export abstract class DurablePlatform<Memory, Write, Attachment extends object> implements ObjectPlatform<Memory, Write, Attachment> {
+  protected readonly ctx: DurableObjectState
+  readonly #sockets = new Map<string, WebSocket>()
+
+  constructor(ctx: DurableObjectState) {
+    this.ctx = ctx
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair(pingText, pongText))
+    for (const socket of ctx.getWebSockets()) {
+      const id = this.idOf(socket)
+      if (id !== undefined) this.#sockets.set(id, socket)
+    }
+  }
+
+  abstract load(): Memory
+  abstract commit(write: Write): void
+
+  get name(): string {
+    return this.ctx.id.name ?? ''
+  }
+  newId(): string {
+    return crypto.randomUUID()
+  }
+
+  /** Answers an upgrade with a socket of its own, which `connected` accepts or closes by its id. */
+  upgrade(connected: (connection: string) => void): Response {
+    const { 0: client, 1: server } = new WebSocketPair()
+    const id = this.newId()
+    this.#sockets.set(id, server)
+    connected(id)
+    return new Response(null, { status: 101, webSocket: client })
+  }
+
+  accept(connection: string, attachment: Attachment): void {
+    const socket = this.#sockets.get(connection)
+    if (socket === undefined) return
+    this.ctx.acceptWebSocket(socket)
+    socket.serializeAttachment({ ...attachment, id: connection } satisfies Kept<Attachment>)
+  }
+
+  *connections(): Generator<readonly [string, Attachment]> {
+    for (const [id, socket] of this.#sockets) yield [id, socket.deserializeAttachment() as Attachment]
+  }
+
+  idOf(socket: WebSocket): string | undefined {
+    return (socket.deserializeAttachment() as Kept<Attachment> | null)?.id
+  }
+
+  send(connection: string, text: string): void {
+    try {
+      this.#sockets.get(connection)?.send(text)
+    } catch {
+      // Gone already: its close event is on the way.
+    }
+  }
+
+  close(connection: string, code: number, reason: string): void {
+    const socket = this.#sockets.get(connection)
+    this.#sockets.delete(connection)
+    if (socket !== undefined) closeSocket(socket, code, reason)
+  }
+
+  /** The far side closed it, or it broke. */
+  gone(socket: WebSocket): string | undefined {
+    // A hibernating object answers the close handshake itself; without it the far side waits.
+    closeSocket(socket, 1000, 'closed')
+    const id = this.idOf(socket)
+    if (id !== undefined) this.#sockets.delete(id)
+    return id
+  }
+
+  lastPingAt(connection: string): number {
+    const socket = this.#sockets.get(connection)
+    return socket === undefined ? 0 : (this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0)
+  }
+
+  after(delayMs: number, run: () => void): () => void {
+    const timer = setTimeout(run, delayMs)
+    return () => clearTimeout(timer)
+  }
+
+  setAlarm(at: number | null): Promise<void> {
+    return at === null ? this.ctx.storage.deleteAlarm() : this.ctx.storage.setAlarm(at, { allowUnconfirmed: true })
+  }
+  alarmAt(): Promise<number | null> {
+    return this.ctx.storage.getAlarm()
+  }
+}
+
+/** Whatever state the socket is in: it may be closed already, or the far side's code may be one that nobody may send. */
+export function closeSocket(socket: WebSocket, code: number, reason: string): void {
+  try {
+    socket.close(code, reason)
+  } catch {
+    // Gone already: nothing is left to be told.
+  }
+}
