@@ -15,13 +15,13 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
 
-  /** Due tasks whose conversation is in some pod. */
-  const housed = (clusterId: string) => {
+  /** Due tasks whose conversation is in some pod, with that pod. */
+  const bound = (clusterId: string) => {
     const now = clock.now()
     const due = all((task) => task.cluster_id === clusterId && task.status === 'queued' && task.run_after <= now)
     return due.flatMap((task) => {
-      const home = sessionOf(task)?.pod ?? null
-      return home === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, home }]
+      const pod = sessionOf(task)?.pod ?? null
+      return pod === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, pod }]
     })
   }
 
@@ -114,16 +114,16 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     },
 
     async missingPods(clusterId, pods) {
-      const homes = new Set(housed(clusterId).map(({ home }) => home))
-      return [...homes]
-        .filter((home) => !pods.includes(home))
+      const names = new Set(bound(clusterId).map(({ pod }) => pod))
+      return [...names]
+        .filter((name) => !pods.includes(name))
         .sort()
         .slice(0, maxMissingPods)
     },
 
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
-      const found = housed(clusterId).filter(({ home }) => pods.includes(home))
+      const found = bound(clusterId).filter(({ pod }) => pods.includes(pod))
       return found.slice(0, maxEndedAtOnce).map(({ task }) => save(failMissingPod(task, now)))
     },
 
