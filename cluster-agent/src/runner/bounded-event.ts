@@ -1,7 +1,7 @@
 // The one encoding of an event, with its size bounded: longer texts inside are cut, and say by how much.
 
 import type { AttemptEvent, EventData } from '@rdev/shared/domain/event'
-import { maxEventBytes } from '@rdev/shared/domain/event'
+import { maxEventBytes } from '@rdev/shared/domain/limits'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import type { EncodedEvent, NewEvent } from '../ports.ts'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
-import { maxEventBytes } from '@rdev/shared/domain/event'
+import { maxEventBytes } from '@rdev/shared/domain/limits'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { EncodedEvent } from '../ports.ts'
 import { assignment } from '../testing/setup.ts'

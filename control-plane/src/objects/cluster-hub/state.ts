@@ -224,15 +224,12 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   observed: null,
 })
 
-/** Leases are 60 s; three renewals fit into one. */
-export const leaseMs = 60_000
-export const sweepEveryMs = 20_000
+export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+
 /** Two pings and a half missed: the socket is half open. */
 export const silentLimitMs = 45_000
 /** While something is queued, or in flight: the net under lost wakes and a lost object. */
 export const netMs = 5_000
-/** After its lease ended, an attempt without agent has surely been ended by its own supervisor: orphan TTL + 2 heartbeats + 60 s. */
-export const orphanMs = 30 * 60_000 + 6_000 + 60_000
 /** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
 export const podAbsentMs = 30_000
 /** A pod that was missing for so long without a break is not on its way back: what waits for it alone fails. */

@@ -59,7 +59,7 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
     if (list.length === 0) return []
     const answers = [...(await judge(list, new Set()))]
 
-    // Nobody is refused by hearsay: a lane that seems to be full is counted first.
+    // Recount before answering queue_full: the cached depth may be stale.
     const full = answers.flatMap(({ refused }, i) =>
       refused === 'queue_full' && depths.mayRecount(list[i]!.spec.project_id, clock.now()) ? [i] : [],
     )

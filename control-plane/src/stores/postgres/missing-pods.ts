@@ -1,15 +1,15 @@
 // Queued tasks that are bound to a pod by their conversation, where that pod is missing. Only heads are looked at, by the steps of the claim,
 // so it costs no more than one: what stands behind a head waits for it anyway.
 
+import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import { podMissing } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import { storeNow } from './database.ts'
 import { endQueued } from './end-statements.ts'
 import { laneHeads, keyHeads, queueIndex } from './heads.ts'
-import { maxExpired } from './queue.ts'
 
-const maxPods = sql.raw('100')
-const most = sql.raw(String(maxExpired))
+const maxPods = sql.raw(String(maxMissingPods))
+const most = sql.raw(String(maxEndedAtOnce))
 const among = (pods: readonly string[]) => sql`(select json_array_elements_text(${JSON.stringify(pods)}::json))`
 
 const heads = (clusterId: string): SQL => sql`

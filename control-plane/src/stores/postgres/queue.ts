@@ -39,7 +39,7 @@ head as materialized (
 select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,
   running.count::int as live, ${ms('oldest.created_at')} as oldest_at, lane.priorities, head.id as task_id, head.target, head.later,
   ${ms('head.run_after')} as run_after, workspace.id as workspace_by, session.id as session_by,
-  conversation.pod as home
+  conversation.pod as session_pod
 from lane
 join head on head.lane = lane.id
 join tasks oldest on oldest.id = lane.oldest
@@ -77,14 +77,11 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
       task_id: text('task_id'),
       ...inTheWay(),
       target: row.target === 'pool' ? 'pool' : 'project',
-      home: textOrNull('home'),
+      session_pod: textOrNull('session_pod'),
       run_after: Number(row.run_after),
     },
   }
 }
-
-/** How many tasks one statement ends for having waited too long. */
-export const maxExpired = 500
 
 /** By index, so nothing is counted: it is asked again and again while something is queued. */
 export function nextDueStatement(clusterId: string): SQL {

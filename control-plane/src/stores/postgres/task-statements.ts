@@ -1,12 +1,12 @@
 // The statements of a task's life, each one statement: what it changes, it changes together, fenced by (task, attempt). Those that touch
 // several rows lock them in the order of their ids, so that two of them never wait for each other.
 
+import { maxEndedAtOnce } from '@rdev/shared/domain/limits'
 import { expired, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import type { AttemptRef, Fence } from '../../ports/dispatch-store.ts'
 import { after, at, columnsOf, storeNow } from './database.ts'
 import { endQueued, endTasks } from './end-statements.ts'
-import { maxExpired } from './queue.ts'
 import { tasks } from './schema.ts'
 
 const live = sql.raw(`('leased', 'running')`)
@@ -116,7 +116,7 @@ with held as materialized (
   where t.id in (
     select q.id from tasks q
     where q.cluster_id = ${clusterId} and q.status = 'queued' and q.queue_deadline_at <= ${storeNow}
-    order by q.queue_deadline_at limit ${sql.raw(String(maxExpired))}
+    order by q.queue_deadline_at limit ${sql.raw(String(maxEndedAtOnce))}
   ) and t.status = 'queued'
   order by t.id for update skip locked
 )`
