@@ -1,9 +1,12 @@
 // The Worker in workerd on this machine, by Miniflare: the bundle that also deploys, Durable Object storage kept in a directory.
 import { Miniflare, NoOpLog, convertV4MiniflareOptions } from 'miniflare'
-import { readFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import process from 'node:process'
 import type { Readable } from 'node:stream'
-import { unstable_getMiniflareWorkerOptions } from 'wrangler'
+import type { unstable_getMiniflareWorkerOptions } from 'wrangler'
 import { bundleControlPlane, repository } from './bundle.ts'
+import { cacheDirectory } from './cache.ts'
 
 export interface ControlPlaneOptions {
   readonly host: string
@@ -25,7 +28,7 @@ export interface ControlPlane {
 
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
   const bundle = options.bundle ?? (await bundleControlPlane())
-  const { workerOptions } = unstable_getMiniflareWorkerOptions(`${repository}wrangler.toml`)
+  const workerOptions = await readWranglerToml()
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       ...workerOptions,
@@ -44,4 +47,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
   })
   const url = await miniflare.ready
   return { url: url.origin, stop: () => miniflare.dispose() }
+}
+
+type WorkerOptions = ReturnType<typeof unstable_getMiniflareWorkerOptions>['workerOptions']
+
+/** wrangler.toml in Miniflare's words. Kept between starts: importing wrangler takes 2 s of processor. */
+async function readWranglerToml(): Promise<WorkerOptions> {
+  const toml = `${repository}wrangler.toml`
+  const hash = createHash('sha256').update(repository)
+  for (const file of [toml, `${repository}node_modules/wrangler/package.json`]) hash.update(await readFile(file))
+  const kept = `${cacheDirectory}wrangler-${hash.digest('hex').slice(0, 16)}.json`
+  const known = await readFile(kept, 'utf8').catch(() => undefined)
+  if (known !== undefined) return JSON.parse(known) as WorkerOptions
+  const wrangler = await import('wrangler')
+  const { workerOptions } = wrangler.unstable_getMiniflareWorkerOptions(toml)
+  await mkdir(cacheDirectory, { recursive: true })
+  const aside = `${kept}.${process.pid}`
+  await writeFile(aside, JSON.stringify(workerOptions))
+  await rename(aside, kept)
+  return workerOptions
 }

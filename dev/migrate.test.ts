@@ -9,12 +9,13 @@ import { postgresStores } from '../control-plane/src/stores/postgres/postgres-st
 import { aSpec } from '../control-plane/src/testing/spec.ts'
 import { migrate, readMigrations } from './migrate.ts'
 import { openPGlite } from './neon-proxy/pglite-backend.ts'
+import { emptyDatabase } from './neon-proxy/pglite-template.ts'
 import { startNeonProxy } from './neon-proxy/server.ts'
 
 const repository = fileURLToPath(new URL('..', import.meta.url))
 
 async function setup() {
-  const backend = await openPGlite()
+  const backend = await openPGlite(undefined, await emptyDatabase())
   const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port: 0 })
   onTestFinished(async () => {
     await proxy.close()

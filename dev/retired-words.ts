@@ -28,7 +28,11 @@ export const wordsOnTheirWayOut: readonly RetiredWord[] = [
   { words: ['greet', 'greets', 'greeted', 'greeting'], say: 'reconcile (the hub); first frame (a socket)', exceptIn: ['e2e/04-'] },
   { words: ['seat', 'seats', 'seating'], say: 'slot' },
   // `no_place` is a published word of the API.
-  { words: ['places', 'free place', 'next place', 'pool place', 'one place'], say: 'slot', except: ['no place', 'million places'] },
+  {
+    words: ['places', 'free place', 'next place', 'pool place', 'one place'],
+    say: 'slot',
+    except: ['no place', 'million places', 'this one place'],
+  },
   { words: ['homeless'], say: 'bound to a missing pod' },
   { words: ['heard', 'hears'], say: 'received, recorded' },
   { words: ['log line', 'log lines'], say: 'log entry (a stored event); output line (a line of text)' },

@@ -176,7 +176,9 @@ export class History {
     network.unblocked()
     for (const pod of cluster.pods.values()) {
       pod.reachable = true
-      if (pod.life.dead) pod.restart()
+      // A binary does not come by itself.
+      if (!pod.binary) cluster.replace(pod.name, false, 100)
+      else if (pod.life.dead) pod.restart()
     }
     cluster.changed()
     const [first, ...others] = this.agents
@@ -268,13 +270,13 @@ export class History {
     })
   }
 
-  upgradeAgent(newFirst: boolean): void {
+  /** Most let go of what runs; some are told to end it. */
+  upgradeAgent(newFirst: boolean, attempts: 'go on' | 'end' = this.kernel.random.maybe(0.2) ? 'end' : 'go on'): void {
     const agent = this.agents[0]
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    // Most let go of what runs; some are told to end it.
-    this.#leave(agent, this.kernel.random.maybe(0.2) ? 'end' : 'go on', () => {
+    this.#leave(agent, attempts, () => {
       if (this.agents.length === 0) this.startAgent()
     })
   }

@@ -18,9 +18,9 @@ const drivers: Readonly<Record<string, string>> = {
   [`${agent}/link/reconnecting-socket-machine.ts`]: `${agent}/link/reconnecting-socket.ts`,
   [`${agent}/link/hub-link-machine.ts`]: `${agent}/link/hub-link.ts`,
   [`${agent}/link/task-line-machine.ts`]: `${agent}/link/task-line.ts`,
-  [`${agent}/resources/resources-machine.ts`]: `${agent}/resources/resources.ts`,
   [`${agent}/runner/runner-machine.ts`]: `${agent}/runner/runner.ts`,
   [`${agent}/runner/attempt-run-machine.ts`]: `${agent}/runner/attempt-run.ts`,
+  [`${agent}/resources/resources-machine.ts`]: `${agent}/resources/resources.ts`,
 }
 
 interface Import {

@@ -20,6 +20,7 @@ const hubDriver = 'control-plane/src/objects/cluster-hub/driver.ts'
 const taskLogDriver = 'control-plane/src/objects/task-log/driver.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
+const hubLink = 'cluster-agent/src/link/hub-link.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
 const store = 'control-plane/src/stores/memory/dispatch.ts'
@@ -268,6 +269,13 @@ export const mutations: readonly Mutation[] = [
     put: '',
   },
   {
+    name: 'drain-parks',
+    guards: 'an agent that leaves and loses its connection does not come back and throw its successor out',
+    module: hubLink,
+    find: 'if (machine.state.draining) return socket.park()',
+    put: '',
+  },
+  {
     name: 'retry-policy',
     guards: 'after a confirmed start only the policy gives another attempt',
     module: task,
@@ -278,7 +286,7 @@ export const mutations: readonly Mutation[] = [
     name: 'max-running',
     guards: 'at most max_running live tasks of a project',
     module: claim,
-    find: '>= project.max_running) continue',
-    put: '> project.max_running) continue',
+    find: 'count >= lane.max_running',
+    put: 'count > lane.max_running',
   },
 ]

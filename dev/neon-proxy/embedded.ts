@@ -1,7 +1,8 @@
 // The database of the stack behind the proxy, migrated: PGlite in a directory, or a PostgreSQL server.
 import { migrate } from '../migrate.ts'
 import { openPg } from './pg-backend.ts'
-import { openPGlite } from './pglite-backend.ts'
+import { isDatabase, openPGlite } from './pglite-backend.ts'
+import { migratedDatabase } from './pglite-template.ts'
 import { startNeonProxy } from './server.ts'
 
 export interface DatabaseOptions {
@@ -20,12 +21,13 @@ export interface StackDatabase {
 }
 
 export async function startDatabase({ at, port = 0, password }: DatabaseOptions): Promise<StackDatabase> {
-  const backend = 'url' in at ? await openPg(at.url) : await openPGlite(at.directory)
+  const fresh = 'directory' in at && !(await isDatabase(at.directory))
+  const backend = 'url' in at ? await openPg(at.url) : await openPGlite(at.directory, fresh ? await migratedDatabase() : undefined)
   try {
     const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port, password })
     await migrate({ databaseUrl: proxy.connectionString, fetchEndpoint: proxy.url })
-    // PGlite has no autovacuum.
-    if ('directory' in at) await backend.query({ sql: 'VACUUM ANALYZE', params: [] })
+    // PGlite has no autovacuum; a new one is vacuumed already.
+    if ('directory' in at && !fresh) await backend.query({ sql: 'VACUUM ANALYZE', params: [] })
     return {
       connectionString: proxy.connectionString,
       fetchEndpoint: proxy.url,

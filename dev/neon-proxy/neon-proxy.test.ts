@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SqlBackend } from './backend.ts'
 import { openPg } from './pg-backend.ts'
 import { openPGlite } from './pglite-backend.ts'
+import { emptyDatabase } from './pglite-template.ts'
 import { startNeonProxy } from './server.ts'
 import type { NeonProxy } from './server.ts'
 
@@ -43,7 +44,7 @@ async function setup(open: () => Promise<SqlBackend>) {
 }
 
 // The suite `postgres` brings the second side.
-const sides: [name: string, open: () => Promise<SqlBackend>][] = [['PGlite', () => openPGlite()]]
+const sides: [name: string, open: () => Promise<SqlBackend>][] = [['PGlite', async () => openPGlite(undefined, await emptyDatabase())]]
 if (realUrl !== undefined) sides.push(['a PostgreSQL server', () => openPg(realUrl)])
 
 describe.each(sides)("Neon's protocol on %s", (_, open) => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished, expect, it } from 'vitest'
 import { openPGlite } from './pglite-backend.ts'
+import { emptyDatabase } from './pglite-template.ts'
 
 async function setup() {
   const home = await mkdtemp(join(tmpdir(), 'rdev-pglite-'))
@@ -38,14 +39,27 @@ it('keeps what it answered when its process is killed, and the next takes the lo
 it('takes over a lock that names nobody', async () => {
   const { directory, lock } = await setup()
   await writeFile(lock, '')
-  const db = await openPGlite(directory)
+  const db = await openPGlite(directory, await emptyDatabase())
   expect((await db.query(query('select 1'))).rows).toEqual([['1']])
   await db.close()
 })
 
 it('refuses work after its end', async () => {
-  const db = await openPGlite()
+  const db = await openPGlite(undefined, await emptyDatabase())
   await db.close()
   await db.close()
   await expect(db.query(query('select 1'))).rejects.toThrow('closed')
+})
+
+it('a new one begins with the contents that it is given, an old one keeps its own', async () => {
+  const { directory } = await setup()
+  const first = await openPGlite(directory, await emptyDatabase())
+  await first.query(query('create table kept (x int)'))
+  await first.close()
+  const again = await openPGlite(directory, await emptyDatabase())
+  expect((await again.query(query('select x from kept'))).rows).toEqual([])
+  const copy = await openPGlite(undefined, await again.dump())
+  expect((await copy.query(query('select x from kept'))).rows).toEqual([])
+  await again.close()
+  await copy.close()
 })

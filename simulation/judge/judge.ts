@@ -5,6 +5,7 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
 import type { History } from '../history.ts'
+import type { Life } from '../world/kernel.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
 import { judgeResources } from './judge-resources.ts'
@@ -23,12 +24,23 @@ export class Judge {
   readonly #confirmed = new Set<string>()
   /** In which attempt a task was when somebody wanted it cancelled. */
   readonly #wished = new Map<string, number>()
+  /** Agents that told the hub that they leave. */
+  readonly #leaving = new Set<Life>()
   /** The highest attempt of each task. */
   readonly #attempts = new Map<string, number>()
 
   constructor(history: History) {
     this.#history = history
     history.plane.onStale = (...what) => this.stale(...what)
+    history.network.observer = {
+      sentUp: ({ client }, type) => {
+        if (type === 'drain') this.#leaving.add(client.life)
+      },
+      dialled: ({ client, target }) => {
+        if (target !== 'hub' || !this.#leaving.has(client.life)) return
+        this.violated(9, `${client.life.name} had told the hub that it leaves, and came back: whoever took its place is thrown out`)
+      },
+    }
     history.plane.onComplaint = (name, what) => this.violated(3, `${shortName(name)} logs: ${what}`)
     history.database.onStatement = (method, _args, result) => {
       for (const task of rowsIn(result)) this.#row(task)

@@ -1,36 +1,7 @@
 // What can go wrong. Each history draws some of these, with strengths of its own; at the end all of them are healed.
 
-import type { History } from '../history.ts'
+import { episodes, often, type Fault } from './fault.ts'
 import { moments } from './moments.ts'
-
-export interface Fault {
-  readonly name: string
-  /** Lets it happen from now until `untilMs`, again and again or as a state of the world. */
-  begin(history: History, untilMs: number): void
-}
-
-/** Again and again, on average every `meanMs`. */
-function often(history: History, untilMs: number, meanMs: number, happen: () => void): void {
-  const { kernel } = history
-  const next = () => {
-    const waitMs = kernel.random.wait(meanMs)
-    if (kernel.now + waitMs >= untilMs) return
-    kernel.after(waitMs, kernel.world, () => {
-      happen()
-      next()
-    })
-  }
-  next()
-}
-
-/** A state that comes and goes. */
-function episodes(history: History, untilMs: number, meanMs: number, longestMs: number, begin: () => void, end: () => void): void {
-  const { kernel } = history
-  often(history, untilMs, meanMs, () => {
-    begin()
-    kernel.after(kernel.random.skewed(200, longestMs), kernel.world, end)
-  })
-}
 
 export const faults: readonly Fault[] = [
   { name: 'resources fail', begin: ({ resources, kernel }) => void (resources.fails = kernel.random.chance() * 0.3) },
@@ -210,6 +181,16 @@ export const faults: readonly Fault[] = [
       const { cluster, kernel } = history
       often(history, until, history.scaled(60_000), () =>
         cluster.replace(kernel.random.pick(history.podNames), kernel.random.maybe(0.2), kernel.random.skewed(1_000, 60_000)),
+      )
+    },
+  },
+  {
+    name: 'binaries missing',
+    begin: (history, until) => {
+      const { cluster, kernel } = history
+      cluster.podFaults.noBinary = 0.2 + kernel.random.chance() * 0.5
+      often(history, until, history.scaled(90_000), () =>
+        cluster.replace(kernel.random.pick(history.podNames), false, kernel.random.skewed(100, 10_000)),
       )
     },
   },

@@ -3,7 +3,7 @@
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { History } from '../history.ts'
-import type { Fault } from './faults.ts'
+import { often, type Fault } from './fault.ts'
 
 /** `then` for some of the frames of a type, with the frame and the connection that carries it. */
 function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[2]) => void): void {
@@ -88,6 +88,15 @@ export const moments: readonly Fault[] = [
           kernel.after(random.int(10, 10_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
         kernel.after(random.int(10, 5_000), kernel.world, () => plane.hub.reset('the platform moves it'))
       })
+    },
+  },
+  {
+    name: 'cut as an agent leaves',
+    begin: (history, until) => {
+      const { network, kernel } = history
+      const { random } = kernel
+      on(history, 'drain', 0.7, (_, connection) => network.cut(connection, random.pick(['both', 'client'])))
+      often(history, until, history.scaled(60_000), () => history.upgradeAgent(random.maybe(0.5), random.pick(['go on', 'end'])))
     },
   },
   {

@@ -31,6 +31,12 @@ export interface NetworkFaults {
   resultCut: number
 }
 
+/** Sees what agents do, from outside of them. */
+export interface NetworkObserver {
+  dialled(connection: SimConnection): void
+  sentUp(connection: SimConnection, type: string): void
+}
+
 export class SimConnection {
   readonly id: string
   readonly client: ClientEnd
@@ -62,6 +68,7 @@ export class Network {
   readonly connections = new Set<SimConnection>()
   /** Hear of each frame as it is sent: for faults that wait for their moment. */
   readonly listeners: ((type: string, text: string, connection: SimConnection) => void)[] = []
+  observer: NetworkObserver | undefined
   readonly #kernel: Kernel
   readonly #server: ServerEnd
   /** Dials that hang, by what they are for, until when. */
@@ -76,6 +83,7 @@ export class Network {
   dial(target: string, client: ClientEnd): SimConnection {
     const connection = new SimConnection(`c${++this.#ids}`, target, client)
     this.connections.add(connection)
+    this.observer?.dialled(connection)
     connection.upAt = this.#hanging.get(target) ?? 0
     this.#up(connection, () => {
       if (!connection.clientOpen) return this.connections.delete(connection)
@@ -105,6 +113,7 @@ export class Network {
   sendUp(connection: SimConnection, text: string): void {
     if (!connection.clientOpen) return
     const type = typeOf(text)
+    this.observer?.sentUp(connection, type)
     for (const listener of this.listeners) listener(type, text, connection)
     const arrive = () => {
       if (connection.serverOpen) this.#server.text(connection, text)

@@ -63,7 +63,8 @@ function drawTask(
     asked: {
       kind: agent ? 'agent' : 'shell',
       project_id: before?.asked.project_id ?? random.pick(projects),
-      provider: agent ? 'claude-code' : null,
+      // Some leave it to the agent.
+      provider: agent && !random.maybe(0.1) ? 'claude-code' : null,
       prompt: agent ? text : null,
       command: agent ? null : text,
       session_id: null,

@@ -9,8 +9,8 @@ import type { NewEvent } from '../ports.ts'
 export const maxTextBytes = 160 * 1024
 /** What no event type fits is kept for the curious, not for replay. */
 export const maxRawBytes = 16 * 1024
-/** Of the final text, which also waits in the cursor until the result is stored. */
-export const maxResultBytes = 128 * 1024
+/** Of what was said outside the protocol: enough for a stack trace's beginning. */
+export const maxWordsLength = 2048
 
 const jsonBytes = (value: string): number => Buffer.byteLength(JSON.stringify(value))
 

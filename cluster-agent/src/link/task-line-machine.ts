@@ -13,9 +13,6 @@ import type { TaskCommand, TaskDown } from '@rdev/shared/wire/task-frames'
 
 /** Units in the window; it bounds the cost of a step where the bytes alone would allow tens of thousands of tiny events. */
 export const maxUnackedUnits = 1024
-/** One unit is one frame at least, so it must leave room for a cursor (320 KiB) inside the frame limit. */
-export const maxUnitBytes = 600 * 1024
-export const maxUnitEvents = 200
 
 /** Events that must be stored together with the cursor after them. */
 export interface Unit {

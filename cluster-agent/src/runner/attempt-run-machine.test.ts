@@ -1,15 +1,8 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-run-machine.ts'
-import {
-  graceAfterResultMs,
-  newAttempt,
-  settleAfterStopMs,
-  settleMs,
-  shutdownGraceS,
-  stepAttempt,
-  stopGraceS,
-} from './attempt-run-machine.ts'
+import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt } from './attempt-run-machine.ts'
 
 const record: ExitRecord = { exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1, reason: 'exited' }
 const result = { status: 'succeeded', result: 'x' } as const
@@ -96,7 +89,7 @@ test('a cancel during the start takes effect as soon as it has started; the firs
 
 test.each([
   [{ type: 'cancel', graceS: 2 }, 'cancelled', 'cancelled', 2],
-  [{ type: 'idle' }, 'idle', 'timeout', stopGraceS],
+  [{ type: 'idle' }, 'idle', 'timeout', cancelGraceS],
   [{ type: 'shutdown' }, 'shutdown', 'stopped', shutdownGraceS],
 ] as const)('%o ends the tree, then waits for both the record and the code agent', (input, cause, reason, graceS) => {
   const it = setup()
@@ -120,7 +113,7 @@ test('a cancel after the process has ended by itself is too late', () => {
 test('a process that does not exit after its result is stopped; one that did is not', () => {
   const it = setup()
   it.feed({ type: 'started' }, executed())
-  expect(it.feed({ type: 'timer', timer: 'grace' })).toEqual([{ type: 'stop_tree', graceS: stopGraceS, reason: 'stopped' }])
+  expect(it.feed({ type: 'timer', timer: 'grace' })).toEqual([{ type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }])
   expect(it.types(exited)).toEqual(['let_go', 'report'])
 
   const running = setup()
@@ -178,7 +171,7 @@ test('a start that finds the process of an earlier agent reads from the log, not
 test('what nobody wants is stopped, and only then told to be gone', () => {
   const it = setup()
   it.feed({ type: 'started' })
-  expect(it.feed({ type: 'discard' })).toEqual([{ type: 'let_go' }, { type: 'stop_tree', graceS: stopGraceS, reason: 'stopped' }])
+  expect(it.feed({ type: 'discard' })).toEqual([{ type: 'let_go' }, { type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }])
   expect(it.feed(executed())).toEqual([])
   expect(it.feed(exited)).toEqual([])
   expect(it.feed({ type: 'restart' })).toEqual([])

@@ -4,6 +4,7 @@
 
 import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 
 /** A process that goes on after its code agent was done with it (a CLI that does not exit after its result) is ended then. */
@@ -12,8 +13,6 @@ export const graceAfterResultMs = 5_000
 export const settleMs = 60_000
 /** The same when the tree was killed: nothing more can come. */
 export const settleAfterStopMs = 15_000
-/** What a tree gets to end in peace when nobody chose. */
-export const stopGraceS = 10
 /** Whoever shuts the agent down waits for it. */
 export const shutdownGraceS = 5
 
@@ -114,7 +113,7 @@ export function stepAttempt(state: AttemptState, input: AttemptInput, _context: 
     case 'cancel':
       return end(state, 'cancelled', input.graceS)
     case 'idle':
-      return state.record ? nothing(state) : end(state, 'idle', stopGraceS)
+      return state.record ? nothing(state) : end(state, 'idle', cancelGraceS)
     case 'shutdown':
       return end(state, 'shutdown', shutdownGraceS)
     case 'discard':
@@ -194,7 +193,7 @@ function timer(state: AttemptState, name: 'grace' | 'settle'): AttemptStep {
   if (state.phase !== 'running' && state.phase !== 'ending') return nothing(state)
   if (name === 'grace') {
     if (state.result === undefined || state.record) return nothing(state)
-    return { state: { ...state, phase: 'ending' }, effects: [{ type: 'stop_tree', graceS: stopGraceS, reason: 'stopped' }] }
+    return { state: { ...state, phase: 'ending' }, effects: [{ type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }] }
   }
   if (!state.record || state.result !== undefined) return nothing(state)
   // A pod that cannot be reached keeps the output that its code agent waits for: that is nobody's fault, and it may come back.
@@ -223,7 +222,7 @@ function discard(state: AttemptState): AttemptStep {
   if (state.podGone) return finish(state)
   return {
     state: { ...state, phase: 'discarding' },
-    effects: [{ type: 'let_go' }, { type: 'stop_tree', graceS: stopGraceS, reason: 'stopped' }],
+    effects: [{ type: 'let_go' }, { type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }],
   }
 }
 

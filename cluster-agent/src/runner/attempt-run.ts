@@ -1,15 +1,15 @@
 // The driver of attempt-run-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
 
-import type { Assignment, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
-import { fullJitter } from '@rdev/shared/domain/backoff'
 import { agentRequestOf } from '@rdev/shared/domain/code-agent'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
-import { drive, NamedTimers, pause, within } from '../drive.ts'
+import { drive, NamedTimers, within } from '../drive.ts'
 import type {
   AgentRegistry,
   AttemptDirectories,
@@ -21,14 +21,14 @@ import type {
   OpenLine,
   PodHost,
   ProcessSpec,
-  StartOutcome,
   StopReason,
   TaskLine,
   Timers,
 } from '../ports.ts'
 import { prelude, workspaceNeeds, workspaceOf } from '../workspaces/workspace.ts'
 import type { AttemptEffect } from './attempt-run-machine.ts'
-import { newAttempt, settleMs, stepAttempt, stopGraceS } from './attempt-run-machine.ts'
+import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
+import { AttemptProcess, RejectedStart } from './attempt-process.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
 import { encodeEvent } from './bounded-event.ts'
@@ -36,7 +36,6 @@ import { outcomeOf } from './outcome.ts'
 
 /** How long a provider is asked politely before its processes get their signals. */
 const politeMs = 2_000
-const removeTries = 5
 
 export interface RunnerDeps {
   readonly directories: AttemptDirectories
@@ -47,14 +46,6 @@ export interface RunnerDeps {
   readonly hub: HubReports
   readonly timers: Timers
   readonly log: Log
-}
-
-/** Thrown to a code agent whose process must not run; how it takes it does not matter. */
-export class RejectedStart extends Error {
-  constructor() {
-    super('this attempt must not be started here')
-    this.name = 'RejectedStart'
-  }
 }
 
 export class AttemptRun {
@@ -69,10 +60,9 @@ export class AttemptRun {
   readonly #assignment: Assignment
   readonly #adopted: boolean
   readonly #home: string | undefined
-  readonly #over = new AbortController()
   readonly #timers: NamedTimers<'grace' | 'settle' | 'idle'>
   readonly #machine
-  readonly #record = Promise.withResolvers<ExitRecord>()
+  readonly #process: AttemptProcess
   readonly #owner: ViewOwner
   readonly #forget: () => void
   #line: TaskLine | undefined
@@ -105,7 +95,8 @@ export class AttemptRun {
     this.name = attemptName(task_id, attempt)
     const forgotten = Promise.withResolvers<void>()
     this.forgotten = forgotten.promise
-    this.ended = Promise.race([this.#record.promise, this.forgotten])
+    this.#process = new AttemptProcess(deps, { name: this.name, ref: this.ref, pod: pod.name }, this.#machine.step)
+    this.ended = Promise.race([this.#process.record, this.forgotten])
     this.#forget = () => {
       forget()
       forgotten.resolve()
@@ -193,14 +184,14 @@ export class AttemptRun {
       case 'timer':
         return this.#arm(effect.timer, effect.inMs)
       case 'reach':
-        return void this.#reach()
+        return void this.#process.reach()
       case 'report':
         return this.#report()
       case 'finished':
         this.#deps.log('info', 'attempt finished', { ...this.ref, pod: this.pod.name })
         return this.#deps.hub.finished(this.ref)
       case 'remove':
-        this.#removed = this.#remove()
+        this.#removed = this.#process.remove()
         return
       case 'forget':
         this.#line?.close()
@@ -214,11 +205,11 @@ export class AttemptRun {
     this.#startedAt = this.#deps.timers.wall()
     this.#deps.log('info', phrase, { ...this.ref, pod: this.pod.name, kind: this.#assignment.kind })
     this.#deps.hub.accepted(this.ref, this.#startedAt)
-    this.#watchEnd()
+    this.#process.watchEnd()
   }
 
   #cleanUp(): void {
-    this.#over.abort()
+    this.#process.over()
     this.#timers.cancelAll()
   }
 
@@ -282,8 +273,8 @@ export class AttemptRun {
     return {
       start: (spec) => (this.#adopted ? Promise.resolve() : (this.#start ??= this.#startProcess(spec))),
       follow: (from, signal) => directories.follow(pod, this.name, { stdout: from.stdout, stderr: from.stderr }, signal),
-      exited: () => this.#record.promise,
-      stop: () => this.#stopTree(stopGraceS, 'stopped'),
+      exited: () => this.#process.record,
+      stop: () => this.#stopTree(cancelGraceS, 'stopped'),
       emit: (events, cursor) => this.#line?.emit(events, cursor) ?? Promise.resolve(),
       stored: () => this.#line?.flushed() ?? Promise.resolve(),
       delta: (data) => this.#line?.delta(data),
@@ -298,65 +289,15 @@ export class AttemptRun {
     }
   }
 
-  /** A failure to ask proves nothing, so it is asked again: the pod makes that safe, giving the task to somebody else would not be. */
-  async #startProcess(spec: ProcessSpec): Promise<void> {
+  #startProcess(spec: ProcessSpec): Promise<void> {
     const { folder, lock } = workspaceNeeds(this.pod, this.#assignment)
-    const whole = { ...spec, folder, lock, home: this.#home, script: prelude(this.pod, this.#assignment) + spec.script }
-    const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole, this.#over.signal))
-    if (!started) throw new RejectedStart()
-    if (started.outcome === 'started' || started.outcome === 'exists') return this.#machine.step({ type: 'started' })
-    this.#machine.step({ type: 'rejected', ...refusalOf(started) })
-    throw new RejectedStart()
-  }
-
-  /** What is given up here must not begin after that. */
-  async #raiseFloor(): Promise<void> {
-    try {
-      await this.#deps.directories.remove(this.pod.name, this.name)
-    } catch {
-      this.#deps.log('warn', 'floor could not be raised', { ...this.ref, pod: this.pod.name })
-    }
+    const script = prelude(this.pod, this.#assignment) + spec.script
+    return this.#process.start({ ...spec, folder, lock, home: this.#home, script })
   }
 
   async #stopTree(graceS: number, reason: StopReason): Promise<void> {
     await this.#polite
-    const done = await this.#until('stop', () => this.#deps.directories.stop(this.pod.name, this.name, graceS, reason).then(() => true))
-    if (done) this.#machine.step({ type: 'emptied' })
-  }
-
-  async #reach(): Promise<void> {
-    const done = await this.#until('reach', () => this.#deps.directories.touch(this.pod.name).then(() => true))
-    if (done) this.#machine.step({ type: 'reached' })
-  }
-
-  #watchEnd(): void {
-    const signal = this.#over.signal
-    void this.#until('watch', () => this.#deps.directories.ended(this.pod.name, this.name, signal)).then((record) => {
-      if (!record) return
-      this.#record.resolve(record)
-      this.#machine.step({ type: 'exited', record })
-    })
-  }
-
-  /** Repeats what throws, with pauses, until the attempt is over; undefined then. */
-  async #until<Result>(what: string, ask: () => Promise<Result>): Promise<Result | undefined> {
-    for (let tries = 0; !this.#over.signal.aborted; tries++) {
-      try {
-        return await ask()
-      } catch (error) {
-        if (this.#over.signal.aborted) return undefined
-        // The pod answers, and what it had of the attempt is no more: as lost as with the pod.
-        if (error instanceof Error && error.name === 'AttemptGone' && this.started) {
-          await this.#raiseFloor()
-          this.#machine.step({ type: 'pod_gone' })
-          return undefined
-        }
-        const message = error instanceof Error ? error.message : 'unknown'
-        this.#deps.log('warn', 'pod could not be asked', { ...this.ref, pod: this.pod.name, what, message, tries })
-        await pause(this.#deps.timers, 50 + fullJitter(tries, this.#deps.timers.random(), 200, 5_000))
-      }
-    }
-    return undefined
+    await this.#process.stop(graceS, reason)
   }
 
   #interrupt(): void {
@@ -372,19 +313,6 @@ export class AttemptRun {
     const { record, result, cause } = this.#machine.state
     const facts = { kind: this.#assignment.kind, record, result: result === 'none' ? undefined : result, cause }
     this.#line?.result(outcomeOf(facts))
-  }
-
-  async #remove(): Promise<void> {
-    const { directories, log, timers } = this.#deps
-    for (let tries = 0; tries < removeTries; tries++) {
-      try {
-        return await directories.remove(this.pod.name, this.name)
-      } catch {
-        await pause(timers, fullJitter(tries, timers.random(), 500, 10_000))
-      }
-    }
-    // It will be in the next hello, and the hub will want it stopped.
-    log('warn', 'attempt directory could not be removed', { ...this.ref, pod: this.pod.name })
   }
 
   #arm(name: 'grace' | 'settle', inMs: number): void {
@@ -412,10 +340,4 @@ export class AttemptRun {
     }
     this.#timers.set('idle', limitMs, look)
   }
-}
-
-function refusalOf(start: Exclude<StartOutcome, { outcome: 'started' | 'exists' }>): { reason: RejectReason; detail: string | undefined } {
-  if (start.outcome === 'floor') return { reason: 'floor', detail: undefined }
-  if (start.outcome === 'busy') return { reason: 'workspace_busy', detail: `held by ${start.holder}` }
-  return { reason: 'start_failed', detail: start.detail }
 }

@@ -1,7 +1,6 @@
 // The attempt as its code agent sees it, for one reading from one position of the log. When the runner lets go of it, everything here becomes inert:
 // a code agent that has not noticed yet can neither write to the log nor touch the process.
 
-import type { Duplex } from 'node:stream'
 import type { Assignment, Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
 import type { EventData } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -18,7 +17,7 @@ export interface ViewOwner {
   emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
   stored(): Promise<void>
   delta(data: EventData): void
-  connect(port: number): Promise<Duplex>
+  connect(port: number): ReturnType<Attempt['connect']>
   readNote(note: string): Promise<string | undefined>
   writeNote(note: string, text: string): Promise<void>
   now(): number
@@ -124,7 +123,7 @@ export class AttemptView implements Attempt {
     this.#owner.delta(data)
   }
 
-  connect(port: number): Promise<Duplex> {
+  connect(port: number): ReturnType<Attempt['connect']> {
     return this.released ? Promise.reject(new Error('this reading of the attempt has ended')) : this.#owner.connect(port)
   }
 

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { workspaceFailure } from '../workspaces/workspace.ts'
 import type { Ending } from './outcome.ts'
-import { maxResultBytes, outcomeOf } from './outcome.ts'
+import { outcomeOf } from './outcome.ts'
 
 const record = (more: Partial<ExitRecord> = {}): ExitRecord => ({
   exit_code: 0,
@@ -85,7 +86,7 @@ test('the exit code of a stopped server is not told, that of a command is', () =
 })
 
 test('a huge answer is cut, and says so; a clock that jumped back gives no negative time', () => {
-  const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultBytes + 5) }, record: record({ ended_at: 0 }) })
+  const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultTextBytes + 5) }, record: record({ ended_at: 0 }) })
   expect(result).toMatch(/x… \[|\n… \[5 bytes removed\]$/)
   expect(duration_ms).toBe(0)
 })

@@ -3,13 +3,13 @@
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { TaskKind, TaskOutcome } from '@rdev/shared/domain/task'
 import { outcome } from '@rdev/shared/domain/task'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import { isWorkspaceFailure, workspaceFailure } from '../workspaces/workspace.ts'
 
-/** Result and error text travel in one frame, together with little else. */
-export const maxResultBytes = 128 * 1024
+/** Of an error's text. */
 export const maxErrorBytes = 4 * 1024
 
 export interface Ending {
@@ -107,6 +107,6 @@ function instantOf(time: string | undefined): number | null {
 }
 
 function bounded(text: string): string {
-  const cut = truncateUtf8(text, maxResultBytes)
+  const cut = truncateUtf8(text, maxResultTextBytes)
   return cut.removed === 0 ? text : `${cut.text}\n… [${cut.removed} bytes removed]`
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { Chunk } from '../ports.ts'
-import { incompleteTail, maxTextBytes, OutputLines } from './output-lines.ts'
+import { incompleteTail, maxOutputTextBytes, OutputLines } from './output-lines.ts'
 
 /** Feeds bytes in pieces and gathers what comes out. */
 function setup(cursor = startCursor) {
@@ -59,7 +59,7 @@ test('a long line without an end is told in pieces of a bounded size, at charact
   const text = '€'.repeat(50_000)
   const parts = [...it.push(text), ...it.flush(true)]
   expect(parts.length).toBeGreaterThan(4)
-  for (const part of parts) expect(Buffer.byteLength(part.text)).toBeLessThanOrEqual(maxTextBytes)
+  for (const part of parts) expect(Buffer.byteLength(part.text)).toBeLessThanOrEqual(maxOutputTextBytes)
   expect(parts.map((part) => part.text).join('')).toBe(text)
 })
 

@@ -6,7 +6,7 @@ import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { Chunk, NewEvent } from '../ports.ts'
 
 /** JSON makes at most six bytes of one, so an event stays below its limit whatever the bytes are. */
-export const maxTextBytes = 32 * 1024
+export const maxOutputTextBytes = 32 * 1024
 /** An unfinished line is shown after this much silence. */
 export const silenceMs = 100
 
@@ -66,7 +66,7 @@ export class OutputLines {
     const held = this.#held[stream]
     const events: { event: NewEvent; cursor: Cursor }[] = []
     let from = 0
-    while (from < whole || held.bytes.length - from > maxTextBytes) {
+    while (from < whole || held.bytes.length - from > maxOutputTextBytes) {
       const to = this.#end(held.bytes, from, whole, ended)
       const text = held.bytes.toString('utf8', from, to)
       this.#cursor = { ...this.#cursor, [stream]: held.offset + to }
@@ -81,8 +81,8 @@ export class OutputLines {
 
   /** Where the event that begins at `from` ends: all that is whole if it fits, else the last newline or character that does. */
   #end(bytes: Buffer, from: number, whole: number, ended: boolean): number {
-    if (whole > from && whole - from <= maxTextBytes) return whole
-    const limit = Math.min(bytes.length, from + maxTextBytes)
+    if (whole > from && whole - from <= maxOutputTextBytes) return whole
+    const limit = Math.min(bytes.length, from + maxOutputTextBytes)
     const line = bytes.lastIndexOf(newline, limit - 1) + 1
     if (line > from) return line
     const last = ended && limit === bytes.length

@@ -4,11 +4,12 @@
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { drive, NamedTimers, within } from '../drive.ts'
 import { invalidWorkspace } from '../workspaces/workspace.ts'
-import { shutdownGraceS, stopGraceS } from './attempt-run-machine.ts'
+import { shutdownGraceS } from './attempt-run-machine.ts'
 import type { HubReports } from '../ports.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
@@ -128,7 +129,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     const name = attemptName(ref.task_id, ref.attempt)
     log('info', 'unwanted attempt stopped', { ...ref, pod })
     try {
-      await directories.stop(pod, name, stopGraceS, 'stopped')
+      await directories.stop(pod, name, cancelGraceS, 'stopped')
       await directories.remove(pod, name)
     } catch {
       return log('warn', 'unwanted attempt could not be removed', { ...ref, pod })

@@ -1,5 +1,6 @@
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { exportAll, quote } from '../../sh.ts'
+import { usualTools } from '../usual-tools.ts'
 
 /** A quiet run without a person: nothing is updated, reported or asked in the background. */
 const quiet = {
@@ -11,25 +12,6 @@ const quiet = {
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
 }
-
-/**
- * What an agent may do in its pod if nothing else was asked: read, edit, run commands, look things up. The pod is the wall; without this a
- * headless run would be denied its first command. A prompt that remains is denied at once (`-p` has nobody to ask), never waited for.
- */
-export const usualTools = [
-  'Bash',
-  'Edit',
-  'Write',
-  'NotebookEdit',
-  'Read',
-  'Glob',
-  'Grep',
-  'WebFetch',
-  'WebSearch',
-  'Task',
-  'Agent',
-  'Skill',
-]
 
 function permissions(request: AgentRequest): readonly string[] {
   const { allowed_tools: tools, permission_mode: mode } = request

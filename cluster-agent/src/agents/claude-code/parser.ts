@@ -2,10 +2,12 @@
 // boundary with the state that was stored there gives exactly the events that were still missing.
 
 import type { EventData } from '@rdev/shared/domain/event'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
-import { boundText, boundValue, event, maxResultBytes, raw } from '../bounded.ts'
+import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
-import { maxRunningTools, maxWordsLength, usageOf, type ClaudeState } from './state.ts'
+import { usageOf } from '../usage.ts'
+import { maxRunningTools, type ClaudeState } from './state.ts'
 import { json, number, objects, parseObject, parseValue, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
 
@@ -192,7 +194,7 @@ function result(state: ClaudeState, message: Json): Step {
       usage,
       cost_usd,
       turns,
-      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultBytes),
+      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultTextBytes),
     },
   }
   return stay(next, event('usage', { ...usage, cost_usd }))
@@ -228,7 +230,7 @@ function longLine(state: ClaudeState, line: Line): Step {
   }
   const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
   const cost_usd = found('total_cost_usd')
-  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultBytes)
+  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultTextBytes)
   const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
   const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
   return stay(next, kept, event('usage', { ...usage, cost_usd }))

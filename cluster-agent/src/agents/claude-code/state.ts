@@ -3,13 +3,11 @@
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import type { Usage } from '@rdev/shared/domain/event'
-import { json, number, text, count } from '../json.ts'
+import { json, number, text } from '../json.ts'
+import { usageOf } from '../usage.ts'
 
 /** Tools that run at once are few; past this their durations are not told. */
 export const maxRunningTools = 64
-/** Of what was said outside the protocol: enough for a stack trace's beginning. */
-export const maxWordsLength = 2048
-
 export interface ClaudeResult {
   readonly is_error: boolean
   readonly text: string
@@ -36,16 +34,6 @@ export interface ClaudeState {
 export const claudeStart: ClaudeState = { started: false, running: {}, words: '' }
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
-
-export function usageOf(value: unknown): Usage {
-  const usage = json(value)
-  return {
-    input_tokens: count(usage.input_tokens),
-    output_tokens: count(usage.output_tokens),
-    cache_read_tokens: count(usage.cache_read_tokens ?? usage.cache_read_input_tokens),
-    cache_write_tokens: count(usage.cache_write_tokens ?? usage.cache_creation_input_tokens),
-  }
-}
 
 /** The state of a cursor, as it came back from the log. */
 export function readClaudeState(value: unknown): ClaudeState {

@@ -2,8 +2,9 @@
 // from the list of messages after a cut, it gives the event once. What a later part of this machine should do (answer a permission) is an effect.
 
 import type { EventData } from '@rdev/shared/domain/event'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
-import { boundText, boundValue, event, maxResultBytes, raw } from '../bounded.ts'
+import { boundText, boundValue, event, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInHeaders } from '../classify.ts'
 import { count, json, list, number, objects, text, type Json } from '../json.ts'
 import { maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
@@ -106,7 +107,7 @@ export function onPart(state: OpenCodeState, part: Json): OpenCodeStep {
       const words = text(part.text) ?? ''
       const next = remember(state, message, id)
       if (words.trim() === '') return stay(next)
-      return stay({ ...next, text: boundText(words, maxResultBytes) }, event('message.assistant', { text: boundText(words) }))
+      return stay({ ...next, text: boundText(words, maxResultTextBytes) }, event('message.assistant', { text: boundText(words) }))
     }
     case 'reasoning': {
       if (number(json(part.time).end) === undefined) return stay(state)

@@ -2,7 +2,7 @@
 // allowed tool costs no round trip; a question that comes all the same (a subagent's, say) is answered by the same rules.
 
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
-import { usualTools } from '../claude-code/command.ts'
+import { usualTools } from '../usual-tools.ts'
 
 type Action = 'allow' | 'deny'
 /** Pattern → action; of those that match, the last one counts. */

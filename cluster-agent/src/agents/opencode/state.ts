@@ -3,8 +3,8 @@
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import type { Usage } from '@rdev/shared/domain/event'
-import { usageOf } from '../claude-code/state.ts'
 import { json, list, number, text } from '../json.ts'
+import { usageOf } from '../usage.ts'
 
 /** A message has one part per text and tool call; hundreds are many. Past this the oldest are forgotten, and could be told again after a restart. */
 export const maxTold = 2000

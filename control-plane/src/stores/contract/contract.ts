@@ -1,7 +1,7 @@
 // The suite that every set of stores passes: memory runs it here, Postgres in dev/postgres-stores.test.ts.
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest'
 import { claimContract } from './claim.ts'
-import { homelessContract } from './homeless.ts'
+import { missingPodsContract } from './missing-pods.ts'
 import { idempotencyContract } from './idempotency.ts'
 import { insertContract } from './insert.ts'
 import { laneContract } from './lanes.ts'
@@ -32,7 +32,7 @@ export function storesContract(name: string, open: () => Promise<StoresUnderTest
     turnContract(setup)
     insertContract(setup)
     queueContract(setup)
-    homelessContract(setup)
+    missingPodsContract(setup)
     idempotencyContract(setup)
     lifeContract(setup)
     raceContract(setup)

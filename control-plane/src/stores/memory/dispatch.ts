@@ -1,7 +1,7 @@
 // The hub's side of the queue in memory. Every method does its work before it first awaits, so each is as atomic as the one statement of
 // the Postgres store.
 import type { Session } from '@rdev/shared/domain/session'
-import { expire, failHomeless, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
+import { expire, failMissingPod, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock } from '../../ports/clock.ts'
 import type { DispatchStore, Fence, LiveTask } from '../../ports/dispatch-store.ts'
 import { storableOutcome } from '../storable.ts'
@@ -10,7 +10,7 @@ import { type MemoryRows, saved, tasksWhere } from './rows.ts'
 
 /** How many tasks one call of `expireQueued` or `failMissingPods` ends. */
 export const maxExpired = 500
-const maxHomeless = 100
+const maxMissingPods = 100
 
 export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const sessionOf = (task: Task): Session | undefined => (task.spec.session_id ? rows.sessions.get(task.spec.session_id) : undefined)
@@ -121,13 +121,13 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
       return [...homes]
         .filter((home) => !pods.includes(home))
         .sort()
-        .slice(0, maxHomeless)
+        .slice(0, maxMissingPods)
     },
 
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
       const found = housed(clusterId).filter(({ home }) => pods.includes(home))
-      return found.slice(0, maxExpired).map(({ task }) => save(failHomeless(task, now)))
+      return found.slice(0, maxExpired).map(({ task }) => save(failMissingPod(task, now)))
     },
 
     async nextDue(clusterId) {

@@ -6,9 +6,9 @@
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import type { NewTask } from '../../ports/task-store.ts'
-import { at, columnsOf, storeNow } from './connection.ts'
+import { at, columnsOf, storeNow } from './database.ts'
 import { tasks } from './schema.ts'
-import { openTurns, turnOf } from './turn.ts'
+import { openKeys, orderingKeyOf } from './ordering-key.ts'
 
 const deadlineOf = ({ spec, created_at }: NewTask) => (spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000))
 
@@ -34,7 +34,7 @@ const joinTurn = (from: SQL) => sql`lined as (
     select q.id from tasks q where q.session_id in (${from}) and q.status = 'queued' and q.turn in ${openTurnList} for update skip locked
   )
 )`
-const openTurnList = sql.raw(`(${openTurns.map((turn) => `'${turn}'`).join(', ')})`)
+const openTurnList = sql.raw(`(${openKeys.map((turn) => `'${turn}'`).join(', ')})`)
 
 /**
  * One row, always: what is known of the project, and the task if it was inserted. Null project: there is none. `session`: it is there.
@@ -60,7 +60,7 @@ fresh as (
   insert into tasks as t (id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id,
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select ${id}, project.id, ${spec.session_id}, ${spec.workspace}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
-    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${turnOf(spec, new_session)}, ${retry_of},
+    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${orderingKeyOf(spec, new_session)}, ${retry_of},
     -- By the store's clock where the caller's is ahead of it: a new task is due at once.
     'queued', greatest(least(${at(created_at)}, ${storeNow}), ${spec.run_after === null ? none : at(spec.run_after)}), ${deadline === null ? none : at(deadline)}
   from project where project.session and project.depth < project.max_queued
@@ -93,7 +93,7 @@ export function insertManyStatement(list: readonly NewTask[], known: ReadonlyMap
     spec: JSON.stringify(fresh.spec),
     created_by: fresh.actor.key_id,
     created_at: instantOf(fresh.created_at),
-    turn: turnOf(fresh.spec, fresh.new_session),
+    turn: orderingKeyOf(fresh.spec, fresh.new_session),
     retry_of: fresh.retry_of,
     run_after: instantOf(fresh.spec.run_after),
     queue_deadline_at: instantOf(deadlineOf(fresh)),

@@ -4,8 +4,8 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
-import { storeNow } from './connection.ts'
-import { firstOfLane, lineHeads } from './lines.ts'
+import { storeNow } from './database.ts'
+import { firstOfLane, keyHeads } from './heads.ts'
 import { isStorable } from '../storable.ts'
 
 const live = sql.raw(`('leased', 'running')`)
@@ -29,11 +29,11 @@ with recursive lane as materialized (
   order by q.depth desc, p.id
   limit ${limit}::int8
 ),
-${lineHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
+${keyHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
 -- What is due comes first; where nothing is, what is due next.
 head as materialized (
   select distinct on (t.lane) t.id, t.lane, t.run_after, t.target, t.workspace, t.session_id, t.run_after > ${storeNow} as later
-  from line t
+  from key_head t
   order by t.lane, t.run_after > ${storeNow}, case when t.run_after <= ${storeNow} then t.priority end, t.run_after, t.priority, t.id
 )
 select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,

@@ -1,10 +1,11 @@
 // The statements of a task's life, each one statement: what it changes, it changes together, fenced by (task, attempt). Those that touch
 // several rows lock them in the order of their ids, so that two of them never wait for each other.
 
-import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
+import { expired, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import type { AttemptRef, Fence } from '../../ports/dispatch-store.ts'
-import { after, at, columnsOf, storeNow } from './connection.ts'
+import { after, at, columnsOf, storeNow } from './database.ts'
+import { endQueued, endTasks } from './end-statements.ts'
 import { maxExpired } from './queue.ts'
 import { tasks } from './schema.ts'
 
@@ -56,47 +57,45 @@ select * from moved order by id`
 
 /** Answers the row if it changed it. `end` is storable; `now` is the clock that clients' times come from. */
 export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number, fence?: Fence): SQL {
-  // The wish to cancel is looked at in the row as it is when this writes, not as anybody read it.
+  // The cancel request is looked at in the row as it is when this writes, not as anybody read it.
   const set = (ended: SQL, again: SQL) =>
     retryAt === null ? ended : sql`case when t.cancel_requested_at is null then ${again} else ${ended} end`
   const keep = (column: keyof Task) => sql.raw(`t.${column}`)
   const begun = end.duration_ms === null ? sql`null::timestamptz` : at(now - end.duration_ms)
   const taskBegun = end.duration_ms === null ? keep('started_at') : sql`coalesce(t.started_at, greatest(t.created_at, ${begun}))`
   const none = sql`null::timestamptz`
-  const told = sql`, talked as (
-  update sessions s set provider_session_id = ${end.provider_session_id}, pod = noted.pod, updated_at = ${at(now)}
-  from done join noted on true where s.id = done.session_id
+  const json = end.usage === null ? null : JSON.stringify(end.usage)
+  const sessionToo = sql`, session_written as (
+  update sessions s set provider_session_id = ${end.provider_session_id}, pod = attempt_written.pod, updated_at = ${at(now)}
+  from ended join attempt_written on true where s.id = ended.session_id
 )`
-  return sql`
-with done as (
-  update tasks t set
-    status = ${set(sql`${end.status}::text`, sql`'queued'`)},
-    run_after = ${set(keep('run_after'), retryAt === null ? none : at(retryAt))},
-    queue_deadline_at = ${set(keep('queue_deadline_at'), none)},
-    pod = ${set(keep('pod'), sql`null`)},
-    pod_uid = ${set(keep('pod_uid'), sql`null`)},
-    claim_id = ${set(keep('claim_id'), sql`null`)},
-    lease_until = null,
-    started_at = ${set(taskBegun, none)},
-    finished_at = ${set(at(now), none)},
-    exit_code = ${set(sql`${end.exit_code}::int`, keep('exit_code'))},
-    result = ${set(sql`${end.result}::text`, keep('result'))},
-    error_code = ${set(sql`${end.error_code}::text`, keep('error_code'))},
-    error = ${set(sql`${end.error}::text`, keep('error'))},
-    usage = ${set(sql`${end.usage === null ? null : JSON.stringify(end.usage)}::json`, keep('usage'))},
-    cost_usd = ${set(sql`${end.cost_usd}::float8`, keep('cost_usd'))},
-    -- Its session has a place now, so it does not take just any one of its target.
-    turn = ${set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`)}
-  where t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}${unfenced(fence)}
-  returning ${columnsOf(tasks, 't')}
-),
-noted as (
+  return endTasks({
+    set: {
+      status: set(sql`${end.status}::text`, sql`'queued'`),
+      run_after: set(keep('run_after'), retryAt === null ? none : at(retryAt)),
+      queue_deadline_at: set(keep('queue_deadline_at'), none),
+      pod: set(keep('pod'), sql`null`),
+      pod_uid: set(keep('pod_uid'), sql`null`),
+      claim_id: set(keep('claim_id'), sql`null`),
+      started_at: set(taskBegun, none),
+      finished_at: set(at(now), none),
+      exit_code: set(sql`${end.exit_code}::int`, keep('exit_code')),
+      result: set(sql`${end.result}::text`, keep('result')),
+      error_code: set(sql`${end.error_code}::text`, keep('error_code')),
+      error: set(sql`${end.error}::text`, keep('error')),
+      usage: set(sql`${json}::json`, keep('usage')),
+      cost_usd: set(sql`${end.cost_usd}::float8`, keep('cost_usd')),
+    },
+    // Its session has a pod now, so it does not go to just any one of its target.
+    orderingKey: set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`),
+    where: sql`t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}${unfenced(fence)}`,
+    also: sql`, attempt_written as (
   update attempts a set status = ${end.status}, ended_at = ${at(now)}, started_at = coalesce(a.started_at, ${begun}),
     exit_code = ${end.exit_code}::int, error_code = ${end.error_code}
-  from done where a.task_id = done.id and a.n = done.attempt
+  from ended where a.task_id = ended.id and a.n = ended.attempt
   returning a.pod
-)${end.provider_session_id === null ? sql`` : told}
-select * from done`
+)${end.provider_session_id === null ? sql`` : sessionToo}`,
+  })
 }
 
 export function renewStatement(clusterId: string, list: readonly AttemptRef[], leaseMs: number): SQL {
@@ -111,7 +110,7 @@ where t.id = held.id and t.attempt = told.attempt and t.cluster_id = ${clusterId
 }
 
 export function expireStatement(clusterId: string): SQL {
-  return sql`
+  const chosen = sql`
 with held as materialized (
   select t.id from tasks t
   where t.id in (
@@ -120,10 +119,8 @@ with held as materialized (
     order by q.queue_deadline_at limit ${sql.raw(String(maxExpired))}
   ) and t.status = 'queued'
   order by t.id for update skip locked
-)
-update tasks t set status = 'failed', error_code = 'QUEUE_EXPIRED', error = 'waited in the queue for longer than queue_ttl_s', finished_at = ${storeNow}
-from held where t.id = held.id
-returning ${columnsOf(tasks, 't')}`
+)`
+  return endQueued(chosen, expired)
 }
 
 /** A row for each live task, or one without. After the lock of the cluster's claims: whatever has leased something is seen. */

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
-/** Tasks that are bound to a pod by their conversation, when that pod is gone. */
-export function homelessContract(setup: () => Contract): void {
+/** Tasks that are bound to a pod by their conversation, when that pod is missing. */
+export function missingPodsContract(setup: () => Contract): void {
   const agent = { kind: 'agent', provider: 'claude-code', prompt: 'more' } as const
 
   /** A conversation that is in this pod, and how to continue it. */
@@ -13,7 +13,7 @@ export function homelessContract(setup: () => Contract): void {
     return { session_id, next: (spec: Parameters<Contract['add']>[0] = {}) => t.add({ ...agent, project_id, session_id, ...spec }) }
   }
 
-  describe('homeless tasks', () => {
+  describe('tasks bound to a missing pod', () => {
     it('are found by the pod that they are bound to, where that is not among those that are there', async () => {
       const t = setup()
       const [one, two, three] = [await housed(t, 'w-1'), await housed(t, 'w-2'), await housed(t, 'w-3')]

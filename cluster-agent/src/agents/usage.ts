@@ -1,0 +1,14 @@
+// What both providers say of tokens: the words of their messages, and those of our own cursors.
+
+import type { Usage } from '@rdev/shared/domain/event'
+import { count, json } from './json.ts'
+
+export function usageOf(value: unknown): Usage {
+  const usage = json(value)
+  return {
+    input_tokens: count(usage.input_tokens),
+    output_tokens: count(usage.output_tokens),
+    cache_read_tokens: count(usage.cache_read_tokens ?? usage.cache_read_input_tokens),
+    cache_write_tokens: count(usage.cache_write_tokens ?? usage.cache_creation_input_tokens),
+  }
+}
