@@ -16,6 +16,8 @@ export interface Mutation extends TextPatch {
 const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
+const hubDriver = 'control-plane/src/objects/cluster-hub/driver.ts'
+const taskLogDriver = 'control-plane/src/objects/task-log/driver.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
 const hubLink = 'cluster-agent/src/link/hub-link.ts'
@@ -173,6 +175,20 @@ export const mutations: readonly Mutation[] = [
     module: taskLog,
     find: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: told.state, effects: [...ack(kept), ...told.effects] }',
     put: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
+  },
+  {
+    name: 'stored-first',
+    guards: 'what a step changes is stored before anything of it is told',
+    module: taskLogDriver,
+    find: 'this.#platform.commit({ batches, memory, alarmAt })',
+    put: '{\n      const write = { batches: [...batches], memory, alarmAt }\n      this.#platform.after(50, () => this.#platform.commit(write))\n    }',
+  },
+  {
+    name: 'alarm-dropped',
+    guards: 'an alarm that nobody wants any more is deleted: it would wake an idle object again and again',
+    module: hubDriver,
+    find: 'return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()',
+    put: 'return effect.at === null ? undefined : this.#wantAlarm()',
   },
   {
     name: 'result-wins',
