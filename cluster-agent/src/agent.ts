@@ -57,7 +57,7 @@ export function createAgent(deps: AgentDeps): Agent {
     log,
   })
   const resources = createResources({ kinds: resourceKinds, timers, log }, (observed) => link?.observed(observed))
-  const owner = { ...runner, desired: resources.desired }
+  const owner = { ...runner, desired: resources.desired, lost: resources.lost }
   const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log }, owner)
   link = hubLink
 

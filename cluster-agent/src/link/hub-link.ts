@@ -24,6 +24,8 @@ export interface HubLinkOwner {
   assign(tasks: readonly Assignment[]): void
   /** All that the cluster should have; told again after every welcome. */
   desired(desired: DesiredResources): void
+  /** The connection: another agent may take this one's place. */
+  lost(): void
   /** Attempts that live here, for the heartbeat. */
   live(): readonly AttemptRef[]
 }
@@ -70,6 +72,7 @@ export function createHubLink(platform: SocketPlatform, options: HubLinkOptions,
     down: (code, retryInMs) => {
       named.cancelAll()
       step({ type: 'lost' })
+      owner.lost()
       // Another agent may be there by now, and coming back would throw it out.
       if (machine.state.draining) return socket.park()
       if (code === closeCodes.unsupportedProtocol) {

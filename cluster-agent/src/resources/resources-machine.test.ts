@@ -117,3 +117,31 @@ test('a kind that this agent does not know is said to be unsupported, and forgot
   expect(told(first)).toEqual({ version: 1, states: ['main unsupported'] })
   expect(told(it.desired(2))).toEqual({ version: 2, states: [] })
 })
+
+// Found by the simulator: another agent had made one while this one was away, and nobody wanted it any more when this one came back.
+test('after a lost connection another agent may have been at work: everything is listed and applied anew', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.operated()
+  expect(it.feed({ type: 'lost' })).toEqual([])
+  expect(deeds(it.desired(1, pool(2)))).toEqual(['list pool', 'apply main 2'])
+  expect(deeds(it.feed({ type: 'listed', kind: 'pool', names: ['main', 'other'] }))).toEqual(['remove other'])
+})
+
+test('what was in flight as the connection was lost is done again, after it has ended', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.feed({ type: 'lost' })
+  expect(deeds(it.desired(1, pool(2)))).toEqual(['list pool'])
+  expect(deeds(it.operated())).toEqual(['apply main 2'])
+  expect(told(it.operated())).toEqual({ version: 1, states: ['main ready'] })
+})
+
+test('nothing is begun while the hub is away', () => {
+  const it = setup()
+  it.desired(1, pool(2))
+  it.feed({ type: 'lost' })
+  expect(it.feed({ type: 'list_failed', kind: 'pool' })).toEqual([])
+  expect(it.operated('failed')).toEqual([])
+  expect(it.feed({ type: 'retry', key: 'pool/main' })).toEqual([])
+})

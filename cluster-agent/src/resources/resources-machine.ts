@@ -1,6 +1,7 @@
 // What this cluster should have beside running attempts, as a pure machine. It promises: after each `desired` every resource of a known
 // kind is on its way to what that says, and what the set does not name is removed; one operation at a time per resource; a failure is tried
-// again; every change is reported whole. It keeps nothing over a restart: what was there before is listed by each kind first.
+// again; every change is reported whole. It keeps nothing over a restart, nor over a lost connection, while which another agent may have been at
+// work: what is there is listed by each kind first, and everything applied anew.
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { DesiredResources, ObservedResource, ObservedResources, Resource } from '@rdev/shared/domain/resource'
@@ -16,6 +17,8 @@ interface Entry {
   readonly detail: string | null
   /** The operation in flight is for this; undefined: none is in flight. */
   readonly doing: Resource | null | undefined
+  /** Another agent may have changed it since that operation began: its end says nothing. */
+  readonly doubted: boolean
   /** Failures in a row. */
   readonly tries: number
 }
@@ -23,7 +26,7 @@ interface Entry {
 export interface ResourcesState {
   /** The kinds that this agent can apply. */
   readonly kinds: readonly string[]
-  /** Null: the hub has not said anything yet, so nothing is applied and nothing is removed. */
+  /** Null: the hub has not said anything since the connection was made, so nothing is applied and nothing is removed. */
   readonly version: number | null
   /** Kinds whose existing resources have been listed, or are being listed. */
   readonly listed: ReadonlySet<string>
@@ -32,6 +35,8 @@ export interface ResourcesState {
 
 export type ResourcesInput =
   | { readonly type: 'desired'; readonly desired: DesiredResources }
+  /** The connection to the hub. */
+  | { readonly type: 'lost' }
   /** What of a kind is there, whoever made it. */
   | { readonly type: 'listed'; readonly kind: string; readonly names: readonly string[] }
   | { readonly type: 'list_failed'; readonly kind: string }
@@ -61,12 +66,16 @@ export function stepResources(state: ResourcesState, input: ResourcesInput, { ra
   switch (input.type) {
     case 'desired':
       return desired(state, input.desired)
+    case 'lost':
+      return lost(state)
     case 'listed':
-      return listed(state, input.kind, input.names)
+      return state.version === null ? { state, effects: [] } : listed(state, input.kind, input.names)
     case 'list_failed':
-      return { state, effects: [retryIn(0, random, { type: 'retry_list', kind: input.kind })] }
+      return state.version === null
+        ? { state, effects: [] }
+        : { state, effects: [retryIn(0, random, { type: 'retry_list', kind: input.kind })] }
     case 'retry_list':
-      return { state, effects: [{ type: 'list', kind: input.kind }] }
+      return state.version === null ? { state, effects: [] } : { state, effects: [{ type: 'list', kind: input.kind }] }
     case 'operated':
       return operated(state, input.key, input.error, random)
     case 'retry': {
@@ -86,12 +95,21 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
     const before = state.entries.get(key)
     if (!state.kinds.includes(kind)) {
       const detail = 'this agent does not know the kind'
-      entries.set(key, { kind, name, wanted: resource, state: 'unsupported', detail, doing: undefined, tries: 0 })
+      entries.set(key, { kind, name, wanted: resource, state: 'unsupported', detail, doing: undefined, doubted: false, tries: 0 })
     } else if (before !== undefined && isSame(before.wanted, resource)) {
       // A failed one keeps its time: a hub that repeats itself must not make us hurry.
       entries.set(key, { ...before, wanted: resource })
     } else {
-      const entry: Entry = { kind, name, wanted: resource, state: 'pending', detail: null, doing: before?.doing, tries: 0 }
+      const entry: Entry = {
+        kind,
+        name,
+        wanted: resource,
+        state: 'pending',
+        detail: null,
+        doing: before?.doing,
+        doubted: before?.doubted ?? false,
+        tries: 0,
+      }
       entries.set(key, entry)
       toChange.push(entry)
     }
@@ -108,11 +126,18 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
   return reported(next, [...lists, ...effects])
 }
 
+/** Only what is in flight is remembered: one operation at a time. */
+function lost(state: ResourcesState): ResourcesStep {
+  const inFlight = [...state.entries].filter(([, { doing }]) => doing !== undefined)
+  const entries = new Map(inFlight.map(([key, entry]) => [key, { ...entry, doubted: true }]))
+  return { state: { ...state, version: null, listed: new Set(), entries }, effects: [] }
+}
+
 /** What nobody wants and this process did not make goes too. */
 function listed(state: ResourcesState, kind: string, names: readonly string[]): ResourcesStep {
   const strays = names
     .filter((name) => !state.entries.has(resourceKey({ kind, name })))
-    .map((name): Entry => ({ kind, name, wanted: null, state: 'pending', detail: null, doing: undefined, tries: 0 }))
+    .map((name): Entry => ({ kind, name, wanted: null, state: 'pending', detail: null, doing: undefined, doubted: false, tries: 0 }))
   if (strays.length === 0) return { state, effects: [] }
   return reported(...changed(state, strays))
 }
@@ -120,10 +145,14 @@ function listed(state: ResourcesState, kind: string, names: readonly string[]): 
 function operated(state: ResourcesState, key: string, error: string | undefined, random: number): ResourcesStep {
   const entry = state.entries.get(key)
   if (entry === undefined || entry.doing === undefined) return { state, effects: [] }
-  const idle: Entry = { ...entry, doing: undefined }
-  // What is wanted changed meanwhile: its end says nothing of that.
-  if (!isSame(entry.doing, entry.wanted)) return reported(...changed(state, [idle]))
   const entries = new Map(state.entries)
+  if (state.version === null) {
+    entries.delete(key)
+    return { state: { ...state, entries }, effects: [] }
+  }
+  const idle: Entry = { ...entry, doing: undefined, doubted: false }
+  // What is wanted changed meanwhile: its end says nothing of that.
+  if (entry.doubted || !isSame(entry.doing, entry.wanted)) return reported(...changed(state, [idle]))
   if (error !== undefined) {
     entries.set(key, { ...idle, state: 'failed', detail: error.slice(0, maxDetail), tries: entry.tries + 1 })
     return reported({ ...state, entries }, [retryIn(entry.tries, random, { type: 'retry', key })])

@@ -8,6 +8,8 @@ import { newResources, stepResources, type ResourcesEffect } from './resources-m
 
 export interface Resources {
   desired(desired: DesiredResources): void
+  /** The connection to the hub: another agent may be at work until `desired` is heard again. */
+  lost(): void
   /** Begins nothing more: another agent may be at work by now. */
   close(): void
 }
@@ -66,6 +68,9 @@ export function createResources({ kinds, timers, log }: ResourcesDeps, report: (
   return {
     desired: (desired) => {
       if (!closed) machine.step({ type: 'desired', desired })
+    },
+    lost: () => {
+      if (!closed) machine.step({ type: 'lost' })
     },
     close: () => {
       closed = true

@@ -41,7 +41,14 @@ function open() {
   const link = createHubLink(
     platform,
     { clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', log: () => {} },
-    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, desired: () => {}, live: () => [] },
+    {
+      gather: async () => ({ pods: [], attempts: [] }),
+      welcome: () => {},
+      assign: () => {},
+      desired: () => {},
+      lost: () => {},
+      live: () => [],
+    },
   )
   closeHub = () => link.close()
   link.start()
