@@ -4,7 +4,7 @@
 import { podMissing } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import { storeNow } from './database.ts'
-import { endQueued } from './end-statements.ts'
+import { endQueued } from './task-statements.ts'
 import { laneHeads, keyHeads, queueIndex } from './heads.ts'
 import { maxExpired } from './queue.ts'
 
