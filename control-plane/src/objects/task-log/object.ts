@@ -1,8 +1,7 @@
 // Cloudflare's side of one task's log.
 
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import { DurablePlatform } from '../durable-platform.ts'
-import { SocketObject } from '../socket-object.ts'
+import { DurablePlatform, SocketObject } from '../durable-object.ts'
 import type { Batch } from './batches.ts'
 import { TaskLogDriver, type TaskLogAttachment, type TaskLogDeps, type TaskLogPlatform, type TaskLogWrite } from './driver.ts'
 import type { TaskLogMemory } from './machine.ts'
