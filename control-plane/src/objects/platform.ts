@@ -1,5 +1,5 @@
 // What a driver needs of the platform under a durable object: memory that survives, sockets that outlive a sleep, one alarm, timers.
-// Two sides: Cloudflare's (durable-platform.ts) and the simulator's cells. A driver imports no platform, no clock and no chance; what it
+// Two sides: Cloudflare's (durable-object.ts) and the simulator's cells. A driver imports no platform, no clock and no chance; what it
 // does without awaiting is one turn.
 
 /** `Memory` is what `load` answers, `Write` what one step stores, `Attachment` what is kept with a socket. */

@@ -85,6 +85,9 @@ export interface TaskSpec extends AttemptSpec {
   readonly metadata: Readonly<Record<string, unknown>>
 }
 
+/** `workspace` undefined: the usual one. */
+export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
+
 /** What a spec says where nothing was asked for. Fields that are not here are always asked for, or have a default of their own. */
 export const unaskedSpec = {
   provider: null,

@@ -1,7 +1,7 @@
 // The way in. One task is one small statement, since that is what a client waits for; many are one statement from a list. A row that is
 // there already stays as it is, and its session with it.
 //
-// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see depths.ts.
+// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see insert.ts.
 
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'

@@ -5,7 +5,7 @@ import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import { podMissing } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import { storeNow } from './database.ts'
-import { endQueued } from './end-statements.ts'
+import { endQueued } from './task-statements.ts'
 import { laneHeads, keyHeads, queueIndex } from './heads.ts'
 
 const maxPods = sql.raw(String(maxMissingPods))

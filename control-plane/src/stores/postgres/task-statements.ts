@@ -2,11 +2,10 @@
 // several rows lock them in the order of their ids, so that two of them never wait for each other.
 
 import { maxEndedAtOnce } from '@rdev/shared/domain/limits'
-import { expired, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
+import { expired, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import type { AttemptRef, Fence } from '../../ports/dispatch-store.ts'
 import { after, at, columnsOf, storeNow } from './database.ts'
-import { endQueued, endTasks } from './end-statements.ts'
 import { tasks } from './schema.ts'
 
 const live = sql.raw(`('leased', 'running')`)
@@ -136,3 +135,62 @@ select coalesce((select generation from taken), ${generation}::int) as generatio
 from (values (1)) one left join tasks t on t.cluster_id = ${clusterId} and t.status in ${live} left join sessions s on s.id = t.session_id
 order by t.id`
 }
+
+// How rows of tasks end. Every statement that ends tasks is made here, so that whatever must be written with an end is written in one place.
+
+/** What the end sets in the rows. `status`, `error_code` and `error` say how it ended; of the others what is given. */
+export type EndColumns = { readonly [Column in keyof Task]?: SQL } & Readonly<
+  Record<'status' | 'error_code' | 'error' | 'finished_at', SQL>
+>
+
+export interface Ending {
+  /** CTEs that choose the rows, each with its comma; the first begins with `with`. */
+  readonly choose?: SQL
+  readonly set: EndColumns
+  /** Its new place in the order, if it has another: see ordering-key.ts. */
+  readonly orderingKey?: SQL
+  /** What is joined to `tasks t`. */
+  readonly from?: SQL
+  readonly where: SQL
+  /** CTEs about the rows that changed, `ended`, each with its comma before it. */
+  readonly also?: SQL
+}
+
+const none = sql``
+
+/**
+ * Ends the rows, and answers them by id. A `set` may let some go back to the queue instead (another attempt): their status says so, and
+ * what is written about ends leaves them out (`where ended.status in terminal`).
+ */
+export function endTasks({ choose = sql`with`, set, orderingKey = sql`t.turn`, from, where, also = none }: Ending): SQL {
+  const columns = Object.entries({ lease_until: sql`null`, turn: orderingKey, ...set }).map(
+    ([name, value]) => sql`${sql.raw(name)} = ${value}`,
+  )
+  return sql`
+${choose} ended as (
+  update tasks t set ${sql.join(columns, sql`, `)}
+  ${from === undefined ? none : sql`from ${from}`}
+  where ${where}
+  returning ${columnsOf(tasks, 't')}
+)${also}
+select * from ended order by id`
+}
+
+/** Of queued rows, which have no attempt that could say more; `choose` names them `held`. */
+export function endQueued(choose: SQL, how: Readonly<Record<'status' | 'error_code' | 'error', string>>): SQL {
+  const said = { status: sql`${how.status}::text`, error_code: sql`${how.error_code}::text`, error: sql`${how.error}::text` }
+  return endTasks({ choose: sql`${choose},`, set: { ...said, finished_at: storeNow }, from: sql`held`, where: sql`t.id = held.id` })
+}
+
+/** One row, by what a transition of the domain made of it; `changed` are its new values as drizzle takes them, `where` its fence. */
+export function endChanged(after: Task, changed: Readonly<Record<string, unknown>>, where: SQL): SQL {
+  const columns = Object.entries(changed).map(([name, value]) => {
+    const column = tasks[name as keyof Task & keyof typeof tasks.$inferSelect]
+    return [name, value === null ? sql`null` : sql`${sql.param(value, column)}`]
+  })
+  const said = { status: sql`${after.status}::text`, error_code: sql`${after.error_code}::text`, error: sql`${after.error}::text` }
+  return endTasks({ set: { ...said, ...Object.fromEntries(columns) } as EndColumns, where })
+}
+
+/** Whether this change of the row ends it. */
+export const ends = (before: Task, after: Task): boolean => !isTerminal(before.status) && isTerminal(after.status)

@@ -8,11 +8,11 @@ import { afterOf } from '../paging.ts'
 import { isStorable, storableOrNull } from '../storable.ts'
 import { plainPlans } from './claim.ts'
 import { at, type Database } from './database.ts'
-import { endChanged, ends } from './end-statements.ts'
 import { postgresInsert } from './insert.ts'
 import { queueLaneOf, queueStatement } from './queue.ts'
 import { rawTask, taskOf, type TaskRow } from './rows.ts'
 import { tasks } from './schema.ts'
+import { endChanged, ends } from './task-statements.ts'
 
 /** A row that moves between the reading and the writing of `change` is read again, this many times. */
 const maxChanges = 20

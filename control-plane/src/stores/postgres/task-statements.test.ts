@@ -4,10 +4,9 @@ import type { SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'
 import { expect, test } from 'vitest'
 import { aTask } from '../../objects/machine-fixtures.ts'
-import { endChanged } from './end-statements.ts'
 import { failMissingPodsStatement } from './missing-pods.ts'
 import { changedColumns, unmoved } from './tasks.ts'
-import { expireStatement, finishStatement } from './task-statements.ts'
+import { endChanged, expireStatement, finishStatement } from './task-statements.ts'
 
 const sqlOf = (statement: SQL) => new PgDialect().sqlToQuery(statement).sql.replace(/\s+/g, ' ')
 const before = aTask()
