@@ -1,10 +1,9 @@
 // A plain command as an attempt: its script starts, its output goes up as it comes, its exit code says how it ended.
 
-import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Attempt, Chunk, CommandRunner } from '../ports.ts'
+import type { Attempt, Chunk, CommandRunner, NewEvent } from '../ports.ts'
 import { quote } from '../sh.ts'
-import { OutputLines, silenceMs } from './output-lines.ts'
 
 /** What a command needs of its attempt. */
 export type CommandAttempt = Pick<Attempt, 'assignment' | 'cursor' | 'process' | 'output' | 'exited' | 'emit' | 'after'>
@@ -80,4 +79,93 @@ export const git: CommandRunner = {
       return { status: 'failed', exit_code, error: `git ended with exit code ${exit_code}` }
     })
   },
+}
+
+// The output of a plain command as `output` events. Whole lines where the process writes lines; a line that stays unfinished is shown after a
+// short silence (a prompt, a progress bar) or when it grows too long; never is a UTF-8 character torn, and what is no UTF-8 is replaced.
+// Every event comes with the cursor after its last byte, so reading can go on from any of them.
+
+/** JSON makes at most six bytes of one, so an event stays below its limit whatever the bytes are. */
+export const maxOutputTextBytes = 32 * 1024
+/** An unfinished line is shown after this much silence. */
+export const silenceMs = 100
+
+interface Held {
+  offset: number
+  bytes: Buffer
+}
+
+const newline = 0x0a
+
+/** How many bytes at the end belong to a character that is not complete yet: 0 to 3. */
+export function incompleteTail(bytes: Buffer): number {
+  for (let back = 1; back <= Math.min(3, bytes.length); back++) {
+    const byte = bytes[bytes.length - back]!
+    if ((byte & 0xc0) === 0x80) continue
+    const size = byte >= 0xf0 && byte < 0xf8 ? 4 : byte >= 0xe0 && byte < 0xf0 ? 3 : byte >= 0xc2 && byte < 0xe0 ? 2 : 1
+    return size > back ? back : 0
+  }
+  return 0
+}
+
+export class OutputLines {
+  #cursor: Cursor
+  readonly #held: Record<'stdout' | 'stderr', Held>
+
+  constructor(cursor: Cursor) {
+    this.#cursor = { stdout: cursor.stdout, stderr: cursor.stderr }
+    this.#held = {
+      stdout: { offset: cursor.stdout, bytes: Buffer.alloc(0) },
+      stderr: { offset: cursor.stderr, bytes: Buffer.alloc(0) },
+    }
+  }
+
+  get holds(): boolean {
+    return this.#held.stdout.bytes.length > 0 || this.#held.stderr.bytes.length > 0
+  }
+
+  /** Everything up to the last newline; of a line without one, all that is above the limit of an event. */
+  push(chunk: Chunk): { event: NewEvent; cursor: Cursor }[] {
+    const held = this.#held[chunk.stream]
+    // Bytes told twice after a reconnect are left out.
+    const fresh = chunk.bytes.subarray(Math.max(0, held.offset + held.bytes.length - chunk.offset))
+    held.bytes = held.bytes.length === 0 ? fresh : Buffer.concat([held.bytes, fresh])
+    const whole = held.bytes.lastIndexOf(newline) + 1
+    return this.#take(chunk.stream, whole, false)
+  }
+
+  /** What is held, but for a character that may still be completed; of `ended` output all of it. */
+  flush(ended: boolean): { event: NewEvent; cursor: Cursor }[] {
+    return (['stdout', 'stderr'] as const).flatMap((stream) => {
+      const { bytes } = this.#held[stream]
+      return this.#take(stream, bytes.length - (ended ? 0 : incompleteTail(bytes)), ended)
+    })
+  }
+
+  #take(stream: 'stdout' | 'stderr', whole: number, ended: boolean): { event: NewEvent; cursor: Cursor }[] {
+    const held = this.#held[stream]
+    const events: { event: NewEvent; cursor: Cursor }[] = []
+    let from = 0
+    while (from < whole || held.bytes.length - from > maxOutputTextBytes) {
+      const to = this.#end(held.bytes, from, whole, ended)
+      const text = held.bytes.toString('utf8', from, to)
+      this.#cursor = { ...this.#cursor, [stream]: held.offset + to }
+      events.push({ event: { type: 'output', data: { stream, text } }, cursor: this.#cursor })
+      from = to
+    }
+    // A copy, so that a small rest does not keep a large chunk alive.
+    held.bytes = Buffer.from(held.bytes.subarray(from))
+    held.offset += from
+    return events
+  }
+
+  /** Where the event that begins at `from` ends: all that is whole if it fits, else the last newline or character that does. */
+  #end(bytes: Buffer, from: number, whole: number, ended: boolean): number {
+    if (whole > from && whole - from <= maxOutputTextBytes) return whole
+    const limit = Math.min(bytes.length, from + maxOutputTextBytes)
+    const line = bytes.lastIndexOf(newline, limit - 1) + 1
+    if (line > from) return line
+    const last = ended && limit === bytes.length
+    return limit - (last ? 0 : incompleteTail(bytes.subarray(from, limit)))
+  }
 }

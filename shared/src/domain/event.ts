@@ -26,6 +26,10 @@ export const storedEventTypes = [
 ] as const
 export type StoredEventType = (typeof storedEventTypes)[number]
 
+/** Only the log writes these; an attempt that sends one is malformed. */
+const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
+export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
+
 export const transientEventTypes = ['message.delta', 'stream.gap', 'stream.end'] as const
 export type TransientEventType = (typeof transientEventTypes)[number]
 

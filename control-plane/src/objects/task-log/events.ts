@@ -1,13 +1,9 @@
 // The events that a log writes by itself, from the task's row. Everything else comes from the attempt.
 
-import type { StoredEventType, TaskEvent } from '@rdev/shared/domain/event'
+import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { leaseMs } from '../cluster-hub/state.ts'
 import { instant } from './instant.ts'
-
-/** Only the log writes these; an attempt that sends one is malformed. */
-const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
-export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
 
 const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null && value !== undefined))

@@ -6,13 +6,13 @@
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
-import type { TaskEvent } from '@rdev/shared/domain/event'
+import { isOwnType, type TaskEvent } from '@rdev/shared/domain/event'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
-import { finishedEvent, isOwnType, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
+import { finishedEvent, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
 
 /** What survives everything; one row of the object's storage. */
 export interface TaskLogMemory {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { Chunk } from '../ports.ts'
-import { incompleteTail, maxOutputTextBytes, OutputLines } from './output-lines.ts'
+import { incompleteTail, maxOutputTextBytes, OutputLines } from './commands.ts'
 
 /** Feeds bytes in pieces and gathers what comes out. */
 function setup(cursor = startCursor) {
