@@ -4,10 +4,13 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    globalSetup: ['./dev/testing/left-behind.ts'],
     projects: [
       {
         test: {
           name: 'unit',
+          // A worker for each file would cost more than most files.
+          isolate: false,
           include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts'],
           testTimeout: 30_000,
@@ -37,7 +40,8 @@ export default defineConfig({
         },
       },
       {
-        test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, fileParallelism: false },
+        // The files of one worker share a stack (e2e/shared.ts).
+        test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, isolate: false },
       },
       {
         // Real processes killed, frozen and cut off from each other; each file has a stack of its own.

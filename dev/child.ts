@@ -5,6 +5,8 @@ import { once } from 'node:events'
 
 export interface Child {
   readonly pid: number
+  /** False once the process is gone. */
+  readonly running: boolean
   /** Resolves when the process is gone, however that came. */
   readonly exited: Promise<{ code: number | null; signal: string | null }>
   /** To the whole group. SIGKILL is what a crash looks like. */
@@ -56,6 +58,9 @@ export async function startChild<Ready>(options: ChildOptions): Promise<{ child:
     ready,
     child: {
       pid,
+      get running() {
+        return started.exitCode === null && started.signalCode === null
+      },
       exited,
       kill: async (signal) => {
         signalGroup(signal)

@@ -1,6 +1,7 @@
 // The contract of the stores on Postgres: PGlite, or the server that RDEV_TEST_POSTGRES_URL names, both through Neon's protocol. And what
 // only the tables show: the history of attempts, writes that must not happen, nothing left behind.
 
+import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { outcome } from '@rdev/shared/domain/task'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -67,6 +68,16 @@ describe(`tables of ${name}`, () => {
       { ...row, n: '2', status: 'failed', exit_code: '3', error_code: 'AGENT_ERROR', started: 't' },
       { ...row, n: '3', status: 'succeeded', exit_code: '0', started: 't' },
     ])
+  })
+
+  // What is written with an end is written there; task-statements.test.ts shows it of each statement.
+  it('are ended by the statements of one file only', async () => {
+    const folder = new URL('../control-plane/src/stores/postgres/', import.meta.url)
+    const files = (await readdir(folder)).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    const ending = await Promise.all(
+      files.map(async (name) => (/finished_at\s*[:=]/.test(await readFile(new URL(name, folder), 'utf8')) ? [name] : [])),
+    )
+    expect(ending.flat().sort()).toEqual(['schema.ts', 'task-statements.ts'])
   })
 
   it('are not written by a report that says nothing new', async () => {

@@ -62,7 +62,8 @@ export interface Stack {
   readonly database: Child
   /** Of the database on the PostgreSQL server; undefined with PGlite. */
   readonly databaseUrl: string | undefined
-  startAgent(): Promise<void>
+  /** Puts a new agent in the place of `agent`, which is left as it is. */
+  startAgent(options?: AgentOptions): Promise<void>
   /** One more agent of the same identity, beside `agent`. */
   addAgent(options?: AgentOptions): Promise<Child>
   startControlPlane(): Promise<void>
@@ -189,8 +190,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       void child.exited.then(() => agents.delete(child))
       return child
     }
-    const startAgent = async () => {
-      stack.agent = await addAgent()
+    const startAgent = async (more?: AgentOptions) => {
+      stack.agent = await addAgent(more)
     }
 
     const stack: Stack = {

@@ -1,14 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { fixesTheFailingTest, openCodeAnswers } from './scenarios.ts'
-import { collect, isWhole, outputOf, setup, teardown } from './setup.ts'
+import { collect, isWhole, outputOf } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
 })
-afterAll(() => teardown(stack))
+afterAll(() => leaveShared(stack))
 
 test('a real Claude Code task fixes the failing test and streams to its end', () => fixesTheFailingTest(stack))
 

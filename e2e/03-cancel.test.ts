@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cancel, startNapping } from './scenarios.ts'
-import { isWhole, processesWith, setup, teardown, until } from './setup.ts'
+import { isWhole, processesWith, until } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
 })
-afterAll(() => teardown(stack))
+afterAll(() => leaveShared(stack))
 
 test.each(['claude-code', 'opencode'])(
   '%s: cancel during a tool call that left a background child with setsid leaves no process',

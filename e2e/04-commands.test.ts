@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { isWhole, outputOf, processesWith, setup, teardown } from './setup.ts'
+import { isWhole, outputOf, processesWith } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
 })
-afterAll(() => teardown(stack))
+afterAll(() => leaveShared(stack))
 
 test('a shell command runs in the project with its environment, and its exit code is kept', async () => {
   const { task, events } = await stack.run({

@@ -3,14 +3,15 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { sixtyLines } from './scenarios.ts'
-import { isWhole, setup, teardown } from './setup.ts'
+import { isWhole } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
 })
-afterAll(() => teardown(stack))
+afterAll(() => leaveShared(stack))
 
 async function survives(mark: string, crash: () => Promise<void>) {
   await sixtyLines(stack, mark, crash)

@@ -1,14 +1,15 @@
 // That every route asks is shown by the authorisation suite; here, that the real stack does.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createClient } from '../dev/client.ts'
-import { setup, teardown, withKey } from './setup.ts'
+import { withKey } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
 })
-afterAll(() => teardown(stack))
+afterAll(() => leaveShared(stack))
 
 const codeOf = async (response: Response) => `${response.status} ${((await response.json()) as { code: string }).code}`
 

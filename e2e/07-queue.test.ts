@@ -4,14 +4,20 @@ import type { TaskBatchView } from '@rdev/shared/api/batch'
 import type { QueueView } from '@rdev/shared/api/queue'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { collect, isWhole, setup, teardown, until } from './setup.ts'
+import { collect, isWhole, until } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
 let stack: Bundle
+let usual: number
 beforeAll(async () => {
-  stack = await setup()
+  stack = await sharedStack()
+  usual = (await stack.client.json<{ max_running: number }>('GET', '/v1/projects/demo')).max_running
 })
-afterAll(() => teardown(stack))
+afterAll(async () => {
+  await leaveShared(stack)
+  await patch({ max_running: usual })
+})
 afterEach(async () => {
   await patch({ max_running: 4 })
   await stack.client.json('POST', '/v1/projects/demo/resume')

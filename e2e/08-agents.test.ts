@@ -3,14 +3,27 @@ import { readFile } from 'node:fs/promises'
 import { afterEach, expect, test } from 'vitest'
 import { oldestProtocolVersion, protocolVersion } from '@rdev/shared/wire/version'
 import type { Child } from '../dev/child.ts'
-import { collect, isWhole, outputOf, setup, teardown, until } from './setup.ts'
+import type { AgentOptions } from '../dev/stack.ts'
+import { collect, isWhole, outputOf, until } from './setup.ts'
 import type { Bundle } from './setup.ts'
+import { leaveShared, sharedStack } from './shared.ts'
 
-let stack: Bundle | undefined
+let stack: Bundle
 afterEach(async () => {
-  await teardown(stack)
-  stack = undefined
+  await leaveShared(stack)
+  await stack.agent.stop()
 })
+
+/** The shared stack with an agent that was started like this. */
+async function setup(options?: AgentOptions): Promise<Bundle> {
+  const it = await sharedStack()
+  if (!options) return it
+  await it.agent.stop()
+  it.printed.length = 0
+  await it.startAgent(options)
+  await it.connected()
+  return it
+}
 
 const goesOn = { RDEV_STOP_ATTEMPTS_ON_EXIT: 'false' }
 const ofProtocol = (version: number) => ({
@@ -20,9 +33,11 @@ const ofProtocol = (version: number) => ({
 /** Resolves when a program of the stack has printed it; a stream, so nothing is missed that was printed before. */
 const printed = (it: Bundle, text: string) => expect.poll(() => it.printed.join('').split(text).length - 1, { timeout: 60_000 })
 
+let busyTimes = 0
 /** Tasks that write their start into a file of their own, print a line a tenth of a second, and are more than there are slots. */
 async function busy(it: Bundle, count: number) {
-  const command = (i: number) => `echo started >>"$HOME/mark-${i}"; for n in $(seq 40); do echo "line $n"; sleep 0.1; done`
+  busyTimes++
+  const command = (i: number) => `echo started >>"$HOME/mark-${busyTimes}-${i}"; for n in $(seq 40); do echo "line $n"; sleep 0.1; done`
   const bodies = Array.from({ length: count }, (_, i) => ({ kind: 'shell', project_id: 'demo', workspace: null, command: command(i) }))
   return Promise.all(bodies.map(async (body) => (await it.client.task(body)).id))
 }
@@ -34,7 +49,7 @@ async function allWhole(it: Bundle, ids: readonly string[]) {
     const events = await collect(it.client.events(id, { resume: true }))
     expect(isWhole(events)).toBe(true)
     expect(outputOf(events)).toBe(lines)
-    expect(await readFile(`${it.dataDirectory}/pods/demo/mark-${i}`, 'utf8')).toBe('started\n')
+    expect(await readFile(`${it.dataDirectory}/pods/demo/mark-${busyTimes}-${i}`, 'utf8')).toBe('started\n')
   }
 }
 
@@ -42,7 +57,7 @@ test.each([
   [
     'the new one connects while the old one still serves',
     async (it: Bundle, old: Child) => {
-      await it.startAgent()
+      await it.startAgent({ agentEnv: goesOn })
       await printed(it, 'agent disconnected').toBe(1)
       await old.kill('SIGTERM')
     },
@@ -50,7 +65,7 @@ test.each([
   [
     'the old one leaves while the new one connects',
     async (it: Bundle, old: Child) => {
-      const next = it.startAgent()
+      const next = it.startAgent({ agentEnv: goesOn })
       await old.kill('SIGTERM')
       await next
     },
@@ -60,7 +75,7 @@ test.each([
     async (it: Bundle, old: Child) => {
       await old.kill('SIGTERM')
       await old.exited
-      await it.startAgent()
+      await it.startAgent({ agentEnv: goesOn })
     },
   ],
 ] as const)('a rolling upgrade under load, %s: nothing is lost, nothing starts twice', async (_, upgrade) => {

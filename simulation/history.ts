@@ -148,6 +148,8 @@ export class History {
     this.#heal()
     const deadline = kernel.now + mustEndMs
     while (kernel.now < deadline && !(await this.judge.allEnded())) await kernel.runUntil(kernel.now + 20_000)
+    // As objects do that are idle: what they must know of it is in storage, or their next alarm wakes them for nothing.
+    this.platform.faults.sleep = 1
     await kernel.runUntil(kernel.now + settleMs)
     for (const task of await this.judge.rows()) void this.plane.bringUp(task.id).catch(() => {})
     kernel.touched()

@@ -16,6 +16,8 @@ export interface Mutation extends TextPatch {
 const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
+const hubDriver = 'control-plane/src/objects/cluster-hub/driver.ts'
+const taskLogDriver = 'control-plane/src/objects/task-log/driver.ts'
 const task = 'shared/src/domain/task.ts'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
 const hubLink = 'cluster-agent/src/link/hub-link.ts'
@@ -175,6 +177,20 @@ export const mutations: readonly Mutation[] = [
     put: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
   },
   {
+    name: 'stored-first',
+    guards: 'what a step changes is stored before anything of it is told',
+    module: taskLogDriver,
+    find: 'this.#platform.commit({ batches, memory, alarmAt })',
+    put: '{\n      const write = { batches: [...batches], memory, alarmAt }\n      this.#platform.after(50, () => this.#platform.commit(write))\n    }',
+  },
+  {
+    name: 'alarm-dropped',
+    guards: 'an alarm that nobody wants any more is deleted: it would wake an idle object again and again',
+    module: hubDriver,
+    find: 'return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()',
+    put: 'return effect.at === null ? undefined : this.#wantAlarm()',
+  },
+  {
     name: 'result-wins',
     guards: 'a result that is held wins over what the hub concludes',
     module: taskLog,
@@ -228,7 +244,7 @@ export const mutations: readonly Mutation[] = [
     name: 'pod-uid',
     guards: 'what was leased to a pod is not sent to another of its name',
     module: hubAttempts,
-    find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
+    find: '} else if (leasedTo !== null && leasedTo !== pod.uid) {',
     put: '} else if (false) {',
   },
   {
@@ -270,7 +286,7 @@ export const mutations: readonly Mutation[] = [
     name: 'max-running',
     guards: 'at most max_running live tasks of a project',
     module: claim,
-    find: '>= project.max_running) continue',
-    put: '> project.max_running) continue',
+    find: 'count >= lane.max_running',
+    put: 'count > lane.max_running',
   },
 ]

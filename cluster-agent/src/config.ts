@@ -1,5 +1,6 @@
 // The only reader of the environment: everything wrong is named at once, and no value is ever shown.
 
+import { orphanTtlS } from '@rdev/shared/domain/limits'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import { z } from 'zod'
 
@@ -37,7 +38,7 @@ const environment = z
     RDEV_POD_HOST: z.enum(['local', 'kubernetes']).default('kubernetes'),
     RDEV_LOCAL_PODS: json.pipe(z.array(localPodSchema)).optional(),
     RDEV_NAMESPACE: z.string().min(1).max(63).default('rdev'),
-    RDEV_ORPHAN_TTL_S: z.coerce.number().int().min(60).max(86_400).default(1800),
+    RDEV_ORPHAN_TTL_S: z.coerce.number().int().min(60).max(86_400).default(orphanTtlS),
     RDEV_STOP_ATTEMPTS_ON_EXIT: z.stringbool().default(false),
     RDEV_LOG_LEVEL: z.enum(logLevels).default('info'),
     /** What local pods find their programs in, unless their own env says otherwise. */

@@ -57,9 +57,12 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     proof: { file: 'e2e/chaos/b-queue', test: '49 ' },
   },
   'fair lanes': [
-    ['greatest(l.vtime, pool.vtime, 0) as base', '0::float8 as base'],
-    ['where n = seats', 'where n = seats and false'],
-    ['(partition by class order by tag, run_after, id) as rank_in_class', '(partition by class order by run_after, id) as rank_in_class'],
+    ['greatest(l.vtime, pool.vtime, 0) as next_tag', '0::float8 as next_tag'],
+    ['where n = slots', 'where n = slots and false'],
+    [
+      '(partition by class order by start_tag, run_after, id) as rank_in_class',
+      '(partition by class order by run_after, id) as rank_in_class',
+    ],
   ].map(([find = '', put = '']) => ({
     file: 'control-plane/src/stores/postgres/claim.ts',
     find,

@@ -6,7 +6,7 @@ import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { pause } from '../../cluster-agent/src/drive.ts'
 import type { Attempt, AttemptDirectories, CodeAgent, NewEvent, Timers } from '../../cluster-agent/src/ports.ts'
-import { runCommand } from '../../cluster-agent/src/runner/commands/run-command.ts'
+import { runCommand } from '../../cluster-agent/src/runner/commands.ts'
 import { planOf } from '../world/plan.ts'
 
 interface CountState {

@@ -4,7 +4,7 @@
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { ObservedResources } from '@rdev/shared/domain/resource'
-import type { Task } from '@rdev/shared/domain/task'
+import type { AskedTask, Task } from '@rdev/shared/domain/task'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { taskDownSchema } from '@rdev/shared/wire/task-frames'
@@ -20,7 +20,7 @@ import type { TaskLogs } from '../../control-plane/src/ports/task-logs.ts'
 import type { TokenClaims } from '../../control-plane/src/ports/tokens.ts'
 import type { KeyActor } from '../../control-plane/src/ports/actor.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
-import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
+import { createTask } from '../../control-plane/src/usecases/create-task.ts'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
@@ -267,7 +267,7 @@ export class ControlPlane {
     })
     return opened ? id : undefined
   }
-  /** Its socket was cut; the log hears of it, or it does not. */
+  /** Its socket was cut; the log is told, or it is not. */
   leave(taskId: string, id: string): void {
     const cell = this.log(taskId)
     const gone = cell.sockets.delete(id)

@@ -35,7 +35,7 @@ export class Database {
     this.stores = stores
   }
 
-  /** A store as somebody uses it: what is answered after the asker died is never heard. */
+  /** A store as somebody uses it: what is answered after the asker died reaches nobody. */
   port<Store extends object>(store: Store, life: Life): Store {
     const entries = Object.entries(store).map(([name, method]) => [
       name,

@@ -4,7 +4,7 @@ const ref = ({ task_id, attempt }: { readonly task_id: string; readonly attempt:
 /** The last characters tell tasks of one history apart. */
 export const shortId = (id: string): string => `…${id.slice(-4)}`
 
-/** One line of the trace: what the hub heard, and what it does. */
+/** One line of the trace: what the hub was told, and what it does. */
 export function describeHub(input: HubInput, effects: readonly HubEffect[]): string {
   const told = effects.flatMap(effectWords)
   return `${inputWords(input)}${told.length > 0 ? ` → ${told.join('; ')}` : ''}`

@@ -1,6 +1,7 @@
 // A pod: a disk with attempt directories and floors, and the commands of cluster-agent/src/pods (start, wait, stop, list, remove, read), each in
 // the steps that can interleave with another's.
 
+import { orphanTtlS } from '@rdev/shared/domain/limits'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -83,7 +84,7 @@ export class SimPod {
     this.role = facts.role
     this.projectId = facts.project_id
     this.slots = facts.slots
-    this.orphanTtlMs = 30 * 60_000
+    this.orphanTtlMs = orphanTtlS * 1000
     this.faults = faults
     this.disk = disk
     this.binary = !kernel.random.maybe(faults.noBinary)

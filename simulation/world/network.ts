@@ -174,19 +174,19 @@ export class Network {
   }
 
   /** Somebody in the middle cuts it, or one end dies. */
-  cut(connection: SimConnection, hears: 'both' | 'client' | 'server' | 'none'): void {
-    this.#kernel.count(`cut:${hears}`)
+  cut(connection: SimConnection, noticedBy: 'both' | 'client' | 'server' | 'none'): void {
+    this.#kernel.count(`cut:${noticedBy}`)
     connection.cutUp++
     connection.cutDown++
     const { random } = this.#kernel
-    if (hears === 'both' || hears === 'client') {
+    if (noticedBy === 'both' || noticedBy === 'client') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#clientClosed(connection, 1006))
     }
-    if (hears === 'both' || hears === 'server') {
+    if (noticedBy === 'both' || noticedBy === 'server') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#serverClosed(connection))
     }
-    if (hears === 'none' || hears === 'client') connection.cutUp = Infinity
-    if (hears === 'none' || hears === 'server') connection.cutDown = Infinity
+    if (noticedBy === 'none' || noticedBy === 'client') connection.cutUp = Infinity
+    if (noticedBy === 'none' || noticedBy === 'server') connection.cutDown = Infinity
   }
 
   /** A direction is free again. */

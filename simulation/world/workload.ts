@@ -1,7 +1,6 @@
 // What clients want in one history: tasks of all kinds over some minutes, cancels, and readers that are cut and come back.
 
-import type { RetryClass } from '@rdev/shared/domain/task'
-import type { AskedTask } from '../../control-plane/src/usecases/create-task.ts'
+import type { AskedTask, RetryClass } from '@rdev/shared/domain/task'
 import { encodePlans, type ProcessPlan } from './plan.ts'
 import type { Random } from './random.ts'
 

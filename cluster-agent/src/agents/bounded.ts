@@ -1,12 +1,11 @@
 // Everything that a provider says goes through here before it is kept: no text and no value may grow an event or a cursor without bound.
 
 import type { EventData } from '@rdev/shared/domain/event'
+import { maxEventTextBytes } from '@rdev/shared/domain/limits'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { NewEvent } from '../ports.ts'
 
-/** Of one text in an event, as JSON; with its neighbours it stays below `maxEventBytes`. */
-export const maxTextBytes = 160 * 1024
 /** What no event type fits is kept for the curious, not for replay. */
 export const maxRawBytes = 16 * 1024
 /** Of what was said outside the protocol: enough for a stack trace's beginning. */
@@ -15,7 +14,7 @@ export const maxWordsLength = 2048
 const jsonBytes = (value: string): number => Buffer.byteLength(JSON.stringify(value))
 
 /** Cut so that its JSON stays below `maxBytes`, with a marker that says how much is missing. */
-export function boundText(value: string, maxBytes: number = maxTextBytes): string {
+export function boundText(value: string, maxBytes: number = maxEventTextBytes): string {
   // JSON makes at most six bytes of one UTF-16 unit, so short texts need no counting.
   if (value.length * 6 <= maxBytes || (value.length <= maxBytes && jsonBytes(value) <= maxBytes)) return value
   let room = maxBytes
@@ -28,7 +27,7 @@ export function boundText(value: string, maxBytes: number = maxTextBytes): strin
 }
 
 /** The value itself if its JSON is small enough, else the beginning of its JSON as text. */
-export function boundValue(value: unknown, maxBytes: number = maxTextBytes): unknown {
+export function boundValue(value: unknown, maxBytes: number = maxEventTextBytes): unknown {
   const encoded = JSON.stringify(value) ?? 'null'
   if (encoded.length * 3 <= maxBytes || Buffer.byteLength(encoded) <= maxBytes) return value
   return { truncated: boundText(encoded, maxBytes) }

@@ -1,7 +1,6 @@
 // A shell of a pod with the library loaded. First it speaks in lines, then, if it becomes a follower, in raw bytes on the same streams.
 
 import type { PodHost, Shell } from '../ports.ts'
-import { createSignal, type Signal } from './signal.ts'
 import { block, installBlocks, loadBlock } from './library.ts'
 
 /** How long a pod may take to answer a line: a fresh exec takes 60 ms, a busy machine seconds. */
@@ -112,5 +111,37 @@ function wrap(pod: string, shell: Shell): Session {
     send: (lines, payload = '') => void shell.stdin.write(block(lines) + payload),
     line,
     destroy,
+  }
+}
+
+/** Wakes one waiter; a ring that nobody waited for is kept for the next. Rung by event listeners that are attached once, not once per wait. */
+export interface Signal {
+  ring(): void
+  /** True when rung, false after `boundMs`. */
+  wait(boundMs?: number): Promise<boolean>
+}
+
+export function createSignal(): Signal {
+  let rung = false
+  let wake: ((rung: boolean) => void) | undefined
+  return {
+    ring() {
+      if (wake) wake(true)
+      else rung = true
+    },
+    wait(boundMs) {
+      if (rung) {
+        rung = false
+        return Promise.resolve(true)
+      }
+      return new Promise((resolve) => {
+        const timer = boundMs === undefined ? undefined : setTimeout(() => wake?.(false), Math.max(0, boundMs))
+        wake = (how) => {
+          wake = undefined
+          clearTimeout(timer)
+          resolve(how)
+        }
+      })
+    },
   }
 }

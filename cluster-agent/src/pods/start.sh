@@ -51,13 +51,17 @@ rdev_put() { # FILE BYTES
 # Everything of a start that can be done before anybody knows what will start: a detached supervisor and the main process wait for orders.
 # setsid twice: the first makes its process a group leader, so the second forks, and its parent returns here at once. In the foreground, since
 # what a shell starts in the background ignores INT, and so would every process of the attempt.
+#
+# No wait in here is for ever, also when the home is removed or one of both sides is killed at any moment. This shell waits for the main
+# process with a descriptor that only reads, and the supervisor has the one that writes: without them it ends. It holds the orders open from
+# before they start until it has written, so the main process finds the end of the orders when this shell is gone.
 rdev_warm() { # SLOT
   [ -d "$r_home/spare" ] || r_home_again
   r_x=$r_home/spare/$1
   r_warm=$1
-  mkfifo "$r_x.orders" "$r_x.alive" "$r_x.ready" "$r_x.told" && exec 6<>"$r_x.ready" &&
-    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" "$r_lib" </dev/null >/dev/null 2>&1 6>&- &&
-    read -r r_pid r_sid <&6 && [ -n "$r_sid" ] && exec 8>"$r_x.orders" 6>&- && printf 'warm\n' || printf 'cold\n'
+  mkfifo "$r_x.orders" "$r_x.alive" "$r_x.ready" "$r_x.told" && exec 6<>"$r_x.ready" 5<"$r_x.ready" 8<>"$r_x.orders" &&
+    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" "$r_lib" </dev/null >/dev/null 2>&1 5<&- 8>&- && exec 6>&- &&
+    read -r r_pid r_sid <&5 && [ -n "$r_sid" ] && exec 7>/proc/self/fd/8 && exec 8>&7 7>&- 5<&- && printf 'warm\n' || printf 'cold\n'
 }
 
 # Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
@@ -108,7 +112,7 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
     rm -rf "$r_dir"
     r_refuse "$3" "busy $r_holder"
   elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
+    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s\n%s' begin "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
     exec 8>&-
     : >>"$r_dir/stdout"
     : >>"$r_dir/stderr"

@@ -66,7 +66,8 @@ r_nap() { # MILLISECONDS; whole seconds where sleep knows no fractions
 # The main process waited warm, so its own tag, and that of what it forks without exec, is still that of its slot.
 r_tree() { # NAME [SID] → r_pids
   r_tag="^RDEV_ATTEMPT=$r_task\\.$r_number\$"
-  r_signed && r_tag="$r_tag|^RDEV_SLOT=$r_slot\$"
+  r_signed || r_slot=${r_mine-} # a guard knows its slot, also when the directory is gone
+  [ -z "$r_slot" ] || r_tag="$r_tag|^RDEV_SLOT=$r_slot\$"
   [ -z "${2-}" ] || r_tag="$r_tag|^[0-9]+ \\(.*\\) [^ZX] [0-9]+ [0-9]+ $2 "
   # 2 is normal (processes come and go); 126 and more means that grep did not run, which is not "nobody".
   until
@@ -225,7 +226,7 @@ r_supervise() { # SLOT UMASK
   r_life
   # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
   {
-    exec 9>&-
+    exec 9>&- 6>&-
     r_guard "$1"
   } &
   r_guard=$!
@@ -246,9 +247,7 @@ r_supervise() { # SLOT UMASK
   r_begin=
   [ -r "$r_dir/begun" ] && read -r r_begin r_slot r_x <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
   if [ -z "$r_begin" ]; then
-    # Never begun. Who still waits for the main process to be ready finds that it is not.
-    exec 5<>"$r_home/spare/$1.ready" 6<>"$r_home/spare/$1.orders"
-    printf '\n' >&5
+    # Never begun. Who still waits for the main process to be ready finds the end of it when we are gone.
     rm -f "$r_home/spare/$1".*
     exit 0
   fi
@@ -270,8 +269,10 @@ r_sweep() { # SLOT: what nobody needs once the process runs
   [ -z "$r_dead" ] || (cd "$r_home/locks" && rm -f $r_dead)
 }
 
-# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the script.
+# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: a line that says that they are
+# there, the call of r_begin, then the script.
 r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
+  exec 5>&-
   kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
   r_told=1
   r_dir=$r_home/attempts/$1
@@ -290,8 +291,10 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
 # The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
 # since the process is just starting and every program run here would take the processor from it.
 r_guard() { # SLOT
-  read -r r_name r_file r_timeout r_begin r_dead <&7 && [ -n "$r_name" ] || exit 0
-  exec 7>&-
+  # To read only: when the others are gone, this ends.
+  exec 6<"$r_home/spare/$1.told" 7>&-
+  read -r r_name r_file r_timeout r_begin r_dead <&6 && [ -n "$r_name" ] || exit 0
+  exec 6<&-
   r_name "$r_name"
   trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
   r_sleep=
@@ -306,6 +309,11 @@ r_guard() { # SLOT
     set -- ${r_x##*) }
     if [ "$2" != $$ ]; then
       [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_task.$r_number"; }
+      exit 0
+    fi
+    # The home was removed, or the pod: nobody can ask for the attempt any more, or read what it writes.
+    if [ ! -d "$r_dir" ]; then
+      r_kill_tree "$r_task.$r_number" '' - "$r_now" "$((r_now + 1000))"
       exit 0
     fi
     # The main process has ended, and the supervisor waits for us: its TERM was lost (see below).
@@ -358,11 +366,19 @@ case ${1-} in
     r_umask=$3
     r_life=$5
     r_told=
-    printf '%s\n' "$PPID $$" 1<>"$r_home/spare/$2.ready"
-    r_orders=$r_home/spare/$2.orders
+    r_x=$r_home/spare/$2.orders
+    # Opened for both first: opening a fifo for reading waits for a writer, and the shell that has the orders may be gone.
+    exec 4<>"$r_x" 5<"$r_x" 4>&-
+    printf '%s\n' "$PPID $$" >&6
+    exec 6>&-
     set --
-    . "$r_orders"
-    r_x=$?
+    r_x=0
+    # No line: the shell is gone. After one the rest is in the fifo; 5 now writes, so that opening it once more does not wait either.
+    if read -r r_x <&5; then
+      exec 5<>/proc/self/fd/5
+      . /proc/self/fd/5
+      r_x=$?
+    fi
     # Without orders, the guard is told so; the supervisor may be gone.
     [ -n "$r_told" ] || printf '\n' >&7
     exit "$r_x"

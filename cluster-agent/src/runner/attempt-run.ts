@@ -31,7 +31,7 @@ import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
 import { AttemptProcess, RejectedStart } from './attempt-process.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
-import { encodeEvent } from './bounded-event.ts'
+import { encodeEvent } from './encoded-events.ts'
 import { outcomeOf } from './outcome.ts'
 
 /** How long a provider is asked politely before its processes get their signals. */

@@ -5,8 +5,7 @@ import type { Assignment, Cursor, ExitRecord } from '@rdev/shared/domain/attempt
 import type { EventData } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Attempt, Chunk, EncodedEvent, LogPosition, NewEvent, ProcessSpec } from '../ports.ts'
-import { encodeEvent } from './bounded-event.ts'
-import { openCursor, partsOf } from './event-units.ts'
+import { encodeEvent, openCursor, partsOf } from './encoded-events.ts'
 
 /** What the view may ask of the run that it belongs to. */
 export interface ViewOwner {

@@ -7,9 +7,8 @@ import type { Scope } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Handler, Hono, MiddlewareHandler } from 'hono'
 import { presentedKey } from './auth.ts'
-import { maxBodyBytes, readJson, refuseUnstorable } from './body.ts'
 import type { AppEnv } from './env.ts'
-import { parseBody, parseQuery } from './validation.ts'
+import { maxBodyBytes, parseBody, parseQuery, readJson, refuseUnstorable } from './validation.ts'
 
 /** Parsed values of the query and the body, by Hono's words for them. */
 interface Valid<Op> {

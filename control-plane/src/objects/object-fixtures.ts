@@ -13,7 +13,7 @@ import { anActor } from '../testing/actor.ts'
 import { createTokens } from '../tokens.ts'
 import { freshWorld } from '../testing/worker.ts'
 import { aPod, aSpec } from './machine-fixtures.ts'
-import { openSocket } from './task-log/socket-reader.ts'
+import { openSocket } from './task-log/logs.ts'
 
 const tokens = createTokens(env.RDEV_TOKEN_SECRET, { now: () => Date.now() })
 const bytes = (count: number) => crypto.getRandomValues(new Uint8Array(count))

@@ -1,5 +1,5 @@
 // What a driver needs of the platform under a durable object: memory that survives, sockets that outlive a sleep, one alarm, timers.
-// Two sides: Cloudflare's (durable-platform.ts) and the simulator's cells. A driver imports no platform, no clock and no chance; what it
+// Two sides: Cloudflare's (durable-object.ts) and the simulator's cells. A driver imports no platform, no clock and no chance; what it
 // does without awaiting is one turn.
 
 /** `Memory` is what `load` answers, `Write` what one step stores, `Attachment` what is kept with a socket. */
@@ -21,7 +21,7 @@ export interface ObjectPlatform<Memory, Write, Attachment> {
   connections(): Iterable<readonly [connection: string, attachment: Attachment]>
   /** To a socket that may be gone: its `closed` is on the way then, and what is missing is sent when the far side is back. */
   send(connection: string, text: string): void
-  /** Whatever state the socket is in. Nothing is heard of it afterwards. */
+  /** Whatever state the socket is in. The driver is told nothing of it afterwards. */
   close(connection: string, code: number, reason: string): void
   /** When the platform last answered a ping of that socket by itself, wall time; 0: never, or there is no such socket. */
   lastPingAt(connection: string): number

@@ -19,7 +19,7 @@ export type Inserted =
   | { readonly refused: 'no_project' | 'no_session' | 'queue_full' }
 
 /**
- * Why the head of a queue is not running. `due`: nothing is in its way, it goes to the next free place of a pod. `later`: before its
+ * Why the head of a queue is not running. `due`: nothing is in its way, it goes to the next free slot. `later`: before its
  * `run_after`. `max_running`, `paused`: its lane. `workspace`, `session`: another live or earlier task holds it.
  */
 export type WaitReason = 'due' | 'later' | 'max_running' | 'paused' | 'workspace' | 'session'
@@ -43,7 +43,7 @@ export interface QueueLane {
     readonly reason: WaitReason
     readonly target: TaskTarget
     /** The pod that holds its conversation: it goes there or nowhere. Null: any of its target. */
-    readonly home: string | null
+    readonly session_pod: string | null
     readonly run_after: number
     readonly by: string | null
   }

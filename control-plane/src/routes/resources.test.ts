@@ -1,7 +1,7 @@
 import type { Problem } from '@rdev/shared/api/problem'
 import { projectPageSchema, providerPageSchema, sessionPageSchema, workerPageSchema } from '@rdev/shared/api/resources'
 import { expect, test } from 'vitest'
-import { maxBodyBytes } from '../middleware/body.ts'
+import { maxBodyBytes } from '../middleware/validation.ts'
 import { setup } from '../testing/setup.ts'
 
 test('projects are listed and read, and a restricted key sees its own', async () => {

@@ -1,6 +1,7 @@
 // Queueing a task by the project's page: the path says project, kind and provider; the answer is that of createTask.
 
 import * as operations from '@rdev/shared/api/operations/short-forms'
+import { toAskedTask } from '@rdev/shared/api/tasks'
 import type { CreateTask } from '@rdev/shared/api/tasks'
 import { Hono } from 'hono'
 import type { Context } from 'hono'
@@ -10,7 +11,6 @@ import type { Deps } from '../ports/deps.ts'
 import { createTask } from '../usecases/create-task.ts'
 import { laterOf } from './later.ts'
 import { answerQueued } from './queue-task.ts'
-import { toAskedTask } from './task-spec.ts'
 
 export function shortForms(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()

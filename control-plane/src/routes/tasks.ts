@@ -1,5 +1,6 @@
 import * as operations from '@rdev/shared/api/operations/tasks'
 import { toInstant } from '@rdev/shared/api/pages'
+import { toAskedTask } from '@rdev/shared/api/tasks'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
@@ -11,7 +12,6 @@ import { retryTask } from '../usecases/retry-task.ts'
 import { waitForTask } from '../usecases/wait-for-task.ts'
 import { laterOf } from './later.ts'
 import { answerQueued } from './queue-task.ts'
-import { toAskedTask } from './task-spec.ts'
 import { toPageView, toTaskView } from './views.ts'
 
 export function tasks(deps: Deps): Hono<AppEnv> {

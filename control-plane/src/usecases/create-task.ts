@@ -7,7 +7,7 @@ import { newId } from '@rdev/shared/domain/ids'
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import { defaultWorkspace, maxRunAfterDays } from '@rdev/shared/domain/task'
-import type { Task, TaskSpec } from '@rdev/shared/domain/task'
+import type { AskedTask, Task, TaskSpec } from '@rdev/shared/domain/task'
 import type { KeyActor } from '../ports/actor.ts'
 import type { Deps } from '../ports/deps.ts'
 import type { Inserted, NewTask } from '../ports/task-store.ts'
@@ -18,9 +18,6 @@ import type { Later } from './later.ts'
 const maxPokeWaitMs = 1_000
 
 type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'clock' | 'random' | 'log' | 'providers'>
-
-/** `workspace` undefined: the usual one. */
-export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
 
 export async function createTask(deps: Needs, actor: KeyActor, asked: AskedTask, later: Later): Promise<Task> {
   const [made] = await createTasks(deps, actor, [asked], later)

@@ -36,21 +36,21 @@ interface Group {
 export function insertTogether(insert: Insert): Insert {
   let running = 0
   let open: Group | undefined
-  /** Of leaders that wait for their turn, in order. */
-  const turns: (() => void)[] = []
+  /** Of leaders that wait until a statement may run, in order. */
+  const waiting: (() => void)[] = []
 
-  const turn = async (): Promise<void> => {
+  const mayRun = async (): Promise<void> => {
     if (running < maxStatements) running++
-    else await new Promise<void>((resolve) => turns.push(resolve))
+    else await new Promise<void>((resolve) => waiting.push(resolve))
   }
   const done = (): void => {
-    const next = turns.shift()
+    const next = waiting.shift()
     if (next) next()
     else running--
   }
 
   const lead = async (group: Group): Promise<void> => {
-    await turn()
+    await mayRun()
     if (open === group) open = undefined
     try {
       await insertAll(insert, group.members)

@@ -24,17 +24,17 @@ export async function readQueue(
   return {
     lanes: lanes.map((lane) => ({
       ...lane,
-      reason: lane.head.reason === 'due' ? placeFor(lane, statuses.get(lane.cluster_id)!) : lane.head.reason,
+      reason: lane.head.reason === 'due' ? slotFor(lane, statuses.get(lane.cluster_id)!) : lane.head.reason,
     })),
     more_lanes: found.length > maxQueueLanes,
     clusters: clusterIds.map((id) => ({ id, connected: statuses.get(id)!.connected })),
   }
 }
 
-function placeFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
+function slotFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
   if (!connected) return 'agent_away'
   const fits = (pod: HubStatus['pods'][number]) => {
-    if (head.home !== null) return pod.name === head.home
+    if (head.session_pod !== null) return pod.name === head.session_pod
     return head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id
   }
   const fit = pods.filter((pod) => pod.ready && fits(pod))

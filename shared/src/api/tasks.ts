@@ -1,8 +1,17 @@
 import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
 import { publishedTaskErrorCodes } from '../domain/errors.ts'
-import { mainWorkspace, maxRunAfterDays, retryClasses, taskKinds, taskStatuses, taskTargets, workspacePattern } from '../domain/task.ts'
-import type { TaskSpec } from '../domain/task.ts'
+import {
+  mainWorkspace,
+  maxRunAfterDays,
+  retryClasses,
+  taskKinds,
+  taskStatuses,
+  taskTargets,
+  unaskedSpec,
+  workspacePattern,
+} from '../domain/task.ts'
+import type { AskedTask, TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
@@ -151,6 +160,14 @@ export const createTaskSchema = z
   .discriminatedUnion('kind', [createAgentTaskSchema, createShellTaskSchema, createGitTaskSchema])
   .meta({ id: 'CreateTask' })
 export type CreateTask = z.infer<typeof createTaskSchema>
+
+/**
+ * From a valid body to what is kept: every field there, null where nothing was asked for; a workspace left out is settled later. A body
+ * comes from JSON, so that a field is there with a value or not at all.
+ */
+export function toAskedTask({ run_after, ...body }: CreateTask): AskedTask {
+  return { ...unaskedSpec, workspace: undefined, ...body, run_after: run_after === undefined ? null : Date.parse(run_after) }
+}
 
 /** Bodies of POST /v1/projects/{id}/claude|opencode|shell|git: the path says project, kind and provider. */
 export const shortAgentTaskSchema = z

@@ -55,6 +55,3 @@ export interface Usage {
   readonly cache_read_tokens: number
   readonly cache_write_tokens: number
 }
-
-/** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
-export const maxEventBytes = 256 * 1024

@@ -85,6 +85,9 @@ export interface TaskSpec extends AttemptSpec {
   readonly metadata: Readonly<Record<string, unknown>>
 }
 
+/** `workspace` undefined: the usual one. */
+export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
+
 /** What a spec says where nothing was asked for. Fields that are not here are always asked for, or have a default of their own. */
 export const unaskedSpec = {
   provider: null,
@@ -183,26 +186,25 @@ export function start(task: Task, attempt: number, now: number): Task {
   return { ...task, status: 'running', started_at: now }
 }
 
+/** How a task ended, without what only its log keeps. */
+type Ended = Pick<Task, 'status' | 'error_code' | 'error'> & Partial<Task> & { readonly status: TerminalStatus }
+
+/** queued | leased | running → terminal. The only way that a task ends: every transition to a terminal status goes through here. */
+const end = (task: Task, how: Ended, now: number): Task => ({ ...task, ...how, finished_at: now, lease_until: null })
+
 /** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
-export function finish(task: Task, attempt: number, end: TaskOutcome, now: number): Task {
+export function finish(task: Task, attempt: number, how: TaskOutcome, now: number): Task {
   if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
-  const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = end
+  const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = how
   const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
-  return { ...task, ...facts, started_at: started, finished_at: now, lease_until: null }
+  return end(task, { ...facts, started_at: started }, now)
 }
 
-/** queued → cancelled at once; leased and running only remember the wish, the exit record decides. Ended: unchanged. */
+/** queued → cancelled at once; leased and running only keep the cancel request, the exit record decides. Ended: unchanged. */
 export function cancel(task: Task, now: number): Task {
   if (isTerminal(task.status)) return task
   if (task.status === 'queued') {
-    return {
-      ...task,
-      status: 'cancelled',
-      error_code: 'CANCELLED',
-      error: 'cancelled while queued',
-      cancel_requested_at: now,
-      finished_at: now,
-    }
+    return end(task, { status: 'cancelled', error_code: 'CANCELLED', error: 'cancelled while queued', cancel_requested_at: now }, now)
   }
   return task.cancel_requested_at === null ? { ...task, cancel_requested_at: now } : task
 }
@@ -231,28 +233,24 @@ export function retry(task: Task, attempt: number, runAfter: number): Task {
   return { ...task, ...again, run_after: runAfter }
 }
 
+/** What is said of a task that may wait no longer, and of one whose conversation is in a pod that is gone. */
+export const expired = { status: 'failed', error_code: 'QUEUE_EXPIRED', error: 'waited in the queue for longer than queue_ttl_s' } as const
+export const podMissing = {
+  status: 'failed',
+  error_code: 'POD_UNAVAILABLE',
+  error: 'the pod that holds this conversation is gone',
+} as const
+
 /** queued → failed, when it may wait no longer. */
 export function expire(task: Task, now: number): Task {
   if (task.status !== 'queued' || task.queue_deadline_at === null || task.queue_deadline_at > now) return task
-  return {
-    ...task,
-    status: 'failed',
-    error_code: 'QUEUE_EXPIRED',
-    error: 'waited in the queue for longer than queue_ttl_s',
-    finished_at: now,
-  }
+  return end(task, expired, now)
 }
 
 /** queued → failed: the pod that holds its conversation is gone, and it could go nowhere else. */
-export function failHomeless(task: Task, now: number): Task {
+export function failMissingPod(task: Task, now: number): Task {
   if (task.status !== 'queued') return task
-  return {
-    ...task,
-    status: 'failed',
-    error_code: 'POD_UNAVAILABLE',
-    error: 'the pod that holds this conversation is gone',
-    finished_at: now,
-  }
+  return end(task, podMissing, now)
 }
 
 /** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
@@ -275,7 +273,7 @@ export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): R
   }
 }
 
-/** Whether an attempt that ended so is followed by another. A cancelled task never is; the store checks the wish again. */
+/** Whether an attempt that ended so is followed by another. A cancelled task never is; the store looks at the cancel request again. */
 export function mayRetry(
   task: Pick<Task, 'spec' | 'attempt' | 'cancel_requested_at'>,
   end: Pick<TaskOutcome, 'status' | 'error_code'>,

@@ -23,7 +23,7 @@ describe('attempts', () => {
 
   test('rejected goes back to the queue after a jittered wait, and is claimed again', () => {
     const hub = dispatched()
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.forget()
     hub.frame(rejected(1, 'no_free_slot'), 'a', 0.5)
     expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null, generation: 1 }])
@@ -37,7 +37,7 @@ describe('attempts', () => {
   })
 
   // Found by the simulator: it had run elsewhere, its log held the result, its pod was gone since, and it was given back as never started.
-  test('what was sent before, or whose pod is gone, is given back only if its log has not heard of it', () => {
+  test('what was sent before, or whose pod is gone, is given back only if its log has received nothing of it', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -108,7 +108,7 @@ describe('attempts', () => {
     expect(hub.writes()).toMatchObject([{ kind: 'fail', outcome: { status: 'failed', error_code: 'BINARY_MISSING' } }])
   })
 
-  test('a working copy that is still held is waited for, longer than for a place', () => {
+  test('a working copy that is still held is waited for, longer than for a slot', () => {
     const hub = dispatched()
     hub.forget()
     hub.frame(rejected(1, 'workspace_busy'))
@@ -224,12 +224,10 @@ describe('attempts', () => {
   // Found by the simulator: a hub without memory sent it to the pod's successor, and the same attempt ran twice.
   test('a hub that has lost its memory does not send it to another pod of that name either', () => {
     const hub = dispatched()
-    hub.step({ type: 'poke' })
-    const claim_id = hub.state().claim!.claim_id
     const woken = setup(initialHub('boot-2', hub.state().durable))
     woken.step({ type: 'connected', connection: 'b' })
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
-    woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))
+    woken.loaded(live(1), live(2, { pod_uid: null }))
     const frames = woken.take('send').map(({ frame }) => frame)
     expect(frames.find(({ type }) => type === 'welcome')).toMatchObject({ adopt: [ref(1)] })
     expect(frames.filter(({ type }) => type === 'assign')).toMatchObject([{ tasks: [ref(2)] }])
@@ -260,7 +258,7 @@ describe('attempts', () => {
     expect(hub.writes().filter(({ kind }) => kind !== 'report')).toMatchObject([{ kind: 'end', outcome: { status: 'lost' } }])
   })
 
-  // Found by the simulator: of two agents with one identity the one that took over had not heard of the pod yet.
+  // Found by the simulator: of two agents with one identity the one that took over had not seen the pod yet.
   test('a pod that the next agent does not know yet is not gone; when it is told, it is looked into', () => {
     const hub = welcomed([aPod()], [presence(1)], running(1))
     hub.step({ type: 'connected', connection: 'b' })
@@ -291,7 +289,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.alarm()
     expect(hub.state().alarmAt).toBe(start + 20_000)
     hub.pass(20_000)
@@ -336,7 +334,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.step({ type: 'closed', connection: 'a' })
     hub.alarm(null)
     expect(hub.state().alarmAt).toBe(start + 60_000 + orphanMs)
@@ -393,7 +391,7 @@ describe('an object that was away', () => {
     hub.alarm(null)
     expect([hub.take('load'), hub.take('inspect_queue')]).toMatchObject([[{}], [{}]])
     hub.loaded()
-    hub.queue_inspected()
+    hub.queueInspected()
     expect(hub.state().alarmAt).toBeNull()
   })
 

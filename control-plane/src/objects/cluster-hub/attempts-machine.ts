@@ -6,7 +6,7 @@ import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { askHello, assign, endAttempt, inParts, isSuccessor, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
+import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
 import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
@@ -30,6 +30,8 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     const name = nameOf(refOf(row))
     const memory = before.get(name)
     const pod = podOf(d, task.pod)
+    // Rows that were leased before they named their pod leave it to memory.
+    const leasedTo = task.pod_uid ?? memory?.uid ?? null
     known.add(name)
     const entry: Live = {
       ...row,
@@ -63,7 +65,7 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     } else if (entry.started) {
       // Its pod was looked into and has no such directory.
       endAttempt(d, entry, lost('its pod knows nothing of it'))
-    } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
+    } else if (leasedTo !== null && leasedTo !== pod.uid) {
       // Never confirmed, and perhaps it ran in the pod before. An agent that is about to start it goes on; one that knows nothing of it must not
       // begin it here: it looks for it, as for any that it takes over, and finds that it is gone.
       d.live.set(name, entry)
@@ -95,9 +97,9 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
   for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
   assign(d, again)
   if (started.length > 0) write(d, { kind: 'mark_started', started })
-  // A wish to cancel may not have reached the log.
-  const wishes = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
-  if (wishes.length > 0) d.effects.push({ type: 'sync_logs', tasks: wishes })
+  // A cancel request may not have reached the log.
+  const cancelled = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
+  if (cancelled.length > 0) d.effects.push({ type: 'sync_logs', tasks: cancelled })
 }
 
 /** No agent: what its supervisor has surely ended by itself is lost; the rest waits for the agent, or for its own time. */
@@ -223,7 +225,7 @@ export function giveUpAbsent(d: Draft, random: number, now: number): void {
   }
 }
 
-/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has heard. */
+/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has received. */
 function podGone(d: Draft, entry: Live, random: number, now: number): void {
   if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
   else giveBack(d, entry, { reason: 'no_such_pod', doubted: true }, random, now)

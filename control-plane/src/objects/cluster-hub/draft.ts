@@ -7,9 +7,8 @@ import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
-  homelessMs,
+  missingPodMs,
   maxAssignChars,
-  maxGoneHomes,
   type HubEffect,
   type HubState,
   type HubStep,
@@ -35,34 +34,17 @@ export const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.
 export const refOf = ({ task }: Pick<Live, 'task'>): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
 export const podOf = (d: Draft, name: string | null): Pod | undefined => d.pods.find((pod) => pod.name === name)
 
-/** The inventory; a pod that took a name begins a generation. */
+/** The inventory. */
 export function knowPods(d: Draft, pods: readonly Pod[], now: number): void {
   const here = new Set(pods.map(({ name }) => name))
   // Who went before the agent was welcomed, or longer ago than it matters, needs no note.
   const went = [...d.wentAt, ...d.pods.map(({ name }) => [name, now] as const)]
-  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < homelessMs))
+  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < missingPodMs))
   d.pods = pods
-  const { homes } = d.durable
-  const fresh = pods.filter((pod) => homes[pod.name]?.uid !== pod.uid)
-  if (fresh.length === 0) return
-  const generation = generationOf(d) + 1
-  const kept = Object.entries(homes).filter(([name]) => here.has(name))
-  const gone = Object.entries(homes).filter(([name]) => !here.has(name))
-  const added = fresh.map((pod) => [pod.name, { uid: pod.uid, generation }] as const)
-  d.durable = { ...d.durable, homes: Object.fromEntries([...gone.slice(-maxGoneHomes), ...kept, ...added]) }
 }
 
-const generationOf = (d: Draft): number => Object.values(d.durable.homes).reduce((most, home) => Math.max(most, home.generation), 0)
-
-/** Its own in every life of the object, and tells which pods there were: the row keeps it. */
-export const claimId = (d: Draft): string => `${d.boot}.${++d.counter}.g${generationOf(d)}`
-
-/** Whether the pod of that name came after the row was leased: what was leased is gone with the one before. */
-export function isSuccessor(d: Draft, pod: Pod, claim: string | null): boolean {
-  const leased = /\.g(\d+)$/.exec(claim ?? '')?.[1]
-  const home = d.durable.homes[pod.name]
-  return leased !== undefined && home?.uid === pod.uid && home.generation > Number(leased)
-}
+/** Its own in every life of the object: repeating a claim by its id brings what that claim leased. */
+export const claimId = (d: Draft): string => `${d.boot}.${++d.counter}`
 
 export function write(d: Draft, what: Write): void {
   const id = ++d.counter

@@ -180,6 +180,7 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   #save(after: HubMemory, before: HubMemory): void {
+    if (after === before) return
     const changed = Object.entries(after).filter(([key, value]) => value !== before[key as keyof HubMemory])
     if (changed.length > 0) this.#platform.commit(Object.fromEntries(changed))
   }

@@ -31,8 +31,8 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     )
   const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
-  const queue_inspected = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
-    step({ type: 'queue_inspected', expired: [], queued, next_at, homeless })
+  const queueInspected = (queued = false, next_at: number | null = null, missing: readonly string[] | null = null) =>
+    step({ type: 'queue_inspected', expired: [], queued, next_at, missing })
   /** Answers every write of a kind; with these rows. */
   const written = (kind: string, ...tasks: Task[]) => {
     for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'written', id, tasks })
@@ -47,7 +47,7 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     hello,
     loaded,
     claimed,
-    queue_inspected,
+    queueInspected,
     written,
     fail,
     state: () => state,
@@ -75,14 +75,14 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
   hub.loaded(...live)
   if (hub.state().claim !== null) {
     hub.claimed()
-    hub.queue_inspected()
+    hub.queueInspected()
   }
   hub.written('report')
   return setup({ ...hub.state(), alarmAt: null })
 }
 
 export const live = (n: number, change: Partial<Task> = {}): Dispatch => ({
-  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', lease_until: start + 60_000, ...change }),
+  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', pod_uid: 'uid-1', lease_until: start + 60_000, ...change }),
   provider_session_id: null,
   token: `token-${n}`,
 })

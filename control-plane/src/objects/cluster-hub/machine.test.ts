@@ -67,7 +67,7 @@ describe('connecting', () => {
     hub.loaded(running(1), running(2, { pod: 'gone' }))
     const ends = () => hub.writes().filter(({ kind }) => kind === 'end')
     expect(ends()).toMatchObject([{ task: { id: aTaskId(1) }, outcome: { status: 'lost', error_code: 'LOST' } }])
-    // Missing in what a new connection says: perhaps this agent has only not heard of it yet.
+    // Missing in what a new connection says: perhaps this agent has not seen it yet.
     hub.pass(podAbsentMs - 1)
     hub.alarm()
     expect(ends()).toEqual([])
@@ -149,7 +149,7 @@ describe('connecting', () => {
     expect(hub.sent('welcome')).toMatchObject([{ adopt: [ref(1)] }])
   })
 
-  test('a wish to cancel goes to the log again', () => {
+  test('a cancel request goes to the log again', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()], [presence(1)])
@@ -176,7 +176,7 @@ describe('claiming', () => {
     expect(hub.take('claim')).toEqual([])
   })
 
-  test('asks for free places only, and not while none is free', () => {
+  test('asks for free slots only, and not while none is free', () => {
     const hub = welcomed([aPod(), aPod({ name: 'w', uid: 'w', role: 'worker', project_id: null, slots: 1 })])
     hub.step({ type: 'poke' })
     expect(hub.take('claim')[0]!.slots).toEqual([
@@ -203,7 +203,7 @@ describe('claiming', () => {
     hub.alarm()
     const [again] = hub.take('claim')
     expect(again).toEqual({ ...first, number: expect.any(Number) })
-    // The first is void once the second has run: it may lease nothing that nobody hears of.
+    // The first is void once the second has run: it may lease nothing that nobody is told of.
     expect(again!.number).toBeGreaterThan(first!.number)
     hub.claimed(live(1))
     expect(hub.assigned()).toEqual(['01.1'])
@@ -271,14 +271,14 @@ describe('claiming', () => {
     expect(hub.state().alarmAt).toBeNull()
     hub.step({ type: 'poke' })
     hub.claimed()
-    hub.queue_inspected(true, start + 2_000)
+    hub.queueInspected(true, start + 2_000)
     hub.alarm()
     expect(hub.state().alarmAt).toBe(start + 2_000)
     hub.pass(2_000)
     hub.alarm()
     expect(hub.take('claim')).not.toEqual([])
     hub.claimed()
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.alarm()
     expect(hub.state().alarmAt).toBeNull()
     expect(hub.state().queued).toBe(false)
@@ -288,13 +288,13 @@ describe('claiming', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     hub.claimed()
-    hub.step({ type: 'queue_inspected', expired: [aTask({ status: 'failed' })], queued: false, next_at: null, homeless: null })
+    hub.step({ type: 'queue_inspected', expired: [aTask({ status: 'failed' })], queued: false, next_at: null, missing: null })
     expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ status: 'failed' }] }])
   })
 
   test('an end seen by a log lets the next task of its project or session be claimed', () => {
     const hub = dispatched()
-    hub.queue_inspected(true)
+    hub.queueInspected(true)
     hub.forget()
     hub.step({ type: 'ended', ref: ref(1) })
     expect(hub.take('claim')).toHaveLength(1)
@@ -312,7 +312,7 @@ describe('claiming', () => {
     const hub = setup()
     hub.step({ type: 'poke' })
     expect(hub.take('inspect_queue')).toHaveLength(1)
-    hub.queue_inspected(true, start + 50_000)
+    hub.queueInspected(true, start + 50_000)
     expect(hub.state().inspectAt).toBe(start + 50_000)
     hub.pass(50_000)
     hub.alarm()

@@ -25,7 +25,7 @@ import {
   type Draft,
 } from './draft.ts'
 import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
-import { foundHomeless, podsToLookBeside } from './pods-machine.ts'
+import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
 import {
   doneLimitMs,
   leaseMs,
@@ -68,7 +68,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
       return
     case 'poke':
       d.queued = true
-      return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
+      return d.connection === null ? startInspection(d, now) : tryClaim(d, now)
     case 'resources_changed':
       return readDesired(d)
     case 'desired_read':
@@ -95,7 +95,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
       d.claim = { ...d.claim, busy: false }
       return retryLater(d, random, now)
     case 'queue_inspected':
-      return queue_inspected(d, input, now)
+      return queueInspected(d, input, now)
     case 'queue_inspection_failed':
       d.inspecting = false
       d.queued = true
@@ -106,7 +106,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'write_failed': {
       const pending = d.writes.get(input.id)
       if (pending === undefined) return
-      if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
+      if (pending.write.kind === 'fail_missing_pods') return void d.writes.delete(input.id)
       d.writes.set(input.id, { ...pending, busy: false })
       return retryLater(d, random, now)
     }
@@ -135,7 +135,7 @@ function closed(d: Draft, now: number): void {
   d.ready = false
   d.early = []
   if (d.live.size > 0) d.orphanAt = now + leaseMs + orphanMs
-  if (d.queued) startSurvey(d, now)
+  if (d.queued) startInspection(d, now)
 }
 
 function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
@@ -238,7 +238,7 @@ function tryClaim(d: Draft, now: number): void {
     return
   }
   d.claimAgain = false
-  const slots = freePlaces(d)
+  const slots = freeSlotsOfPods(d)
   if (slots.length === 0) {
     d.inspectAt = Math.min(d.inspectAt ?? now + netMs, now + netMs)
     return
@@ -254,18 +254,18 @@ function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): v
 
 type FreeSlot = NonNullable<Draft['claim']>['slots'][number]
 
-function freePlaces(d: Draft): FreeSlot[] {
+function freeSlotsOfPods(d: Draft): FreeSlot[] {
   const running = new Map<string, number>()
   for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
-  const places: FreeSlot[] = []
+  const slots: FreeSlot[] = []
   for (const pod of d.pods) {
     const project_id = pod.role === 'project' ? pod.project_id : null
     if (pod.role === 'project' && project_id === null) continue
-    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
-      places.push({ pod: pod.name, pod_uid: pod.uid, project_id })
+    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && slots.length < maxClaimSlots; free--) {
+      slots.push({ pod: pod.name, pod_uid: pod.uid, project_id })
     }
   }
-  return places
+  return slots
 }
 
 function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: number): void {
@@ -277,7 +277,7 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   for (const dispatch of tasks) {
     const name = nameOf(refOf(dispatch))
     if (d.live.has(name) || over.has(name)) continue
-    const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
+    const uid = dispatch.task.pod_uid
     const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
     const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
     d.live.set(name, entry)
@@ -288,10 +288,10 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
   if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
   if (d.claimAgain || tasks.length >= asked) tryClaim(d, now)
-  else startSurvey(d, now)
+  else startInspection(d, now)
 }
 
-function startSurvey(d: Draft, now: number): void {
+function startInspection(d: Draft, now: number): void {
   if (d.inspecting) return
   d.inspecting = true
   d.inspectAt = null
@@ -300,10 +300,10 @@ function startSurvey(d: Draft, now: number): void {
   d.effects.push({ type: 'inspect_queue', pods: podsToLookBeside(d, now) })
 }
 
-function queue_inspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspected' }>, now: number): void {
+function queueInspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspected' }>, now: number): void {
   d.inspecting = false
   d.queued = d.queued || found.queued
-  foundHomeless(d, found.homeless, now)
+  foundMissingPods(d, found.missing, now)
   if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
   if (!d.queued) {
     d.claimAgain = false
@@ -334,11 +334,11 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
       d.queued = true
       d.inspectAt = Math.min(d.inspectAt ?? what.run_after, what.run_after)
       return wantClaim(d, now)
-    case 'fail_homeless':
+    case 'fail_missing_pods':
       if (tasks.length === 0) return
       d.effects.push({ type: 'sync_logs', tasks })
-      // What stood behind them may go now, or be as homeless.
-      d.homesAt = null
+      // What waited behind them may go now, or its pod is missing too.
+      d.missingPodsAt = null
       d.queued = true
       return wantClaim(d, now)
   }
@@ -350,15 +350,15 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   if (d.connection === null) {
     // Woken by a time that was set in an earlier life: only the rows know what it was for.
     if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
-    if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startSurvey(d, now)
+    if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startInspection(d, now)
     return
   }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.inspectAt !== null && d.inspectAt <= now) {
     d.inspectAt = null
-    if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
-    else startSurvey(d, now)
+    if (d.ready && !d.connection.draining && freeSlotsOfPods(d).length > 0) tryClaim(d, now)
+    else startInspection(d, now)
   }
 }
 

@@ -2,8 +2,7 @@
 
 import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import type { HubStatus } from '../../ports/hubs.ts'
-import { closeSocket, DurablePlatform } from '../durable-platform.ts'
-import { SocketObject } from '../socket-object.ts'
+import { closeSocket, DurablePlatform, SocketObject } from '../durable-object.ts'
 import { ClusterHubDriver, type ClusterHubDeps, type HubAttachment, type HubPlatform } from './driver.ts'
 import { newMemory, type HubMemory } from './state.ts'
 

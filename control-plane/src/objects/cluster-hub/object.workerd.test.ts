@@ -7,7 +7,7 @@ import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test, vi } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
-import { homelessMs } from './state.ts'
+import { missingPodMs } from './state.ts'
 import { createHubs } from './hubs.ts'
 import { createTaskLogs } from '../task-log/logs.ts'
 import { events, objects } from '../object-fixtures.ts'
@@ -240,7 +240,7 @@ describe('a conversation whose pod is gone', () => {
     expect((await row(next)).status).toBe('queued')
 
     const real = Date.now
-    const later = vi.spyOn(Date, 'now').mockImplementation(() => real() + homelessMs)
+    const later = vi.spyOn(Date, 'now').mockImplementation(() => real() + missingPodMs)
     try {
       agent.send({ type: 'heartbeat', agent_time: 1, attempts: [] })
       await frame(agent, 'alive')

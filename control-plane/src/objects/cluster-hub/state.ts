@@ -1,4 +1,4 @@
-// What a cluster's hub knows, hears and does. All of it but `durable` is rebuilt from `hello` and Postgres.
+// What a cluster's hub knows, is told and does. All of it but `durable` is rebuilt from `hello` and Postgres.
 
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -52,9 +52,9 @@ export interface Connection {
 export type Write =
   | { readonly kind: 'report'; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
-  /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has heard of it. */
+  /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has received something of it. */
   | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome; readonly generation: number }
-  /** `doubted`: it may have started where nobody can look any more; if its log has heard of it, it ends as that says, or is lost. */
+  /** `doubted`: it may have started where nobody can look any more; if its log has received something of it, it ends as that says, or is lost. */
   | {
       readonly kind: 'requeue'
       readonly ref: AttemptRef
@@ -65,7 +65,7 @@ export type Write =
   /** Through the task's log, where a result that is held already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
   /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */
-  | { readonly kind: 'fail_homeless'; readonly pods: readonly string[] }
+  | { readonly kind: 'fail_missing_pods'; readonly pods: readonly string[] }
   /** Of a task that went back to the queue although somebody wants it cancelled. */
   | { readonly kind: 'cancel_queued'; readonly task_id: string }
 
@@ -74,18 +74,11 @@ export interface PendingWrite {
   readonly busy: boolean
 }
 
-/** Which pod has a name, and since which generation: the number goes up with every pod that takes a name. */
-export interface PodHome {
-  readonly uid: string
-  readonly generation: number
-}
-
-/** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
+/** Survives everything. */
 export interface HubMemory {
   readonly epoch: number
   /** One more for each time that the rows are read: what was claimed under an earlier one leases nothing any more. */
   readonly generation: number
-  readonly homes: Readonly<Record<string, PodHome>>
 }
 
 export interface HubState {
@@ -100,7 +93,7 @@ export interface HubState {
   /** When a pod was last in the inventory, of those that went lately. */
   readonly wentAt: ReadonlyMap<string, number>
   /** When somebody last looked for tasks whose pod is gone. */
-  readonly homesAt: number | null
+  readonly missingPodsAt: number | null
   /** The rows were read for this `hello`; before that nothing is claimed. */
   readonly ready: boolean
   /** When the load in flight began, by `counter`; null: none. */
@@ -159,13 +152,13 @@ export type HubInput =
   | { readonly type: 'load_failed' }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
   | { readonly type: 'claim_failed'; readonly claim_id: string }
-  /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
+  /** `missing`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
   | {
       readonly type: 'queue_inspected'
       readonly expired: readonly Task[]
       readonly queued: boolean
       readonly next_at: number | null
-      readonly homeless: readonly string[] | null
+      readonly missing: readonly string[] | null
     }
   | { readonly type: 'queue_inspection_failed' }
   /** `tasks`: the rows that it changed, where there can be any. */
@@ -198,7 +191,7 @@ export type HubEffect =
 
 export type HubStep = Step<HubState, HubEffect>
 
-export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
+export const newMemory: HubMemory = { epoch: 0, generation: 0 }
 
 export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   durable,
@@ -208,7 +201,7 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   pods: [],
   welcomedAt: null,
   wentAt: new Map(),
-  homesAt: null,
+  missingPodsAt: null,
   ready: false,
   loading: null,
   loadWanted: false,
@@ -231,28 +224,23 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   observed: null,
 })
 
-/** Leases are 60 s; three renewals fit into one. */
-export const leaseMs = 60_000
-export const sweepEveryMs = 20_000
+export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+
 /** Two pings and a half missed: the socket is half open. */
 export const silentLimitMs = 45_000
 /** While something is queued, or in flight: the net under lost wakes and a lost object. */
 export const netMs = 5_000
-/** After its lease ended, an attempt without agent has surely been ended by its own supervisor: orphan TTL + 2 heartbeats + 60 s. */
-export const orphanMs = 30 * 60_000 + 6_000 + 60_000
 /** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
 export const podAbsentMs = 30_000
 /** A pod that was missing for so long without a break is not on its way back: what waits for it alone fails. */
-export const homelessMs = 5 * 60_000
+export const missingPodMs = 5 * 60_000
 /** How often such tasks are looked for, while something is queued. */
-export const homesEveryMs = 30_000
+export const missingPodsEveryMs = 30_000
 /** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
 export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
 /** Frames kept while the rows are being read. */
 export const maxEarlyFrames = 1_000
-/** Names of pods that are remembered after they are gone. */
-export const maxGoneHomes = 1_000
 /** Slots asked for in one claim. */
 export const maxClaimSlots = 100
 /** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */

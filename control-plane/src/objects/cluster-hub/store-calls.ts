@@ -21,8 +21,8 @@ export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string
     expired = await dispatch.expireQueued(clusterId)
     if (expired.length > 0) due = await dispatch.nextDue(clusterId)
   }
-  const homeless = pods !== null && due.queued ? await dispatch.missingPods(clusterId, pods) : null
-  return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, homeless }
+  const missing = pods !== null && due.queued ? await dispatch.missingPods(clusterId, pods) : null
+  return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, missing }
 }
 
 /** Answers the rows that it changed, where there can be any. Safe to repeat. */
@@ -55,7 +55,7 @@ export async function carryOut(
         return []
       }
       return dispatch.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
-    case 'fail_homeless':
+    case 'fail_missing_pods':
       return dispatch.failMissingPods(clusterId, write.pods)
     case 'end':
       await logs.end(write.task, write.outcome)

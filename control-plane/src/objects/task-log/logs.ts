@@ -7,7 +7,6 @@ import { closeCodes } from '@rdev/shared/wire/limits'
 import type { Deps } from '../../ports/deps.ts'
 import type { LogItem, LogEntry, TaskLogs } from '../../ports/task-logs.ts'
 import { pause } from '../pause.ts'
-import { openSocket, type SocketReader } from './socket-reader.ts'
 import type { TaskLogObject } from './object.ts'
 
 /** Said to the log each time this much was taken by the consumer; a quarter of what it lets a reader fall behind. */
@@ -134,4 +133,70 @@ function parseLines(body: string): LogItem[] {
     const seq = line.slice(0, space)
     return seq === '-' ? { seq: null, type: 'message.delta', json } : { seq: Number(seq), type: line.slice(space + 1, next), json }
   })
+}
+
+// The Worker's end of a socket to an object, as frames to be asked for. What was not asked for yet waits here; the far side bounds how much.
+
+export interface SocketReader {
+  /** The next frame; undefined when the socket is closed or the signal aborted, and nothing is left. */
+  next(): Promise<string | undefined>
+  send(text: string): void
+  close(): void
+  /** 1006 until a close frame came. */
+  readonly closeCode: number
+}
+
+export function openSocket(socket: WebSocket, signal: AbortSignal): SocketReader {
+  const frames: string[] = []
+  let taken = 0
+  let closed = false
+  let closeCode = 1006
+  let wake: (() => void) | null = null
+
+  const stir = () => {
+    wake?.()
+    wake = null
+  }
+  const shut = () => {
+    if (closed) return
+    closed = true
+    signal.removeEventListener('abort', shut)
+    try {
+      socket.close(1000)
+    } catch {
+      // Closed by the far side already.
+    }
+    stir()
+  }
+  socket.addEventListener('message', ({ data }) => {
+    if (closed || typeof data !== 'string') return
+    frames.push(data)
+    stir()
+  })
+  socket.addEventListener('close', ({ code }) => {
+    closeCode = code
+    shut()
+  })
+  socket.addEventListener('error', shut)
+  signal.addEventListener('abort', shut)
+  socket.accept()
+  if (signal.aborted) shut()
+
+  return {
+    async next() {
+      if (taken === frames.length) {
+        frames.length = taken = 0
+        // One consumer, and whatever wakes it brought a frame or the end.
+        if (!closed) await new Promise<void>((resolve) => (wake = resolve))
+      }
+      return signal.aborted ? undefined : frames[taken++]
+    },
+    send(text) {
+      if (!closed) socket.send(text)
+    },
+    close: shut,
+    get closeCode() {
+      return closeCode
+    },
+  }
 }

@@ -10,7 +10,7 @@ describe('the row’s own facts', () => {
     expect(log).toMatchObject([{ seq: 1, type: 'task.queued', attempt: 0 }])
   })
 
-  test('a lease adds task.leased, and a log that hears of both at once has both', () => {
+  test('a lease adds task.leased, and a log that is told of both at once has both', () => {
     const { sync, log } = setup()
     sync(leased)
     sync(leased)
@@ -233,7 +233,7 @@ describe('cancel', () => {
     expect(log.sent()).toEqual([['a', { type: 'cancel', grace_s: 7 }]])
   })
 
-  test('wished before the attempt connects, it comes with every resume', () => {
+  test('asked for before the attempt connects, it comes with every resume', () => {
     const log = setup()
     log.step({ type: 'cancel', grace_s: 7 })
     log.sync(leased)

@@ -3,6 +3,7 @@
 // `task.finished` comes from the row, last and once. It refuses to number anything before the row's own facts are in the log.
 // Effects are done in their order, all before the next input; `durable` is written together with them.
 
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import type { TaskEvent } from '@rdev/shared/domain/event'
@@ -47,7 +48,7 @@ export interface Line {
 export interface TaskLogState {
   readonly durable: TaskLogMemory
   readonly line: Line | null
-  /** Connected for an attempt that this log has not heard of; the row is being read. */
+  /** Connected for an attempt that this log does not know; the row is being read. */
   readonly waiting: Line | null
   readonly finishing: boolean
 }
@@ -93,8 +94,6 @@ export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
 /** If the object dies between holding a result and telling the row, it is woken after this. */
 export const finishRescueMs = 10_000
-/** For a wish to cancel that is known from the row alone. */
-export const defaultCancelGraceS = 10
 
 const emptyMemory: TaskLogMemory = {
   task_id: '',
@@ -241,7 +240,7 @@ function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], no
       durable = { ...durable, seq, over: true, finished: ended }
     }
     if (!durable.over && task.cancel_requested_at !== null && durable.cancel === null) {
-      const grace = { grace_s: defaultCancelGraceS }
+      const grace = { grace_s: cancelGraceS }
       durable = { ...durable, cancel: grace }
       if (line !== null) effects.push({ type: 'send', connection: line.connection, frame: { type: 'cancel', ...grace } })
     }

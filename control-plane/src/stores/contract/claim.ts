@@ -241,7 +241,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim(slots('worker-2', null))).toHaveLength(1)
     })
 
-    it('seats those who must go to a pod before those who may go anywhere', async () => {
+    it('places those who must go to a pod before those who may go anywhere', async () => {
       const { add, converse, run, end, claim } = setup()
       const { session_id } = await converse({ target: 'pool' })
       await end(await run(slots('worker-1', null)), 'succeeded', { provider_session_id: 'told' })

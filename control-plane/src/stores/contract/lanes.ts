@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, pod, slots } from './setup.ts'
 
-/** Projects are lanes: who gets the places of the pool, and who gets none. */
+/** Projects are lanes: who gets the slots of the pool, and who gets none. */
 export function laneContract(setup: () => Contract): void {
   const pooled = (count = 1) => slots('worker', null, count)
   const many = { max_running: 10_000 }
@@ -18,35 +18,35 @@ export function laneContract(setup: () => Contract): void {
   }
 
   /** Whose tasks were leased, in order of the claims. */
-  async function leased({ claim }: Contract, claims: number, places = 1): Promise<string[]> {
+  async function leased({ claim }: Contract, claims: number, count = 1): Promise<string[]> {
     const order: string[] = []
-    for (let i = 0; i < claims; i++) order.push(...(await claim(pooled(places))).map(({ task }) => task.spec.project_id))
+    for (let i = 0; i < claims; i++) order.push(...(await claim(pooled(count))).map(({ task }) => task.spec.project_id))
     return order
   }
   const count = (order: readonly string[], name: string) => order.filter((one) => one === name).length
 
   describe('lanes', () => {
-    it('one with thousands queued delays the only task of another by one place at most', async () => {
+    it('one with thousands queued delays the only task of another by one slot at most', async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
       await t.addMany(3_000, { target: 'pool', priority: 1 })
       await leased(t, 7)
       await t.add({ project_id: 'other', target: 'pool', priority: 900 })
       expect(await leased(t, 2)).toContain('other')
-      // So also where many places are given at once, and by a lane that had its turns before.
+      // So also where many slots are given at once, and by a lane that was served before.
       await leased(t, 2, 20)
       await t.add({ project_id: 'other', target: 'pool', priority: 900 })
       expect(count(await leased(t, 1, 2), 'other')).toBe(1)
     })
 
-    it.each([1, 7])('share the pool by weight, within one place each, where %i places come at once', async (places) => {
+    it.each([1, 7])('share the pool by weight, within one slot each, where %i slots come at once', async (together) => {
       const t = setup()
       const weights = { demo: 100, other: 200, third: 300 }
       await lanes(t, weights)
       for (const project_id of Object.keys(weights)) await t.addMany(60, { project_id, target: 'pool' })
       const order: string[] = []
       while (order.length < 84) {
-        order.push(...(await leased(t, 1, places)))
+        order.push(...(await leased(t, 1, together)))
         for (const [one, weight] of Object.entries(weights)) {
           for (const [other, otherWeight] of Object.entries(weights)) {
             const ahead = count(order, one) / weight - count(order, other) / otherWeight
@@ -67,7 +67,7 @@ export function laneContract(setup: () => Contract): void {
       expect(Math.abs(count(await leased(t, 20), 'other') - 10)).toBeLessThanOrEqual(1)
     })
 
-    it("owe nobody for places in their project's own pods", async () => {
+    it("owe nobody for slots in their project's own pods", async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
       await t.addMany(20)
@@ -108,7 +108,7 @@ export function laneContract(setup: () => Contract): void {
       expect((await claim(pooled())).map(({ task }) => task.id)).toEqual([paused.id])
     })
 
-    it('that are full take no place from others', async () => {
+    it('that are full take no slot from others', async () => {
       const { projects, addMany, claim } = setup()
       await projects.change('demo', anActor(), { max_running: 1 })
       await addMany(10, { target: 'pool', priority: 1 })
@@ -125,7 +125,7 @@ export function laneContract(setup: () => Contract): void {
       expect(await claim(demoSlots())).toEqual([])
     })
 
-    it('whose work is all for later take no place, however urgent it is', async () => {
+    it('whose work is all for later take no slot, however urgent it is', async () => {
       const { add, addMany, claim } = setup()
       const later = Date.now() + 60_000
       await addMany(50, { target: 'pool', priority: 0, run_after: later })

@@ -175,7 +175,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await tasks.change('task_unknown', anActor(), (now) => cancel(now, 1))).toBeUndefined()
     })
 
-    it('only notes the wish when an attempt is live', async () => {
+    it('only keeps the cancel request when an attempt is live', async () => {
       const { add, run, tasks } = setup()
       await add()
       const task = await run()

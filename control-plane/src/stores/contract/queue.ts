@@ -33,7 +33,7 @@ export function queueContract(setup: () => Contract): void {
           { priority: 7, depth: 1 },
           { priority: 200, depth: 4 },
         ],
-        head: { task_id: head.id, reason: 'due', target: 'pool', home: null, run_after: head.run_after, by: null },
+        head: { task_id: head.id, reason: 'due', target: 'pool', session_pod: null, run_after: head.run_after, by: null },
       })
       const names = async (filter: Parameters<typeof tasks.queue>[0], limit = 10) =>
         (await tasks.queue(filter, limit)).map((lane) => lane.project_id)

@@ -56,10 +56,10 @@ export function raceContract(setup: () => Contract): void {
       const t = setup()
       for (let round = 0; round < 10; round++) {
         for (let i = 0; i < 8; i++) await t.add({ target: i % 2 ? 'pool' : 'project' })
-        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const free = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
         const answers = await withLast(
-          times(8, (i) => t.claim(places[i % places.length]!)),
-          () => t.claim(places.flat()),
+          times(8, (i) => t.claim(free[i % free.length]!)),
+          () => t.claim(free.flat()),
         )
         const live = await t.live()
         expect(live).toHaveLength(4)
@@ -74,10 +74,10 @@ export function raceContract(setup: () => Contract): void {
       await t.projects.change('demo', anActor(), { max_running: 100 })
       for (let round = 0; round < 8; round++) {
         for (let i = 0; i < 12; i++) await t.add({ target: i % 2 ? 'pool' : 'project', workspace: `copy-${i % 3}`, priority: i % 4 })
-        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const free = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
         const answers = await withLast(
-          times(8, (i) => t.claim(places[i % places.length]!)),
-          () => t.claim(places.flat()),
+          times(8, (i) => t.claim(free[i % free.length]!)),
+          () => t.claim(free.flat()),
         )
         const live = await t.live()
         expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
@@ -121,20 +121,20 @@ export function raceContract(setup: () => Contract): void {
       for (let i = 0; i < 25; i++) {
         await t.add()
         const task = await t.run()
-        const [ended, wish] = await Promise.all([
+        const [ended, request] = await Promise.all([
           t.dispatch.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
           t.tasks.change(task.id, anActor(), (now) => cancel(now, Date.now())),
         ])
         const row = await t.tasks.get(task.id, null)
         expect(row).toMatchObject({ status: 'succeeded', exit_code: 0, attempt: 1 })
         expect(ended).toMatchObject({ status: 'succeeded' })
-        // Either the wish came first and is remembered, or it met the end and changed nothing.
-        if (isTerminal(wish!.before.status)) expect(wish!.after).toEqual(row)
-        else expect(row?.cancel_requested_at).toBe(wish!.after.cancel_requested_at)
+        // Either the cancel request came first and is remembered, or it met the end and changed nothing.
+        if (isTerminal(request!.before.status)) expect(request!.after).toEqual(row)
+        else expect(row?.cancel_requested_at).toBe(request!.after.cancel_requested_at)
       }
     })
 
-    it('a claim and a cancel at once: leased with the wish noted, or cancelled for good', async () => {
+    it('a claim and a cancel at once: leased with the cancel request kept, or cancelled for good', async () => {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         const task = await t.add()

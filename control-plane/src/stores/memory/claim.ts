@@ -1,4 +1,5 @@
-// Who gets which place, in plain words; the claim statement of the Postgres store says the same in SQL, and one suite holds them together.
+// Who gets which slot: the steps of the Postgres store's claim statement under the same names, and one suite holds both together. The order
+// among lanes is start-time fair queueing (Goyal, Vin, Cheng 1996): docs/queue.md has a table of the steps.
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
@@ -19,28 +20,29 @@ export const holdsOf = ({ spec }: Task): string[] => [
   ...(spec.session_id === null ? [] : [`session ${spec.session_id}`]),
 ]
 
-/** A place's class: the project whose pods these are, or the pool. */
-const classOf = (slot: Slot): string => (slot.project_id === null ? 'pool' : `project ${slot.project_id}`)
+/** A slot's class: the project whose pods these are, or the pool. */
+const pool = 'pool'
+const classOf = (slot: Slot): string => (slot.project_id === null ? pool : `project ${slot.project_id}`)
 
-/** Virtual time, of a lane and of its pool: a lane's runs by 1/weight for each place of the pool that it gets. */
+/** Virtual time: a lane's is the finish tag of its last task, its pool's the start tag of the task served last. */
 export interface VirtualTimes {
   readonly lanes: Map<string, number>
   readonly pools: Map<string, number>
 }
 
-interface Candidate {
+interface Offer {
   readonly task: Task
-  readonly project: Project
-  /** The pod of its conversation: it goes there or nowhere. */
-  readonly home: string | null
-  readonly placeClass: string
-  tag: number
+  readonly lane: Project
+  /** The pod of its conversation: it goes there or nowhere. Null: any of its class. */
+  readonly boundPod: string | null
+  readonly slotClass: string
+  readonly startTag: number
 }
 
 /**
  * `due` are the queued tasks of one cluster whose time has come, `live` all that are leased or running. Each lane offers what fits some
- * place, in its order, as far as it has room; then places go to the offers by their tag. Those that may go to one pod only are seated
- * first. Moves the virtual times. With something that fits, at least one place is given; what is left over, the next claim gives.
+ * slot, in its order, as far as it has room; then slots go to the offers by their start tag, first those of the pods that some are bound
+ * to. Moves the virtual times. With something that fits, at least one slot is given; what is left over, the next claim gives.
  */
 export function place(
   clusterId: string,
@@ -50,68 +52,88 @@ export function place(
   facts: { readonly projectOf: (task: Task) => Project; readonly sessionOf: (task: Task) => Session | undefined },
   times: VirtualTimes,
 ): Placement[] {
-  const freeInPod = countBy(slots, (slot) => slot.pod)
-  const freeInClass = countBy(slots, classOf)
-  const podClass = new Map(slots.map((slot) => [slot.pod, classOf(slot)]))
-
-  const poolTime = times.pools.get(clusterId) ?? 0
-  const baseOf = (project: Project) => Math.max(times.lanes.get(project.id) ?? 0, poolTime)
-  // A task of a lane that has been offered n places of a class stands behind those n.
-  const setTags = (all: readonly Candidate[]) => {
-    const rank = new Map<string, number>()
-    for (const candidate of all) {
-      const of = `${candidate.project.id} ${candidate.placeClass}`
-      candidate.tag = baseOf(candidate.project) + (rank.get(of) ?? 0) / candidate.project.weight
-      rank.set(of, (rank.get(of) ?? 0) + 1)
-    }
-  }
-  const byTag = (a: Candidate, b: Candidate) => a.tag - b.tag || a.task.run_after - b.task.run_after || (a.task.id < b.task.id ? -1 : 1)
-
-  // Whoever is first in line for a workspace or session keeps the others behind, even if it cannot go itself.
-  const held = new Set(live.flatMap(holdsOf))
+  const podSlots = countBy(slots, (slot) => slot.pod)
+  const classSlots = countBy(slots, classOf)
   const running = countBy(live, (task) => task.spec.project_id)
-  let offers: Candidate[] = []
-  for (const task of [...due].sort(queueOrder)) {
-    const project = facts.projectOf(task)
+  const nextTag = (lane: Project) => Math.max(times.lanes.get(lane.id) ?? 0, times.pools.get(clusterId) ?? 0)
+
+  const fit = whatFits(due, live, slots, facts)
+  const offered = tagged(fit.filter(withRoom(running)), nextTag)
+  const fitsPod = firstOf(offered, podSlots, ({ boundPod }) => boundPod)
+  const retagged = tagged(fitsPod, nextTag)
+  const chosen = firstOf(retagged, classSlots, ({ slotClass }) => slotClass)
+
+  // Only slots of the pool move virtual time: those in a project's own pods are nobody else's.
+  for (const { lane, slotClass, startTag } of chosen) {
+    if (slotClass !== pool) continue
+    times.lanes.set(lane.id, Math.max(times.lanes.get(lane.id) ?? 0, startTag + 1 / lane.weight))
+    times.pools.set(clusterId, Math.max(times.pools.get(clusterId) ?? 0, startTag))
+  }
+  return placement(chosen, slots)
+}
+
+/** In the queue's order. The first of a workspace or session keeps the others behind it, even if it cannot go itself. */
+function whatFits(
+  due: readonly Task[],
+  live: readonly Task[],
+  slots: readonly Slot[],
+  { projectOf, sessionOf }: Parameters<typeof place>[4],
+): Omit<Offer, 'startTag'>[] {
+  const classes = new Set(slots.map(classOf))
+  const classOfPod = new Map(slots.map((slot) => [slot.pod, classOf(slot)]))
+  const held = new Set(live.flatMap(holdsOf))
+  return [...due].sort(queueOrder).flatMap((task) => {
+    const lane = projectOf(task)
     const holds = holdsOf(task)
     const waits = holds.some((one) => held.has(one))
     for (const one of holds) held.add(one)
-    if (waits || project.paused) continue
-    const home = facts.sessionOf(task)?.pod ?? null
-    const own = `project ${project.id}`
-    const placeClass = home !== null ? podClass.get(home) : task.spec.target === 'pool' ? 'pool' : own
-    if (placeClass === undefined || (placeClass !== 'pool' && placeClass !== own) || !freeInClass.has(placeClass)) continue
-    if ((running.get(project.id) ?? 0) >= project.max_running) continue
-    running.set(project.id, (running.get(project.id) ?? 0) + 1)
-    offers.push({ task, project, home, placeClass, tag: 0 })
-  }
-
-  const takeWhileFree = (free: ReadonlyMap<string, number>, of: (candidate: Candidate) => string | null) => {
-    const left = new Map(free)
-    const taken = new Set<Candidate>()
-    for (const offer of [...offers].sort(byTag)) {
-      const name = of(offer)
-      if (name !== null && (left.get(name) ?? 0) === 0) continue
-      if (name !== null) left.set(name, left.get(name)! - 1)
-      taken.add(offer)
-    }
-    offers = offers.filter((offer) => taken.has(offer))
-  }
-  setTags(offers)
-  takeWhileFree(freeInPod, (offer) => offer.home)
-  setTags(offers)
-  takeWhileFree(freeInClass, (offer) => offer.placeClass)
-
-  for (const { project, placeClass, tag } of offers) {
-    if (placeClass !== 'pool') continue
-    times.lanes.set(project.id, Math.max(times.lanes.get(project.id) ?? 0, tag + 1 / project.weight))
-    times.pools.set(clusterId, Math.max(times.pools.get(clusterId) ?? 0, tag))
-  }
-  return seat(offers.sort(byTag), slots)
+    if (waits || lane.paused) return []
+    const boundPod = sessionOf(task)?.pod ?? null
+    const own = `project ${lane.id}`
+    const slotClass = boundPod !== null ? classOfPod.get(boundPod) : task.spec.target === pool ? pool : own
+    if (slotClass === undefined || (slotClass !== pool && slotClass !== own) || !classes.has(slotClass)) return []
+    return [{ task, lane, boundPod, slotClass }]
+  })
 }
 
-/** Who has a home goes there; the others to the emptiest pod of their class, so that load spreads. */
-function seat(chosen: readonly Candidate[], slots: readonly Slot[]): Placement[] {
+/** As many of each lane as may run beside what does. */
+function withRoom(running: Map<string, number>) {
+  return ({ lane }: { readonly lane: Project }): boolean => {
+    const count = running.get(lane.id) ?? 0
+    if (count >= lane.max_running) return false
+    running.set(lane.id, count + 1)
+    return true
+  }
+}
+
+/** A task of a lane that is offered n slots of a class starts behind those n. */
+function tagged(offers: readonly Omit<Offer, 'startTag'>[], nextTag: (lane: Project) => number): Offer[] {
+  const ranks = new Map<string, number>()
+  return offers.map((offer) => {
+    const of = `${offer.lane.id} ${offer.slotClass}`
+    const rank = ranks.get(of) ?? 0
+    ranks.set(of, rank + 1)
+    return { ...offer, startTag: nextTag(offer.lane) + rank / offer.lane.weight }
+  })
+}
+
+const byTag = (a: Offer, b: Offer) => a.startTag - b.startTag || a.task.run_after - b.task.run_after || (a.task.id < b.task.id ? -1 : 1)
+
+/** Of each name as many as it has slots, by start tag, in the order that they came in; without a name all. */
+function firstOf(offers: readonly Offer[], slots: ReadonlyMap<string, number>, nameOf: (offer: Offer) => string | null): Offer[] {
+  const left = new Map(slots)
+  const taken = new Set<Offer>()
+  for (const offer of [...offers].sort(byTag)) {
+    const name = nameOf(offer)
+    if (name !== null && (left.get(name) ?? 0) === 0) continue
+    if (name !== null) left.set(name, left.get(name)! - 1)
+    taken.add(offer)
+  }
+  return offers.filter((offer) => taken.has(offer))
+}
+
+/** Who is bound to a pod goes there; the others to the emptiest pod of their class, so that load spreads. */
+function placement(chosen: readonly Offer[], slots: readonly Slot[]): Placement[] {
   const left = countBy(slots, (slot) => slot.pod)
   const uids = new Map(slots.map((slot) => [slot.pod, slot.pod_uid]))
   const placements: Placement[] = []
@@ -119,10 +141,11 @@ function seat(chosen: readonly Candidate[], slots: readonly Slot[]): Placement[]
     left.set(pod, left.get(pod)! - 1)
     placements.push({ task, pod, podUid: uids.get(pod)! })
   }
-  for (const { task, home } of chosen) if (home !== null) put(task, home)
-  for (const { task, home, placeClass } of chosen) {
-    if (home !== null) continue
-    const pods = [...new Set(slots.filter((slot) => classOf(slot) === placeClass).map((slot) => slot.pod))]
+  const inOrder = [...chosen].sort(byTag)
+  for (const { task, boundPod } of inOrder) if (boundPod !== null) put(task, boundPod)
+  for (const { task, boundPod, slotClass } of inOrder) {
+    if (boundPod !== null) continue
+    const pods = [...new Set(slots.filter((slot) => classOf(slot) === slotClass).map((slot) => slot.pod))]
     put(
       task,
       pods.reduce((best, next) => (left.get(next)! > left.get(best)! ? next : best)),

@@ -1,16 +1,13 @@
 // The hub's side of the queue in memory. Every method does its work before it first awaits, so each is as atomic as the one statement of
 // the Postgres store.
+import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import type { Session } from '@rdev/shared/domain/session'
-import { expire, failHomeless, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
+import { expire, failMissingPod, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock } from '../../ports/clock.ts'
 import type { DispatchStore, Fence, LiveTask } from '../../ports/dispatch-store.ts'
 import { storableOutcome } from '../storable.ts'
 import { place } from './claim.ts'
 import { type MemoryRows, saved, tasksWhere } from './rows.ts'
-
-/** How many tasks one call of `expireQueued` or `failMissingPods` ends. */
-export const maxExpired = 500
-const maxHomeless = 100
 
 export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const sessionOf = (task: Task): Session | undefined => (task.spec.session_id ? rows.sessions.get(task.spec.session_id) : undefined)
@@ -18,13 +15,13 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
 
-  /** Due tasks whose conversation is in some pod. */
-  const housed = (clusterId: string) => {
+  /** Due tasks whose conversation is in some pod, with that pod. */
+  const bound = (clusterId: string) => {
     const now = clock.now()
     const due = all((task) => task.cluster_id === clusterId && task.status === 'queued' && task.run_after <= now)
     return due.flatMap((task) => {
-      const home = sessionOf(task)?.pod ?? null
-      return home === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, home }]
+      const pod = sessionOf(task)?.pod ?? null
+      return pod === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, pod }]
     })
   }
 
@@ -113,21 +110,21 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     async expireQueued(clusterId) {
       const now = clock.now()
       const late = all((task) => task.cluster_id === clusterId && !isTerminal(task.status) && expire(task, now) !== task)
-      return late.slice(0, maxExpired).map((task) => save(expire(task, now)))
+      return late.slice(0, maxEndedAtOnce).map((task) => save(expire(task, now)))
     },
 
     async missingPods(clusterId, pods) {
-      const homes = new Set(housed(clusterId).map(({ home }) => home))
-      return [...homes]
-        .filter((home) => !pods.includes(home))
+      const names = new Set(bound(clusterId).map(({ pod }) => pod))
+      return [...names]
+        .filter((name) => !pods.includes(name))
         .sort()
-        .slice(0, maxHomeless)
+        .slice(0, maxMissingPods)
     },
 
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
-      const found = housed(clusterId).filter(({ home }) => pods.includes(home))
-      return found.slice(0, maxExpired).map(({ task }) => save(failHomeless(task, now)))
+      const found = bound(clusterId).filter(({ pod }) => pods.includes(pod))
+      return found.slice(0, maxEndedAtOnce).map(({ task }) => save(failMissingPod(task, now)))
     },
 
     async nextDue(clusterId) {

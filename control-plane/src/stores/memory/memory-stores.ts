@@ -2,6 +2,7 @@
 // Postgres stores pass.
 import { liesWithin } from '@rdev/shared/domain/api-key'
 import { projectDefaults } from '@rdev/shared/domain/project'
+import type { Task } from '@rdev/shared/domain/task'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { Clock } from '../../ports/clock.ts'
 import { memoryDispatch } from './dispatch.ts'
@@ -11,8 +12,9 @@ import { memoryTasks } from './tasks.ts'
 import { given, projectPods } from '../project-pods.ts'
 import type { Stores } from '../stores.ts'
 
-export function memoryStores(clock: Clock): Stores {
-  const rows = memoryRows()
+/** `onEnd` is called with every task that ends. */
+export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {}): Stores {
+  const rows = memoryRows(onEnd)
   const keyWithin = (id: string, projects: ProjectFilter) => {
     const key = rows.keys.get(id)
     return key && liesWithin(key, projects) ? key : undefined

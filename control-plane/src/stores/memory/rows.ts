@@ -2,7 +2,7 @@
 import type { ApiKey } from '@rdev/shared/domain/api-key'
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
-import type { Task } from '@rdev/shared/domain/task'
+import { isTerminal, type Task } from '@rdev/shared/domain/task'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { Page, PageRequest } from '../../ports/page.ts'
 import type { VirtualTimes } from './claim.ts'
@@ -19,9 +19,11 @@ export interface MemoryRows {
   /** By cluster: the newest claim that has run. */
   readonly newest: Map<string, { readonly generation: number; readonly number: number }>
   readonly times: VirtualTimes
+  /** Called at the one moment that a task ends, however that is. */
+  readonly onEnd: (task: Task) => void
 }
 
-export const memoryRows = (): MemoryRows => ({
+export const memoryRows = (onEnd: (task: Task) => void): MemoryRows => ({
   clusters: new Set(),
   projects: new Map(),
   sessions: new Map(),
@@ -30,10 +32,14 @@ export const memoryRows = (): MemoryRows => ({
   claims: new Set(),
   newest: new Map(),
   times: { lanes: new Map(), pools: new Map() },
+  onEnd,
 })
 
+/** Every write of a task. */
 export function saved(rows: MemoryRows, task: Task): Task {
+  const before = rows.tasks.get(task.id)
   rows.tasks.set(task.id, task)
+  if (before && !isTerminal(before.status) && isTerminal(task.status)) rows.onEnd(task)
   return task
 }
 

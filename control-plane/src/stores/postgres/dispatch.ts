@@ -4,8 +4,8 @@ import type { Clock } from '../../ports/clock.ts'
 import type { DispatchStore, Fence } from '../../ports/dispatch-store.ts'
 import { isStorable, storableOutcome } from '../storable.ts'
 import { claimLock, claimStatement, plainPlans } from './claim.ts'
-import type { Database } from './connection.ts'
-import { failHomelessStatement, homelessStatement } from './homeless.ts'
+import type { Database } from './database.ts'
+import { failMissingPodsStatement, missingPodsStatement } from './missing-pods.ts'
 import { nextDueStatement } from './queue.ts'
 import { rawLiveTask, rawTask, taskOf } from './rows.ts'
 import { tasks } from './schema.ts'
@@ -60,10 +60,10 @@ export function postgresDispatch(database: Database, clock: Clock): DispatchStor
     expireQueued: (clusterId) => many(expireStatement(clusterId)),
 
     missingPods: async (clusterId, pods) =>
-      (await database.batch(plainPlans, homelessStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
+      (await database.batch(plainPlans, missingPodsStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
 
     async failMissingPods(clusterId, pods) {
-      const statement = failHomelessStatement(clusterId, pods.filter(isStorable))
+      const statement = failMissingPodsStatement(clusterId, pods.filter(isStorable))
       return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
     },
 

@@ -3,7 +3,7 @@
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { IdempotencyStore } from '../../ports/idempotency-store.ts'
-import { after, type Database, storeNow } from './connection.ts'
+import { after, type Database, storeNow } from './database.ts'
 import { storable } from '../storable.ts'
 
 /** Expired rows that a request deletes in passing; more than it can add. */

@@ -1,14 +1,14 @@
 // The way in. One task is one small statement, since that is what a client waits for; many are one statement from a list. A row that is
 // there already stays as it is, and its session with it.
 //
-// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see depths.ts.
+// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see insert.ts.
 
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
 import type { NewTask } from '../../ports/task-store.ts'
-import { at, columnsOf, storeNow } from './connection.ts'
+import { at, columnsOf, storeNow } from './database.ts'
 import { tasks } from './schema.ts'
-import { openTurns, turnOf } from './turn.ts'
+import { openKeys, orderingKeyOf } from './ordering-key.ts'
 
 const deadlineOf = ({ spec, created_at }: NewTask) => (spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000))
 
@@ -27,14 +27,14 @@ const countedAlways = 1_000
 const depth = (project: string, known: SQL) =>
   sql`case when ${known} is null or ${sql.raw(project)}.max_queued <= ${sql.raw(String(countedAlways))} then ${depthOf(project)} else ${known} end`
 
-// Others of the session that are still in an open turn get the session's: from now on they stand in line. One that is being leased at
-// this moment is left alone; it has had its turn.
-const joinTurn = (from: SQL) => sql`lined as (
+// Others of the session that still have an open ordering key get the session's: from now on they wait for each other. One that is being
+// leased at this moment is left alone: it waits for nobody any more.
+const takeSessionKey = (from: SQL) => sql`keyed as (
   update tasks t set turn = t.session_id where t.id in (
-    select q.id from tasks q where q.session_id in (${from}) and q.status = 'queued' and q.turn in ${openTurnList} for update skip locked
+    select q.id from tasks q where q.session_id in (${from}) and q.status = 'queued' and q.turn in ${openKeyList} for update skip locked
   )
 )`
-const openTurnList = sql.raw(`(${openTurns.map((turn) => `'${turn}'`).join(', ')})`)
+const openKeyList = sql.raw(`(${openKeys.map((key) => `'${key}'`).join(', ')})`)
 
 /**
  * One row, always: what is known of the project, and the task if it was inserted. Null project: there is none. `session`: it is there.
@@ -49,7 +49,7 @@ export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
 )`
   const continued = sql`, continued as (
   update sessions s set last_task_id = ${id}, updated_at = ${at(created_at)} from fresh where s.id = fresh.session_id
-), ${joinTurn(sql`select fresh.session_id from fresh`)}`
+), ${takeSessionKey(sql`select fresh.session_id from fresh`)}`
   return sql`
 with project as materialized (
   select p.id, p.cluster_id, ${depth('p', sql`${known}::int8`)} as depth, p.max_queued,
@@ -60,7 +60,7 @@ fresh as (
   insert into tasks as t (id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id,
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select ${id}, project.id, ${spec.session_id}, ${spec.workspace}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
-    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${turnOf(spec, new_session)}, ${retry_of},
+    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${orderingKeyOf(spec, new_session)}, ${retry_of},
     -- By the store's clock where the caller's is ahead of it: a new task is due at once.
     'queued', greatest(least(${at(created_at)}, ${storeNow}), ${spec.run_after === null ? none : at(spec.run_after)}), ${deadline === null ? none : at(deadline)}
   from project where project.session and project.depth < project.max_queued
@@ -93,7 +93,7 @@ export function insertManyStatement(list: readonly NewTask[], known: ReadonlyMap
     spec: JSON.stringify(fresh.spec),
     created_by: fresh.actor.key_id,
     created_at: instantOf(fresh.created_at),
-    turn: turnOf(fresh.spec, fresh.new_session),
+    turn: orderingKeyOf(fresh.spec, fresh.new_session),
     retry_of: fresh.retry_of,
     run_after: instantOf(fresh.spec.run_after),
     queue_deadline_at: instantOf(deadlineOf(fresh)),
@@ -114,7 +114,7 @@ project as materialized (
 -- What is there already, or has no session, takes no room from what comes after it.
 judged as materialized (
   select told.*, project.cluster_id, project.depth, project.max_queued, session.ok as has_session,
-    row_number() over (partition by told.project_id, session.ok and known_task.id is null order by told.ord) as place
+    row_number() over (partition by told.project_id, session.ok and known_task.id is null order by told.ord) as nth
   from told
   left join project on project.id = told.project_id
   left join tasks known_task on known_task.id = told.id
@@ -128,7 +128,7 @@ fresh as (
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec::json, created_by, created_at, cluster_id,
     project_id, turn, retry_of, 'queued', greatest(least(created_at, ${storeNow}), run_after), queue_deadline_at
-  from judged where cluster_id is not null and has_session and depth + place <= max_queued
+  from judged where cluster_id is not null and has_session and depth + nth <= max_queued
   order by ord
   on conflict (id) do nothing
   returning ${columnsOf(tasks, 't')}
@@ -150,9 +150,9 @@ continued as (
   ) last on last.session_id = held.id
   where s.id = held.id
 ),
-${joinTurn(sql`select held.id from held`)}
+${takeSessionKey(sql`select held.id from held`)}
 select judged.ord, judged.project_id as lane_id, judged.cluster_id is not null as has_project, judged.has_session,
-  coalesce(judged.depth + judged.place <= judged.max_queued, false) as has_room, judged.depth, ${columnsOf(tasks, 'fresh')}
+  coalesce(judged.depth + judged.nth <= judged.max_queued, false) as has_room, judged.depth, ${columnsOf(tasks, 'fresh')}
 from judged left join fresh using (id)
 order by judged.ord`
 }

@@ -4,7 +4,7 @@ import type { ProjectFilter } from '../../ports/actor.ts'
 import type { KeyStore } from '../../ports/key-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 import { isStorable, storable } from '../storable.ts'
-import type { Database } from './connection.ts'
+import type { Database } from './database.ts'
 import { apiKeys } from './schema.ts'
 
 /** The domain's `liesWithin`: a key of every project (null) lies within no list. */

@@ -1,6 +1,6 @@
 import type { Task } from '@rdev/shared/domain/task'
 import type { LiveTask } from '../../ports/dispatch-store.ts'
-import { rowOf } from './connection.ts'
+import { rowOf } from './database.ts'
 import { tasks } from './schema.ts'
 
 type Raw = Readonly<Record<string, unknown>>

@@ -140,7 +140,7 @@ export const tasks = pgTable(
     lane: text().notNull(),
     retry_of: text(),
 
-    // Whose turn it takes while it is queued; see turn.ts.
+    // Its ordering key while it is queued; see ordering-key.ts.
     turn: text().notNull(),
     status: text().$type<TaskStatus>().notNull(),
     attempt: integer().notNull().default(0),
@@ -164,7 +164,7 @@ export const tasks = pgTable(
     const queued = sql`${t.status} = 'queued'`
     const live = sql`${t.status} in ('leased', 'running')`
     return [
-      // Claim: the head of each turn of each lane. The end of it is the order of the queue.
+      // Claim: the head of each ordering key of each lane. The end of it is the order of the queue.
       index('tasks_queued_turn').on(t.cluster_id, t.lane, t.turn, t.priority, t.run_after, t.id).where(queued),
       index('tasks_queued_session')
         .on(t.session_id, t.priority, t.run_after, t.id)

@@ -1,17 +1,18 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
-import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { Clock } from '../../ports/clock.ts'
 import type { TaskStore } from '../../ports/task-store.ts'
 import { afterOf } from '../paging.ts'
 import { isStorable, storableOrNull } from '../storable.ts'
 import { plainPlans } from './claim.ts'
-import type { Database } from './connection.ts'
+import { at, type Database } from './database.ts'
 import { postgresInsert } from './insert.ts'
 import { queueLaneOf, queueStatement } from './queue.ts'
-import { taskOf, type TaskRow } from './rows.ts'
+import { rawTask, taskOf, type TaskRow } from './rows.ts'
 import { tasks } from './schema.ts'
+import { endChanged, ends } from './task-statements.ts'
 
 /** A row that moves between the reading and the writing of `change` is read again, this many times. */
 const maxChanges = 20
@@ -86,14 +87,13 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
         const next = step(before)
         const changed = changedColumns(before, next)
         if (changed === null) return { before, after: before }
-        const fence = and(
-          eq(tasks.id, id),
-          eq(tasks.status, before.status),
-          eq(tasks.attempt, before.attempt),
-          sql`${tasks.cancel_requested_at} is not distinct from ${before.cancel_requested_at === null ? null : new Date(before.cancel_requested_at).toISOString()}::timestamptz`,
-        )
-        const [row] = await database.run(db.update(tasks).set(changed).where(fence).returning())
-        if (row) return { before, after: taskOf(row) }
+        if (ends(before, next)) {
+          const [raw] = await database.rows(endChanged(next, changed, unmoved(before, 't')))
+          if (raw) return { before, after: rawTask(raw) }
+        } else {
+          const [row] = await database.run(db.update(tasks).set(changed).where(unmoved(before, 'tasks')).returning())
+          if (row) return { before, after: taskOf(row) }
+        }
       }
       throw new DomainError('SERVICE_UNAVAILABLE', 'The task changes too fast to be changed; try again')
     },
@@ -104,8 +104,16 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
 const texts = new Set<keyof Task>(['result', 'error'])
 
+/** The row, named so in the statement, is still as the step saw it. */
+export function unmoved({ id, status, attempt, cancel_requested_at }: Task, name: 't' | 'tasks'): SQL {
+  const row = sql.raw(name)
+  const requested = cancel_requested_at === null ? sql`null::timestamptz` : at(cancel_requested_at)
+  return sql`${row}.id = ${id} and ${row}.status = ${status} and ${row}.attempt = ${attempt}::int
+    and ${row}.cancel_requested_at is not distinct from ${requested}`
+}
+
 /** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
-function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
+export function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
   const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
   if (names.length === 0) return null
   return Object.fromEntries(

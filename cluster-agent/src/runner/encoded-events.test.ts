@@ -1,12 +1,11 @@
 import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
-import { maxEventBytes } from '@rdev/shared/domain/event'
+import { maxEventBytes } from '@rdev/shared/domain/limits'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { EncodedEvent } from '../ports.ts'
 import { assignment } from '../testing/setup.ts'
 import { AttemptView, type ViewOwner } from './attempt-view.ts'
-import { encodeEvent } from './bounded-event.ts'
-import { maxPartBytes, maxPartEvents, openCursor, partsOf } from './event-units.ts'
+import { encodeEvent, maxPartBytes, maxPartEvents, openCursor, partsOf } from './encoded-events.ts'
 
 const event = (name: string, bytes = 10): EncodedEvent => ({ json: name, bytes })
 const many = (count: number, bytes = 10) => Array.from({ length: count }, (_, i) => event(`e${i}`, bytes))

@@ -1,7 +1,8 @@
 // Cloudflare's side of the platform port: the hibernation API's sockets, its alarm and its timers. What is stored, and how, each object says.
 
+import { DurableObject } from 'cloudflare:workers'
 import { pingText, pongText } from '@rdev/shared/wire/limits'
-import type { ObjectPlatform } from './platform.ts'
+import type { ObjectDriver, ObjectPlatform } from './platform.ts'
 
 type Kept<Attachment> = Attachment & { readonly id: string }
 
@@ -99,5 +100,29 @@ export function closeSocket(socket: WebSocket, code: number, reason: string): vo
     socket.close(code, reason)
   } catch {
     // Gone already: nothing is left to be told.
+  }
+}
+
+/** What both kinds of objects are to Cloudflare: its events of sockets and its alarm, handed to a driver. */
+export abstract class SocketObject extends DurableObject<unknown> {
+  protected abstract readonly platform: DurablePlatform<unknown, never, object>
+  protected abstract readonly driver: ObjectDriver
+
+  override async webSocketMessage(socket: WebSocket, message: string | ArrayBuffer): Promise<void> {
+    const id = this.platform.idOf(socket)
+    if (id !== undefined) this.driver.message(id, message)
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    const id = this.platform.gone(socket)
+    if (id !== undefined) this.driver.closed(id)
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    return this.webSocketClose(socket)
+  }
+
+  override alarm(): Promise<void> {
+    return this.driver.alarm()
   }
 }

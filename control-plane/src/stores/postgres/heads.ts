@@ -1,4 +1,4 @@
-// The claim index, and the way through it: one look for each lane, turn and priority that has something queued, however much that is.
+// The claim index, and the way through it: one look for each lane, ordering key and priority that has something queued, however much that is.
 // `lane` is its second column, not `project_id`, so that no other index can look as good to the planner for any of these steps.
 
 import { type SQL, sql } from 'drizzle-orm'
@@ -12,21 +12,21 @@ export const headColumns = (alias: string): SQL => sql.raw(columns.map((column) 
 const first = (where: SQL) =>
   sql`select ${headColumns('t')} from tasks t where ${where} and t.status = 'queued' order by ${queueIndex} limit 1`
 
-/** The recursive CTE `lane_head`: of every lane that has something queued the first row in the index, which is the head of its first line. */
+/** The recursive CTE `lane_head`: of every lane that has something queued the first row in the index, which is the head of its first ordering key. */
 export const laneHeads = (start: SQL, next: SQL): SQL => sql`lane_head as (
   (${first(start)})
   union all
   select step.* from lane_head l cross join lateral (${first(sql`${next} and t.lane > l.lane`)}) step
 )`
 
-/** The recursive CTE `line`: from these rows on, the head of every (turn, priority) of their lanes. */
-export const lineHeads = (start: SQL): SQL => sql`line as (
+/** The recursive CTE `key_head`: from these rows on, the head of every (ordering key, priority) of their lanes. */
+export const keyHeads = (start: SQL): SQL => sql`key_head as (
   ${start}
   union all
-  select step.* from line l cross join lateral (
-    ${first(sql`t.cluster_id = l.cluster_id and t.lane = l.lane and (t.turn, t.priority) > (l.turn, l.priority)`)}
+  select step.* from key_head k cross join lateral (
+    ${first(sql`t.cluster_id = k.cluster_id and t.lane = k.lane and (t.turn, t.priority) > (k.turn, k.priority)`)}
   ) step
 )`
 
-/** The head of the first line of a lane. */
+/** The head of the first ordering key of a lane. */
 export const firstOfLane = (lane: string): SQL => first(sql.raw(`t.cluster_id = ${lane}.cluster_id and t.lane = ${lane}.id`))

@@ -1,9 +1,8 @@
-import { createTaskSchema } from '@rdev/shared/api/tasks'
+import { createTaskSchema, toAskedTask } from '@rdev/shared/api/tasks'
 import type { CreateTask } from '@rdev/shared/api/tasks'
+import type { AskedTask } from '@rdev/shared/domain/task'
 import { expect, expectTypeOf, test } from 'vitest'
 import { aSpec } from '../testing/spec.ts'
-import type { AskedTask } from '../usecases/create-task.ts'
-import { toAskedTask } from './task-spec.ts'
 
 const bodies = [
   { kind: 'agent', project_id: 'demo', prompt: 'x' },

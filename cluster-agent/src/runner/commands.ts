@@ -2,8 +2,9 @@
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Attempt, Chunk } from '../../ports.ts'
-import { OutputLines, silenceMs } from '../output-lines.ts'
+import type { Attempt, Chunk, CommandRunner } from '../ports.ts'
+import { quote } from '../sh.ts'
+import { OutputLines, silenceMs } from './output-lines.ts'
 
 /** What a command needs of its attempt. */
 export type CommandAttempt = Pick<Attempt, 'assignment' | 'cursor' | 'process' | 'output' | 'exited' | 'emit' | 'after'>
@@ -46,4 +47,37 @@ function orSilence(attempt: Pick<Attempt, 'after'>, next: Promise<IteratorResult
     const cancel = attempt.after(silenceMs, () => resolve('silence'))
     next.finally(cancel).then(resolve, reject)
   })
+}
+
+/** Kind `shell`: the command is the script. It is not an argument of `sh`, where every process of the pod could read it. */
+export const shell: CommandRunner = {
+  execute: (attempt) => {
+    const { command } = attempt.assignment
+    if (typeof command !== 'string')
+      return Promise.resolve({ status: 'failed', error_code: 'INVALID_SPEC', error: 'command must be a text' })
+    return runCommand(attempt, `${command}\n`, ({ exit_code }) =>
+      exit_code === 0
+        ? { status: 'succeeded', exit_code }
+        : { status: 'failed', exit_code, error: `the command ended with exit code ${exit_code}` },
+    )
+  },
+}
+
+/** What `sh` answers when there is no such command. */
+const notFound = 127
+
+/** Kind `git`: the command is git's arguments. Nobody is there to answer a prompt or to leave a pager. */
+export const git: CommandRunner = {
+  execute: (attempt) => {
+    const { command } = attempt.assignment
+    if (typeof command !== 'object' || command === null) {
+      return Promise.resolve({ status: 'failed', error_code: 'INVALID_SPEC', error: 'command must be a list of arguments' })
+    }
+    const script = `export GIT_TERMINAL_PROMPT=0 GIT_PAGER=cat GIT_EDITOR=true\nexec git ${command.map(quote).join(' ')}\n`
+    return runCommand(attempt, script, ({ exit_code }) => {
+      if (exit_code === 0) return { status: 'succeeded', exit_code }
+      if (exit_code === notFound) return { status: 'failed', exit_code, error_code: 'BINARY_MISSING', error: 'there is no git in the pod' }
+      return { status: 'failed', exit_code, error: `git ended with exit code ${exit_code}` }
+    })
+  },
 }
