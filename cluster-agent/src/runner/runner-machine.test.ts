@@ -84,7 +84,11 @@ test('a provider is asked for once, and what it lacks is refused', () => {
   it.gathered([])
   const agent: Assignment = { ...shell(), kind: 'agent', provider: 'opencode' }
   expect(it.assign(agent)).toMatchObject([{ type: 'ask_provider', provider: 'opencode' }])
-  expect(it.step({ type: 'provider_asked', assignment: agent, pod: home, has: false })).toMatchObject([
+  // Found by the simulator: another agent had been sent it, could not ask for the provider, and started what had failed already.
+  const [refuse] = it.step({ type: 'provider_asked', assignment: agent, pod: home, has: false })
+  expect(refuse).toMatchObject({ type: 'refuse_in_pod', because: { reason: 'binary_missing' } })
+  const because = refuse?.type === 'refuse_in_pod' ? refuse.because : undefined
+  expect(it.step({ type: 'refused_in_pod', assignment: agent, pod: home, there: false, because })).toMatchObject([
     { type: 'reject', reason: 'binary_missing' },
   ])
   it.step({ type: 'provider_found', pod: home, provider: 'opencode' })

@@ -40,6 +40,8 @@ interface Refusal {
   readonly reason: RejectReason
   readonly detail: string | undefined
 }
+/** The hub takes that for final, so the pod must refuse it too: another agent may have been sent it, could not ask, and would try it. */
+const missing = ({ provider }: Assignment): Refusal => ({ reason: 'binary_missing', detail: `no ${provider ?? 'code agent'} in the pod` })
 /** There was no room to write a name: nothing is known of it. */
 const unnamed = '-'
 
@@ -63,8 +65,14 @@ export type RunnerInput =
   | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
   /** The pod was asked for the provider of an assignment, or could not be asked: then it is tried, and the start itself will tell. */
   | { readonly type: 'provider_asked'; readonly assignment: Assignment; readonly pod: Pod; readonly has: boolean }
-  /** The pod was asked to refuse an assignment that was refused here before. */
-  | { readonly type: 'refused_in_pod'; readonly assignment: Assignment; readonly pod: Pod; readonly there: boolean }
+  /** The pod was asked to refuse an assignment, for that reason or because it was refused here before. */
+  | {
+      readonly type: 'refused_in_pod'
+      readonly assignment: Assignment
+      readonly pod: Pod
+      readonly there: boolean
+      readonly because?: Refusal | undefined
+    }
   | { readonly type: 'adopt'; readonly assignment: Assignment }
   | { readonly type: 'stop'; readonly ref: AttemptRef }
   /** A run that was begun here, and whose process never will be. */
@@ -95,7 +103,7 @@ export type RunnerEffect =
   /** Answer `provider_asked`. */
   | { readonly type: 'ask_provider'; readonly assignment: Assignment; readonly pod: Pod; readonly provider: AgentProvider | null }
   /** Answer `refused_in_pod`, if the pod answers. */
-  | { readonly type: 'refuse_in_pod'; readonly assignment: Assignment; readonly pod: Pod }
+  | { readonly type: 'refuse_in_pod'; readonly assignment: Assignment; readonly pod: Pod; readonly because?: Refusal }
   /** End its tree, remove its directory; then answer `cleared`. */
   | { readonly type: 'clear'; readonly ref: AttemptRef; readonly pod: string }
   | { readonly type: 'finished'; readonly ref: AttemptRef }
@@ -161,11 +169,19 @@ export function stepRunner(state: RunnerState, input: RunnerInput, _context: Ste
       if (state.runs.has(nameOf(input.assignment))) return nothing(state)
       if (!state.homes.has(podKey(input.pod))) return reject(state, input.assignment, 'no_such_pod')
       if (input.has) return begin(state, input.assignment, input.pod, false)
-      return reject(state, input.assignment, 'binary_missing', `no ${input.assignment.provider ?? 'code agent'} in the pod`)
+      return {
+        state,
+        effects: [{ type: 'refuse_in_pod', assignment: input.assignment, pod: input.pod, because: missing(input.assignment) }],
+      }
     case 'refused_in_pod':
       if (state.runs.has(nameOf(input.assignment))) return nothing(state)
       if (input.there) return begin(state, input.assignment, input.pod, true)
-      return reject(state, input.assignment, 'start_failed', 'it was refused before')
+      return reject(
+        state,
+        input.assignment,
+        input.because?.reason ?? 'start_failed',
+        input.because ? input.because.detail : 'it was refused before',
+      )
     case 'adopt': {
       const { assignment } = input
       if (state.runs.has(nameOf(assignment))) return again(state, assignment)

@@ -118,11 +118,11 @@ export function createRunner(deps: RunnerDeps): Runner {
     step({ type: 'provider_asked', assignment, pod, has })
   }
 
-  async function refuseInPod({ assignment, pod }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
+  async function refuseInPod({ assignment, pod, because }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
     const name = attemptName(assignment.task_id, assignment.attempt)
     // Without an answer: the hub asks again.
     const answer = await directories.refuse(pod.name, name).catch(() => undefined)
-    if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there' })
+    if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there', because })
   }
 
   async function clear(ref: AttemptRef, pod: string): Promise<void> {
