@@ -12,7 +12,7 @@ export default defineConfig({
           // A worker for each file would cost more than most files.
           isolate: false,
           include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts'],
+          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts', '**/*.busybox.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -29,6 +29,10 @@ export default defineConfig({
           }),
         ],
         test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
+      },
+      {
+        // Pods that have busybox and nothing else; dev/busybox.sh installs it.
+        test: { name: 'busybox', include: ['cluster-agent/**/*.busybox.test.ts'], testTimeout: 150_000, hookTimeout: 150_000 },
       },
       {
         // What PGlite cannot show, because it does one thing at a time; needs RDEV_TEST_POSTGRES_URL.

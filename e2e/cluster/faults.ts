@@ -1,4 +1,5 @@
-// Faults of the cluster's own components, by the throw-away cluster's script. Without the script (a KUBECONFIG of another cluster) there are none.
+// Faults of the cluster's own components, by the throw-away cluster's script. Without the script (a KUBECONFIG of another cluster) what asks
+// for one fails.
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -11,10 +12,14 @@ const run = promisify(execFile)
 
 export type Component = 'apiserver' | 'kubelet' | 'containerd' | 'controllers' | 'scheduler' | 'etcd'
 
-export const canBreakCluster = existsSync(script)
+/** Throws if nothing here can stop parts of the cluster. */
+export function requireScript(): void {
+  if (!existsSync(script)) throw new Error('These tests stop parts of a cluster: RDEV_CLUSTER_SCRIPT must name what can')
+}
 
 /** Resolves when the component's process is gone. */
 export async function stopComponent(component: Component, signal: 'TERM' | 'KILL' = 'KILL'): Promise<void> {
+  requireScript()
   await run(script, ['stop', component, signal])
 }
 

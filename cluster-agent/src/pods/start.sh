@@ -112,7 +112,7 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
     rm -rf "$r_dir"
     r_refuse "$3" "busy $r_holder"
   elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s\n%s' begin "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
+    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
     exec 8>&-
     : >>"$r_dir/stdout"
     : >>"$r_dir/stderr"

@@ -269,10 +269,9 @@ r_sweep() { # SLOT: what nobody needs once the process runs
   [ -z "$r_dead" ] || (cd "$r_home/locks" && rm -f $r_dead)
 }
 
-# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: a line that says that they are
-# there, the call of r_begin, then the script.
+# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the
+# script.
 r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
-  exec 5>&-
   kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
   r_told=1
   r_dir=$r_home/attempts/$1
@@ -371,14 +370,15 @@ case ${1-} in
     exec 4<>"$r_x" 5<"$r_x" 4>&-
     printf '%s\n' "$PPID $$" >&6
     exec 6>&-
+    # They are one write of at most 4 KiB, and end when the shell has closed them, or is gone. Read by lines: `.` would have to open the fifo
+    # once more, and that waits for ever once the shell has left.
+    r_orders=
+    while IFS= read -r r_x; do r_orders=$r_orders$r_x$r_nl; done <&5
+    r_orders=$r_orders$r_x
+    exec 5<&-
     set --
-    r_x=0
-    # No line: the shell is gone. After one the rest is in the fifo; 5 now writes, so that opening it once more does not wait either.
-    if read -r r_x <&5; then
-      exec 5<>/proc/self/fd/5
-      . /proc/self/fd/5
-      r_x=$?
-    fi
+    eval "$r_orders"
+    r_x=$?
     # Without orders, the guard is told so; the supervisor may be gone.
     [ -n "$r_told" ] || printf '\n' >&7
     exit "$r_x"

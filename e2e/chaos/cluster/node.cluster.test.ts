@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { CoreV1Api, Exec, KubeConfig } from '@kubernetes/client-node'
-import { canBreakCluster, rebootNode, startComponent, stopComponent } from '../../cluster/faults.ts'
+import { requireScript, rebootNode, startComponent, stopComponent } from '../../cluster/faults.ts'
 import { scenario } from '../table.ts'
 import { counted, counting, setup } from './setup.ts'
 import type { Scene } from './setup.ts'
@@ -13,7 +13,7 @@ import type { Scene } from './setup.ts'
 const namespace = 'rdev-chaos-node'
 let scene: Scene
 beforeAll(async () => {
-  if (!canBreakCluster) throw new Error('These scenarios stop parts of a cluster: RDEV_CLUSTER_SCRIPT must name what can')
+  requireScript()
   scene = await setup(namespace, { ends: {}, lasts: {}, loud: {}, twin: { home: 'claim' } })
 }, 300_000)
 afterAll(async () => await scene?.[Symbol.asyncDispose]())

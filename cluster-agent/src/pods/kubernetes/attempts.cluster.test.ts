@@ -4,7 +4,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { attemptName, newId } from '@rdev/shared/domain/ids'
-import { canBreakCluster, startComponent, stopComponent, type Component } from '../../../../e2e/cluster/faults.ts'
+import { startComponent, stopComponent, type Component } from '../../../../e2e/cluster/faults.ts'
 import { createClusterPods, type ClusterPods, type ContainerProcess } from '../../../../e2e/cluster/pods.ts'
 import type { AttemptDirectories } from '../../ports.ts'
 import { createAttemptDirectories } from '../attempt-directories.ts'
@@ -112,7 +112,7 @@ test('a stop leaves no process, not even one in a session of its own that ignore
   expect(await pods.processesWith(pod, `RDEV_ATTEMPT=${name}`)).toEqual([])
 })
 
-describe.skipIf(!canBreakCluster)('without the', () => {
+describe('without the', () => {
   test.each<[Component, string]>([
     ['apiserver', 'API server'],
     ['kubelet', 'kubelet'],

@@ -5,7 +5,7 @@ import { request } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { canBreakCluster, startComponent, stopComponent } from '../../../../e2e/cluster/faults.ts'
+import { startComponent, stopComponent } from '../../../../e2e/cluster/faults.ts'
 import { createClusterPods, type ClusterPods } from '../../../../e2e/cluster/pods.ts'
 import { apiProxy } from '../../../../e2e/cluster/proxy.ts'
 import type { PodHost, Shell } from '../../ports.ts'
@@ -236,7 +236,7 @@ describe('watch', () => {
   })
 })
 
-describe.skipIf(!canBreakCluster)('faults', () => {
+describe('faults', () => {
   test('an API server that goes away ends the shells, leaves the processes, and is found again when it is back', async () => {
     await using bundle = setup()
     const told = inventory(bundle.host)

@@ -4,7 +4,6 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { test } from 'vitest'
 import { podHostContract } from '../contract/contract.ts'
 import { withCutter } from '../contract/judge.ts'
 import { fullDiskContract } from './full-disk.ts'
@@ -25,27 +24,30 @@ export const localPod = (directory: string, more: Partial<LocalPod> = {}): Local
 })
 
 /** A folder for the PATH in which `sh` is another shell. */
-function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string | undefined {
+function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string {
   const bin = join(folder, `bin-${shell}`)
   mkdirSync(bin)
+  const program = programOf(shell)
+  // Of busybox all its tools, as in an image that has nothing else; node is for the test's own server.
+  const names = shell === 'busybox' ? execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh']
+  for (const name of names) symlinkSync(program, join(bin, name))
+  if (shell !== 'busybox') return `${bin}:${systemPath}`
+  symlinkSync(process.execPath, join(bin, 'node'))
+  return bin
+}
+
+function programOf(shell: string): string {
   try {
-    const program = execFileSync('sh', ['-c', `command -v ${shell}`], { encoding: 'utf8' }).trim()
-    // Of busybox all its tools, as in an image that has nothing else; node is for the test's own server.
-    const names = shell === 'busybox' ? execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh']
-    for (const name of names) symlinkSync(program, join(bin, name))
-    if (shell !== 'busybox') return `${bin}:${systemPath}`
-    symlinkSync(process.execPath, join(bin, 'node'))
-    return bin
-  } catch {
-    return undefined
+    return execFileSync('sh', ['-c', `command -v ${shell}`], { encoding: 'utf8' }).trim()
+  } catch (cause) {
+    throw new Error(`this suite needs ${shell}${shell === 'busybox' ? ': dev/busybox.sh installs it' : ''}`, { cause })
   }
 }
 
-/** The contract on local pods whose `sh` is this shell; nothing where the machine has not got it. */
+/** The contract on local pods whose `sh` is this shell; fails where the machine has not got it. */
 export function localContract(shell: 'dash' | 'bash' | 'busybox'): void {
   const folder = mkdtempSync(join(tmpdir(), 'rdev-pods-'))
   const path = pathWith(shell, folder)
-  if (path === undefined) return void test.skip(`there is no ${shell} here`)
   // First: the end of the other takes the folder of the shell along.
   fullDiskContract(shell, path)
   podHostContract(`local, ${shell}`, async () => {

@@ -105,7 +105,7 @@ describe('local pods', () => {
 
   test('the death of this program leaves attempts alone and takes its shells along', async () => {
     const { directory, directories, attempt } = setup()
-    const agent = fork(join(import.meta.dirname, 'fixtures/local-agent.ts'), [directory, attempt], { execPath: process.execPath })
+    const agent = fork(join(import.meta.dirname, '../fixtures/local-agent.ts'), [directory, attempt], { execPath: process.execPath })
     const started = await new Promise<unknown>((resolve) => agent.once('message', resolve))
     expect(started).toEqual({ outcome: 'started' })
     const gone = new Promise((resolve) => agent.once('exit', resolve))
