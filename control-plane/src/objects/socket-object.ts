@@ -1,4 +1,4 @@
-// What both kinds of objects are to Cloudflare: its events of sockets and its alarm, handed to a driver.
+// What both durable objects share: Cloudflare's calls about sockets and the alarm go to the driver.
 
 import { DurableObject } from 'cloudflare:workers'
 import type { DurablePlatform } from './durable-platform.ts'

@@ -1,11 +1,11 @@
-// The Worker's end of a socket to an object, as frames to be asked for. What was not asked for yet waits here; the far side bounds how much.
+// The Worker's end of a socket to an object, read frame by frame. Frames that were not asked for yet wait here; the far side bounds how many.
 
 export interface SocketReader {
   /** The next frame; undefined when the socket is closed or the signal aborted, and nothing is left. */
   next(): Promise<string | undefined>
   send(text: string): void
   close(): void
-  /** 1006 until a close frame came. */
+  /** 1006 (RFC 6455 7.1.5: no close frame) until a close frame came. */
   readonly closeCode: number
 }
 
@@ -49,7 +49,7 @@ export function openSocket(socket: WebSocket, signal: AbortSignal): SocketReader
     async next() {
       if (taken === frames.length) {
         frames.length = taken = 0
-        // One consumer, and whatever wakes it brought a frame or the end.
+        // There is one consumer, and it is woken only by a frame or by the end.
         if (!closed) await new Promise<void>((resolve) => (wake = resolve))
       }
       return signal.aborted ? undefined : frames[taken++]

@@ -1,4 +1,4 @@
-// A log's SQLite: a row per batch, and one row for all else.
+// A log's SQLite tables: a row per batch, and one row for the rest of its memory.
 
 import type { Batch } from './batches.ts'
 import type { TaskLogMemory } from './machine.ts'
@@ -19,7 +19,7 @@ export class TaskLogStorage {
     return row && (JSON.parse(row.json) as TaskLogMemory)
   }
 
-  /** Both or neither. */
+  /** Writes both or neither. */
   save(batches: readonly Batch[], memory: TaskLogMemory): void {
     this.#storage.transactionSync(() => {
       for (const { first, last, body } of batches) {

@@ -1,5 +1,5 @@
-// The hub's side of the queue in memory. Every method does its work before it first awaits, so each is as atomic as the one statement of
-// the Postgres store.
+// The hub's side of the queue in memory. Every method does its work before its first await, so it is as atomic as a single statement of the
+// Postgres store.
 import type { Session } from '@rdev/shared/domain/session'
 import { expire, failMissingPod, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
 import type { Clock } from '../../ports/clock.ts'
