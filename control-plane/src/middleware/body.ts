@@ -1,9 +1,9 @@
-// Reading a JSON body: bounded in size and depth, UTF-8, and without what no column can hold.
+// Reads a JSON body: UTF-8, limited in size and depth, and without text that no column can hold.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import { pointer } from './validation.ts'
 
-/** The largest thing anybody sends is a prompt; past this a request only costs memory. */
+/** Bytes. The largest legitimate content is a prompt; a larger body would only cost memory. */
 export const maxBodyBytes = 2 * 1024 * 1024
 
 export async function readJson(request: Request, maxBytes: number): Promise<{ text: string; value: unknown }> {
@@ -33,7 +33,7 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
       if (done) return text + decoder.decode()
       bytes += value.byteLength
       if (bytes > maxBytes) {
-        // Not waited for: a sender that goes on must not hold the answer back.
+        // Not awaited: a sender that goes on sending must not delay the answer.
         void reader.cancel().catch(() => undefined)
         throw tooLarge()
       }
@@ -50,10 +50,10 @@ export function refuseUnstorable(value: unknown): void {
   if (wrong) throw wrong
 }
 
-/** Schemas, the database and clients walk a value by recursion; a deeper one could exhaust their stack. */
+/** Schemas, the database and clients walk a value recursively; a deeper one could exhaust their stack. */
 const maxDepth = 64
 
-/** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. And what is nested deeper than anybody could walk. */
+/** Why a value cannot be stored: NUL and lone surrogates are legal in JSON, but not in Postgres, files and argv; or it is nested too deep. */
 export function unstorable(value: unknown, path: readonly PropertyKey[] = []): DomainError | undefined {
   if (typeof value === 'string') {
     return value.includes('\u0000') || !value.isWellFormed()

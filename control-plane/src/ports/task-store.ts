@@ -43,7 +43,7 @@ export interface QueueLane {
     readonly reason: WaitReason
     readonly target: TaskTarget
     /** The pod that holds its conversation: the task can run only there. Null: any pod of its target. */
-    readonly home: string | null
+    readonly session_pod: string | null
     readonly run_after: number
     readonly by: string | null
   }

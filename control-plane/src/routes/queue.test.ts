@@ -87,7 +87,7 @@ test('a task of a session waits for the one before it', async () => {
   expect(await head()).toEqual({ task_id: second.id, reason: 'session', until: null, by: first.id })
 })
 
-test('where nothing in the rows keeps it waiting, the hub knows: no agent, no pod, no place', async () => {
+test('where the rows give no reason, the hub does: no agent, no pod, no slot', async () => {
   const { head, createTask, shellTask, hubs } = await setup()
   await createTask()
   const { pods } = await hubs.status('home')
@@ -129,7 +129,7 @@ test('a task of a conversation waits for the pod that holds it, whatever others 
   expect(await head()).toMatchObject({ reason: 'no_pod' })
 })
 
-test('limits of a project are set one by one, and the hub hears of it', async () => {
+test('limits of a project are set one by one, and the hub is told', async () => {
   const { call, patch, hubs } = await setup()
   const changed = projectSchema.parse(await (await patch({ weight: 200, max_running: 0 })).json())
   expect(changed).toMatchObject({ id: 'demo', weight: 200, max_running: 0, max_queued: projectDefaults.max_queued, paused: false })

@@ -3,8 +3,8 @@ import { unaskedSpec } from '@rdev/shared/domain/task'
 import type { AskedTask } from '../usecases/create-task.ts'
 
 /**
- * From a valid body to what is kept: every field there, null where nothing was asked for; a workspace left out is settled later. A body
- * comes from JSON, so that a field is there with a value or not at all.
+ * Makes a spec from a valid body: every field is set, null where the body has none. A missing workspace is chosen later. A body comes from
+ * JSON, so a field that is present has a value.
  */
 export function toAskedTask({ run_after, ...body }: CreateTask): AskedTask {
   return { ...unaskedSpec, workspace: undefined, ...body, run_after: run_after === undefined ? null : Date.parse(run_after) }

@@ -310,7 +310,7 @@ test('cancel ends a queued task at once, and its log says so', async () => {
   expect(logs.cancels).toEqual([])
 })
 
-test('cancel of a running task passes the wish on, each time; of an ended one it changes nothing', async () => {
+test('cancel of a running task sends the cancel request on, each time; of an ended one it changes nothing', async () => {
   const { call, createTask, start, finish, logs } = await setup()
   const { id } = await createTask()
   await start(id)

@@ -34,7 +34,7 @@ function setup() {
   const asked = async (count: number) => {
     while (statements.length < count) await Promise.resolve()
   }
-  /** Keeps both places of statements busy. */
+  /** Keeps both statements that may run at once busy. */
   const busy = async () => {
     const first = insert([one()])
     await asked(1)
@@ -45,7 +45,7 @@ function setup() {
   return { statements, insert, one, answer, asked, busy }
 }
 
-test('who is alone waits for nobody', async () => {
+test('a single caller waits for no other', async () => {
   const { statements, insert, one, answer, asked } = setup()
   const inserted = insert([one()])
   await asked(1)
@@ -67,7 +67,7 @@ test('what comes while statements are under way goes together, and each is answe
   expect(await Promise.all(waiting.map(answer))).toEqual([['task_3'], ['no_project'], ['task_5', 'task_6']])
 })
 
-test('a task that the store cannot take fails nobody but who asked for it', async () => {
+test('a task that the store cannot take fails only its own caller', async () => {
   const { statements, insert, one, answer, asked, busy } = setup()
   const both = busy()
   await asked(2)

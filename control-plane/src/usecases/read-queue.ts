@@ -12,7 +12,7 @@ export interface Queue {
   readonly clusters: readonly { readonly id: string; readonly connected: boolean }[]
 }
 
-/** What is queued and why each lane's head waits: the rows say it, and where nothing in them keeps it waiting, the cluster's hub. */
+/** What is queued, and why each lane's head waits. The rows give the reason; if they give none, the cluster's hub does. */
 export async function readQueue(
   { tasks, hubs }: Pick<Deps, 'tasks' | 'hubs'>,
   filter: { projects: ProjectFilter; project_id?: string },
@@ -34,7 +34,7 @@ export async function readQueue(
 function placeFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
   if (!connected) return 'agent_away'
   const fits = (pod: HubStatus['pods'][number]) => {
-    if (head.home !== null) return pod.name === head.home
+    if (head.session_pod !== null) return pod.name === head.session_pod
     return head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id
   }
   const fit = pods.filter((pod) => pod.ready && fits(pod))

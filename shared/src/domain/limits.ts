@@ -1,6 +1,6 @@
-// Limits and timeouts that more than one program keeps.
+// Limits and timeouts that more than one program uses.
 
-/** What a process gets to end in peace, from the first signal to the last, when nobody chose. */
+/** Default seconds between the first signal to a process and KILL. */
 export const cancelGraceS = 10
-/** Of a result's text: it travels in one frame, together with little else, and waits in a cursor until it is stored. */
+/** A result's text: it is sent in one frame, and may wait in a cursor until it is stored. */
 export const maxResultTextBytes = 128 * 1024

@@ -48,7 +48,7 @@ const assignment = {
   token: 't',
 }
 
-test('what a newer end says besides is not heard', () => {
+test('unknown fields of a newer end are ignored', () => {
   const said = { ...hello, mood: 'fine', pods: [{ ...pod, colour: 'red' }], attempts: [{ ...hello.attempts[0], since: 5 }] }
   expect(up(said)).toEqual({ ok: true, frame: hello })
   expect(down({ type: 'sync', why: 'restart' })).toEqual({ ok: true, frame: { type: 'sync' } })

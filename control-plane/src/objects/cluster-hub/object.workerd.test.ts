@@ -170,7 +170,7 @@ describe('dispatch', () => {
     await expect.poll(types).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
   })
 
-  test('what its log has heard of is not given back, whatever a later agent says: it ends as the log knows, or is lost', async () => {
+  test('an attempt whose log has received something is not given back, whatever a later agent says: it ends with the result of the log, or is lost', async () => {
     const { world, queue, agent, cluster, row, line, connectAgain } = await connected()
     const [told, silent] = [await queue(), await queue()]
     await hubs.poke(cluster)
@@ -182,7 +182,7 @@ describe('dispatch', () => {
       attempt.send(events(0, 'hello'))
       await attempt.next()
     }
-    // Held, and the row does not know.
+    // The log holds the result, and the row does not have it.
     world.away = { when: 'before', only: 'finish' }
     attempts[0]!.send({ type: 'result', after: 1, outcome: success })
     expect(await attempts[0]!.next()).toMatchObject({ type: 'ack', result: true })

@@ -44,7 +44,7 @@ describe('the line', () => {
     })
   })
 
-  test('an attempt that comes before its log heard of the lease finds the row’s events before its own', async () => {
+  test('an attempt that connects before its log knows of the lease finds the row’s events before its own', async () => {
     const { queue, claim, line } = await objects()
     await queue()
     const task = await claim()

@@ -10,7 +10,7 @@ import { queueContract } from './queue.ts'
 import { raceContract } from './races.ts'
 import { readContract } from './reads.ts'
 import { type Contract, contractSetup, type StoresUnderTest } from './setup.ts'
-import { turnContract } from './turns.ts'
+import { orderingKeyContract } from './ordering-keys.ts'
 
 export function storesContract(name: string, open: () => Promise<StoresUnderTest>): void {
   describe(`stores on ${name}`, () => {
@@ -29,7 +29,7 @@ export function storesContract(name: string, open: () => Promise<StoresUnderTest
     readContract(setup)
     claimContract(setup)
     laneContract(setup)
-    turnContract(setup)
+    orderingKeyContract(setup)
     insertContract(setup)
     queueContract(setup)
     missingPodsContract(setup)

@@ -2,12 +2,12 @@ import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
-/** Tasks that are bound to a pod by their conversation, when that pod is missing. */
+/** Tasks that are bound by their conversation to a missing pod. */
 export function missingPodsContract(setup: () => Contract): void {
   const agent = { kind: 'agent', provider: 'claude-code', prompt: 'more' } as const
 
-  /** A conversation that is in this pod, and how to continue it. */
-  async function housed(t: Contract, pod: string, project_id = 'demo') {
+  /** A session whose pod this is, and a task that continues it. */
+  async function boundTo(t: Contract, pod: string, project_id = 'demo') {
     const { session_id } = await t.converse({ project_id, target: 'pool' })
     await t.end(await t.run(slots(pod, null)), 'succeeded', { provider_session_id: 'told' })
     return { session_id, next: (spec: Parameters<Contract['add']>[0] = {}) => t.add({ ...agent, project_id, session_id, ...spec }) }
@@ -16,7 +16,7 @@ export function missingPodsContract(setup: () => Contract): void {
   describe('tasks bound to a missing pod', () => {
     it('are found by the pod that they are bound to, where that is not among those that are there', async () => {
       const t = setup()
-      const [one, two, three] = [await housed(t, 'w-1'), await housed(t, 'w-2'), await housed(t, 'w-3')]
+      const [one, two, three] = [await boundTo(t, 'w-1'), await boundTo(t, 'w-2'), await boundTo(t, 'w-3')]
       expect(await t.dispatch.missingPods('home', [])).toEqual([])
       await t.add()
       await t.converse()
@@ -29,9 +29,9 @@ export function missingPodsContract(setup: () => Contract): void {
       expect(await t.dispatch.missingPods('away', [])).toEqual([])
     })
 
-    it('fail with their line behind them, once, and nothing else does', async () => {
+    it('fail with the tasks behind them, once, and nothing else does', async () => {
       const t = setup()
-      const [gone, here] = [await housed(t, 'w-1'), await housed(t, 'w-2')]
+      const [gone, here] = [await boundTo(t, 'w-1'), await boundTo(t, 'w-2')]
       const other = await t.add({ workspace: 'main', priority: 1 })
       const lost = [await gone.next(), await gone.next(), await gone.next({ workspace: 'main', priority: 2 })]
       const later = await gone.next({ run_after: Date.now() + 60_000 })
@@ -49,10 +49,10 @@ export function missingPodsContract(setup: () => Contract): void {
       expect(await t.dispatch.failMissingPods('home', ['w-1', 'w-9'])).toEqual([])
     })
 
-    it('of one line are all found in the end, though they wait for different pods', async () => {
+    it('behind one head are all found in the end, though they wait for different pods', async () => {
       const t = setup()
       const workspace = 'main'
-      const [one, two] = [await housed(t, 'w-1'), await housed(t, 'w-2')]
+      const [one, two] = [await boundTo(t, 'w-1'), await boundTo(t, 'w-2')]
       const bound = [await one.next({ workspace }), await two.next({ workspace }), await one.next({ workspace })]
       const free = await t.add({ workspace })
       const failed: string[] = []
@@ -66,7 +66,7 @@ export function missingPodsContract(setup: () => Contract): void {
 
     it('of a project that is paused wait', async () => {
       const t = setup()
-      const { next } = await housed(t, 'w-1')
+      const { next } = await boundTo(t, 'w-1')
       await next()
       await t.projects.change('demo', anActor(), { paused: true })
       expect(await t.dispatch.missingPods('home', [])).toEqual([])
@@ -77,7 +77,7 @@ export function missingPodsContract(setup: () => Contract): void {
 
     it('that are live or ended are left alone', async () => {
       const t = setup()
-      const { next } = await housed(t, 'w-1')
+      const { next } = await boundTo(t, 'w-1')
       const ended = await t.end(await next().then(() => t.run(slots('w-1', null))))
       await next()
       const live = await t.run(slots('w-1', null))
@@ -89,18 +89,18 @@ export function missingPodsContract(setup: () => Contract): void {
 
     it('end at most 500 at once', async () => {
       const t = setup()
-      const { session_id } = await housed(t, 'w-1')
+      const { session_id } = await boundTo(t, 'w-1')
       await t.addMany(600, { ...agent, session_id })
       expect(await t.dispatch.failMissingPods('home', ['w-1'])).toHaveLength(500)
       expect(await t.dispatch.failMissingPods('home', ['w-1'])).toHaveLength(100)
       expect(await t.dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
-    it('are told of in the queue by their pod', async () => {
+    it('are shown in the queue with their pod', async () => {
       const t = setup()
-      const { next } = await housed(t, 'w-1')
+      const { next } = await boundTo(t, 'w-1')
       const task = await next()
-      expect((await t.tasks.queue({ projects: null }, 1))[0]?.head).toMatchObject({ task_id: task.id, reason: 'due', home: 'w-1' })
+      expect((await t.tasks.queue({ projects: null }, 1))[0]?.head).toMatchObject({ task_id: task.id, reason: 'due', session_pod: 'w-1' })
     })
   })
 }

@@ -18,13 +18,13 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
 
-  /** Due tasks whose conversation is in some pod. */
-  const housed = (clusterId: string) => {
+  /** Due tasks that are bound to a pod by their conversation, each with that pod. */
+  const boundToPods = (clusterId: string) => {
     const now = clock.now()
     const due = all((task) => task.cluster_id === clusterId && task.status === 'queued' && task.run_after <= now)
     return due.flatMap((task) => {
-      const home = sessionOf(task)?.pod ?? null
-      return home === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, home }]
+      const pod = sessionOf(task)?.pod ?? null
+      return pod === null || rows.projects.get(task.spec.project_id)?.paused ? [] : [{ task, pod }]
     })
   }
 
@@ -117,16 +117,16 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     },
 
     async missingPods(clusterId, pods) {
-      const homes = new Set(housed(clusterId).map(({ home }) => home))
-      return [...homes]
-        .filter((home) => !pods.includes(home))
+      const bound = new Set(boundToPods(clusterId).map(({ pod }) => pod))
+      return [...bound]
+        .filter((pod) => !pods.includes(pod))
         .sort()
         .slice(0, maxMissingPods)
     },
 
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
-      const found = housed(clusterId).filter(({ home }) => pods.includes(home))
+      const found = boundToPods(clusterId).filter(({ pod }) => pods.includes(pod))
       return found.slice(0, maxExpired).map(({ task }) => save(failMissingPod(task, now)))
     },
 

@@ -16,7 +16,7 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
   // The head is the first due task or, if none is due, the one that is due next.
   const due = queued.filter((task) => task.run_after <= now)
   const head = due.length > 0 ? due.toSorted(queueOrder)[0]! : queued.toSorted((a, b) => a.run_after - b.run_after || queueOrder(a, b))[0]!
-  const home = rows.sessions.get(head.spec.session_id ?? '')?.pod ?? null
+  const session_pod = rows.sessions.get(head.spec.session_id ?? '')?.pod ?? null
   const holds = holdsOf(head)
   const holder = (kind: 'workspace' | 'session') => {
     const hold = holds.find((one) => one.startsWith(kind))
@@ -44,6 +44,6 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
     paused,
     oldest_at: oldest.created_at,
     priorities: [...depths].map(([priority, depth]) => ({ priority, depth })).sort((a, b) => a.priority - b.priority),
-    head: { task_id: head.id, ...inTheWay(), target: head.spec.target, home, run_after: head.run_after },
+    head: { task_id: head.id, ...inTheWay(), target: head.spec.target, session_pod, run_after: head.run_after },
   }
 }

@@ -2,8 +2,8 @@ import { outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 
-/** What holds a workspace or a session stands in line behind it. */
-export function turnContract(setup: () => Contract): void {
+/** Tasks of the same workspace or session wait for each other. */
+export function orderingKeyContract(setup: () => Contract): void {
   const ids = (live: readonly { task: { id: string } }[]) => live.map(({ task }) => task.id)
 
   describe('turns', () => {
@@ -37,7 +37,7 @@ export function turnContract(setup: () => Contract): void {
       expect(ids(await claim([...demoSlots(9), ...slots('other-pod', 'other', 9)]))).toEqual(all.map((task) => task.id))
     })
 
-    it('that are blocked take no place from what is behind them', async () => {
+    it('that are blocked take no slot from what is behind them', async () => {
       const { add, addMany, claim } = setup()
       await add({ workspace: 'main' })
       expect(await claim(demoSlots())).toHaveLength(1)
@@ -63,7 +63,7 @@ export function turnContract(setup: () => Contract): void {
       expect(ids(await claim(demoSlots(4)))).toEqual([third.id])
     })
 
-    it('wait for the first in line even if that cannot go', async () => {
+    it('wait for the head of their ordering key even if it fits no slot', async () => {
       const { add, claim } = setup()
       const first = await add({ workspace: 'main', target: 'pool' })
       await add({ workspace: 'main' })
@@ -71,7 +71,7 @@ export function turnContract(setup: () => Contract): void {
       expect(ids(await claim([...demoSlots(4), ...slots('worker', null)]))).toEqual([first.id])
     })
 
-    it('of a workspace for later hold up nobody', async () => {
+    it('of a workspace for later delay no other task', async () => {
       const { add, addMany, claim } = setup()
       await addMany(40, { workspace: 'main', priority: 1, run_after: Date.now() + 60_000 })
       const now = await add({ workspace: 'main' })
@@ -113,7 +113,7 @@ export function turnContract(setup: () => Contract): void {
       const told = outcome('failed', { error_code: 'AGENT_ERROR', provider_session_id: 'told' })
       await dispatch.finish(refOf(live), told, Date.now() - 1)
       expect(await claim(slots('worker-2', null, 4))).toEqual([])
-      // It takes no place from what is behind it meanwhile.
+      // It takes no slot from what is behind it meanwhile.
       const behind = await add({ target: 'pool' })
       expect(ids(await claim(slots('worker-2', null, 1)))).toEqual([behind.id])
       expect(ids(await claim([...slots('worker-2', null, 4), ...slots('worker-1', null)]))).toEqual([task.id])
