@@ -80,7 +80,7 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
   expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
 })
 
-test('a key is looked up once in 5 s, and junk never', async () => {
+test('a key is looked up once in 5 s, and a malformed one never', async () => {
   const { call, makeKey, deps, clock } = await setup()
   let queries = 0
   const { findByPrefix } = deps.keys
@@ -143,7 +143,7 @@ test('a restricted key gets whole pages of what it sees', async () => {
   expect(rest.next_cursor).toBeNull()
 })
 
-test('without an admin key in the environment nothing stands in for it', async () => {
+test('without an admin key in the environment no other key replaces it', async () => {
   const { call } = await setup({ deps: { adminKey: null } })
   expect((await call('GET', '/v1/tasks')).status).toBe(401)
   expect((await call('GET', '/v1/tasks', { key: 'null' })).status).toBe(401)

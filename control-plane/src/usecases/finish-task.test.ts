@@ -47,7 +47,7 @@ test.each([
   expect(again!.run_after - now).toBeLessThan(to)
 })
 
-test('a limit whose retry the policy does not ask for ends the task', async () => {
+test('a rate limit that the policy does not list ends the task', async () => {
   const { deps, ref, clock } = await setup({ max_attempts: 2, on: ['lost'] })
   expect(await finishTask(deps, ref, limited(clock.now() + hour))).toMatchObject({ status: 'failed', error_code: 'RATE_LIMITED' })
 })

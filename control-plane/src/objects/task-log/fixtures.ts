@@ -14,7 +14,7 @@ export const output = (text: string): AttemptEvent => ({
 })
 export const success = outcome('succeeded', { exit_code: 0, result: 'done', duration_ms: 1500 })
 
-/** A log that is stepped; what it did since the last look is asked for by kind. */
+/** A log to step; `take` answers the effects of one kind since the last call. */
 export function setup(task: Task = aTask()) {
   let state: TaskLogState = initialTaskLog()
   let now = 1_000_000
