@@ -6,7 +6,7 @@ import type { Page, PageRequest } from '../ports/page.ts'
 export function afterOf({ cursor }: PageRequest): string | null {
   if (cursor === undefined) return null
   if (!/^[A-Za-z0-9_-]{1,200}$/.test(cursor)) {
-    throw new DomainError('BAD_REQUEST', 'The cursor is not one of ours', {
+    throw new DomainError('BAD_REQUEST', 'the cursor is not valid', {
       fields: [{ parameter: 'cursor', message: 'must be the next_cursor of the page before' }],
     })
   }

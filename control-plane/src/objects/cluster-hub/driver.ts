@@ -125,7 +125,7 @@ export class ClusterHubDriver implements ObjectDriver {
   refusal(protocol: string): { readonly code: number; readonly reason: string } | undefined {
     if (protocol === '' || speaksProtocol(Number(protocol))) return undefined
     this.#loop.log('warn', 'agent of another protocol refused', { protocol })
-    return { code: closeCodes.unsupportedProtocol, reason: 'this protocol version is not spoken here' }
+    return { code: closeCodes.unsupportedProtocol, reason: 'this protocol version is not supported' }
   }
 
   connect(connection: string): void {
@@ -216,7 +216,7 @@ export class ClusterHubDriver implements ObjectDriver {
           { type: 'desired_read_failed' },
         )
       case 'inspect_queue':
-        return this.#loop.ask('queue could not be looked at', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
+        return this.#loop.ask('queue could not be inspected', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
           type: 'queue_inspection_failed',
         })
       case 'write': {

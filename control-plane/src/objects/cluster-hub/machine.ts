@@ -162,7 +162,7 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
 
 function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
   if (!speaksProtocol(up.protocol)) {
-    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
+    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not supported', now)
   }
   d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)

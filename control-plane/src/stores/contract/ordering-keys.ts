@@ -6,7 +6,7 @@ import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 export function orderingKeyContract(setup: () => Contract): void {
   const ids = (live: readonly { task: { id: string } }[]) => live.map(({ task }) => task.id)
 
-  describe('turns', () => {
+  describe('tasks with an ordering key', () => {
     it('of a workspace come one after another, in the order of the queue', async () => {
       const { add, claim, end } = setup()
       const first = await add({ workspace: 'main' })
