@@ -22,7 +22,7 @@ export const sizes = {
   rounds: size('ROUNDS', 2, 5),
 }
 
-/** Those named on the command line, or all. */
+/** The parts named on the command line, or all. Throws for an unknown name. */
 export function wantedParts<Name extends string>(parts: Readonly<Record<Name, () => Promise<void>>>): readonly (() => Promise<void>)[] {
   const names = Object.keys(parts) as Name[]
   const wanted = flags.filter((flag) => !flag.startsWith('--'))

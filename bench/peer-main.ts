@@ -1,4 +1,4 @@
-// The peers' workers, and bare spawns, as a program of its own: small, so that its forks are cheap. Its first message is its order; it tells
+// The peers' workers, and bare spawns, as a program of its own: small, so that its forks are cheap. Its first message says what to do; it reports
 // when it is ready, what each process said (a start), and when all is done (lives).
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'

@@ -1,4 +1,4 @@
-// What is said between this program and bench/peer-main.ts.
+// Messages between the bench and bench/peer-main.ts.
 import { fork, type ChildProcess } from 'node:child_process'
 
 export type PeerOrder =
@@ -17,7 +17,7 @@ type Has<Key extends string> = Extract<PeerReport, Readonly<Record<Key, unknown>
 
 export interface PeerProgram {
   readonly pid: number
-  /** The next report of that kind; nothing that came before is forgotten. */
+  /** The next report of that kind; earlier ones are kept. */
   next<Key extends 'ready' | 'perS' | 'said' | 'doneAt'>(key: Key): Promise<Has<Key>>
   stop(): void
 }

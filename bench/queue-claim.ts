@@ -1,5 +1,5 @@
-// What a claim costs while much is queued. Rows are brought in by SQL; each claim is followed by the return of what it took, so that the depth
-// stays, and both the dead rows and the new positions in the order are as in service.
+// The cost of a claim while much is queued. SQL inserts the rows. After each claim its tasks go back to the queue, so that the depth stays, and
+// there are dead rows and new positions in the order, as in service.
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -17,7 +17,7 @@ const clusterId = 'bench'
 const projectCount = 100
 const slotCounts = [1, 20]
 const warmUps = 5
-/** Of one row; what is slow is slow after fewer claims too. */
+/** The longest time for one row of the table; a slow case needs fewer claims. */
 const maxRowMs = 60_000
 
 /** What is queued: SQL for a column of row `g`. */
@@ -184,7 +184,7 @@ async function claimAgain(
     if (i === warmUps) clock = await serverClock(url)
     const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
-    // One that the database's own limit ended is as good as one that takes for ever.
+    // A claim that the database's time limit ended counts as one that takes for ever.
     const ask = { clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
     const taken = await dispatch.claim(ask).catch(() => null)
     if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }

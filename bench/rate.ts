@@ -106,7 +106,7 @@ export async function rate(directory: string): Promise<void> {
     const ours: number[] = []
     const bare: number[] = []
     let bytes = 0
-    // Turn about, so that a noisy moment of the machine meets both; the first round warms up.
+    // The two alternate, so that a noisy moment of the machine affects both; the first round warms up.
     for (let round = 0; round <= rounds; round++) {
       const line = await lineRate(stack)
       bytes = line.bytes

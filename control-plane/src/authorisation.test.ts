@@ -1,4 +1,4 @@
-// Every operation goes through this, in a row made of its scope and of how its project is found; one without a sample fails it.
+// Every operation passes these cases, which follow from its scope and its project rule. An operation without a sample request fails.
 
 import type { Operation } from '@rdev/shared/api/operation'
 import { operations } from '@rdev/shared/api/operations/operations'
@@ -71,7 +71,7 @@ const usualStatus = ({ answers }: Operation): number => {
   return status === 101 ? 426 : status
 }
 
-/** What a key for another project gets: refused, or an answer without anything of `demo`. */
+/** Whether a key for another project is refused; otherwise its answer must hold nothing of `demo`. */
 const refusesOthers = ({ project }: Operation): boolean => !['caller', 'body.tasks', 'none'].includes(project)
 
 const nameOf = ({ method, path }: Operation): string => `${method} ${path}`
@@ -103,7 +103,7 @@ async function setup() {
 type Case = Operation & { readonly id: OperationId }
 const all = operations.map((operation) => [nameOf(operation), operation] as const satisfies readonly [string, Case])
 const keyed = all.filter(([, { scope }]) => scope !== 'public')
-/** No API key opens the line of an attempt at all; its own token is tried in connect.test.ts. */
+/** No API key opens the line of an attempt; connect.test.ts tries the attempt's token. */
 const scoped = keyed.filter(([, { scope }]) => scope !== 'attempt')
 const code = (text: string) => (JSON.parse(text) as Problem).code
 
@@ -121,7 +121,7 @@ describe.each(keyed)('%s', (_, operation) => {
     expect([status, code(text)]).toEqual([401, 'UNAUTHORIZED'])
   })
 
-  test('refuses junk and keys that nobody has', async () => {
+  test('refuses malformed and unknown keys', async () => {
     const { send, random } = await setup()
     const { key: unknown } = newApiKey(random.bytes(80))
     for (const key of ['junk', `${unknown.slice(0, -1)}!`, unknown]) {
@@ -172,7 +172,7 @@ describe.each(all)('%s', (_, operation) => {
   test('says which methods its path has to every other one', async () => {
     const { call, pathOf } = await setup()
     const path = pathOf(operation)
-    // A path can be another route's as well: `/v1/tasks/batch` is a GET of a task, which that never names.
+    // A path can match another route too: `/v1/tasks/batch` also matches the GET of a task.
     const methods: readonly string[] = operations.filter((other) => matches(other.path, path)).map(({ method }) => method)
     for (const method of METHODS.map((method) => method.toUpperCase()).filter((method) => !methods.includes(method))) {
       const response = await call(method, path)

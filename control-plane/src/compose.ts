@@ -1,4 +1,4 @@
-// Puts the parts together: what the Worker's routes need, and what each object needs. A plain function; the entry calls it once per isolate.
+// Connects the parts: what the Worker's routes need, and what each object needs. The entry calls it once per isolate.
 
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { Hono } from 'hono'
@@ -38,7 +38,7 @@ const log: Log = (level, phrase, fields = {}) => {
 /** No kind of resource exists yet: pool, deployments and projects bring theirs. */
 const noResources: ResourceSource = { desired: async () => ({ version: 0, resources: [] }) }
 
-/** What can be another one: in tests, and one day elsewhere. */
+/** The parts that tests replace. */
 export interface Parts {
   readonly stores: Stores
   readonly clock: Clock
@@ -92,7 +92,7 @@ export const composeProduction = (env: Env): Composition => {
   return compose(env, productionParts(config), config)
 }
 
-/** Whoever gets here was let in by the route; the objects trust what these requests say, so nothing of the caller's but a number is passed on. */
+/** The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on. */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
   hub: (request, clusterId) => {
     const told = request.headers.get(protocolHeader)

@@ -42,7 +42,7 @@ test('every route is in the document, and nothing else', async () => {
   expect(operations.map(({ name }) => name).sort()).toEqual([...new Set(routes)].sort())
 })
 
-test('ids that are published stay', async () => {
+test('published ids do not change', async () => {
   const { operations } = await setup()
   expect(Object.fromEntries(operations.map(({ name, operationId }) => [name, operationId]))).toEqual({
     'POST /v1/tasks': 'createTask',

@@ -12,7 +12,7 @@ async function setup() {
   return { app, call, routes }
 }
 
-test('every operation has a handler, behind its door, and nothing else is at its path', async () => {
+test('every operation has a handler, behind its checks, and nothing else is at its path', async () => {
   const { routes } = await setup()
   for (const operation of operations) {
     const its = routes.filter(({ method, path }) => method === operation.method && path === operation.path)
@@ -29,7 +29,7 @@ test('every handler has an operation of the list', async () => {
   for (const { method, path } of routes) expect(listed).toContain(`${method} ${path}`)
 })
 
-test('what runs for every request is no route of its own', async () => {
+test('middleware for every request adds no route', async () => {
   const { app } = await setup()
   expect(app.routes.filter(({ method }) => method === 'ALL').map(({ method, path }) => `${method} ${path}`)).toEqual(['ALL /*', 'ALL /*'])
 })

@@ -1,5 +1,5 @@
-// The door of every operation: rights, parameters and body are checked by the very data that `/openapi.json` shows. A handler behind it
-// gets a known caller with the scope, and parsed values by `c.req.valid`. No route is registered but by `handle`.
+// Registers handlers of operations. Before a handler runs, the caller's rights, the parameters and the body are checked by the same data that
+// `/openapi.json` shows. The handler gets an authenticated caller with the scope, and parsed values by `c.req.valid`. All routes use `handle`.
 
 import type { BodyOf, Operation, QueryOf } from '@rdev/shared/api/operation'
 import { hasScope } from '@rdev/shared/domain/api-key'
@@ -10,17 +10,17 @@ import { presentedKey } from './auth.ts'
 import type { AppEnv } from './env.ts'
 import { maxBodyBytes, parseBody, parseQuery, readJson, refuseUnstorable } from './validation.ts'
 
-/** Parsed values of the query and the body, by Hono's words for them. */
+/** Parsed values of the query and the body, under Hono's names. */
 interface Valid<Op> {
   in: { query: QueryOf<Op>; json: BodyOf<Op> }
   out: { query: QueryOf<Op>; json: BodyOf<Op> }
 }
 
 const doors = new WeakMap<object, Operation>()
-/** The operation that a registered door belongs to; undefined for anything else. */
+/** The operation whose checks this middleware makes; undefined for other middleware. */
 export const operationOf = (door: object): Operation | undefined => doors.get(door)
 
-/** Registers the handler of an operation, at its method and path, behind its door. `c.var.operation` is the operation. */
+/** Registers the handler of an operation at its method and path, behind its checks. The handler finds the operation in `c.var.operation`. */
 export function handle<const Op extends Operation>(
   app: Hono<AppEnv>,
   operation: Op,
@@ -35,7 +35,7 @@ function doorOf(operation: Operation): MiddlewareHandler<AppEnv> {
   const { scope, ticket, params = {}, query, body, eachOnItsOwn, idempotent } = operation
   return async (c, next) => {
     c.set('operation', operation)
-    // Two checks are the handler's, which knows what a ticket or an attempt's token has to match.
+    // The handler itself checks tickets and attempts' tokens, because it knows what they must match.
     const byTicket = ticket && presentedKey(c.req.raw.headers) === undefined && c.req.query('ticket')
     if (scope !== 'public' && scope !== 'attempt' && !byTicket) await admit(c, scope)
     for (const [name, schema] of Object.entries(params)) {

@@ -5,8 +5,8 @@ import type { Authentication } from './auth.ts'
 import type { Idempotency, Making } from './idempotency.ts'
 
 /**
- * What middleware leaves for those after it. `operation` is there behind every door, `caller`, and `actor` for what
- * it changes, where the operation's scope asks for a key, `making` where it is `idempotent`.
+ * Variables that middleware sets for handlers. `operation` is always set; `caller`, and `actor` for changes, where the operation's scope needs a
+ * key; `making` where the operation is `idempotent`.
  */
 export interface AppEnv {
   Variables: {

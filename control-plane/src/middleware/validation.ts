@@ -78,13 +78,14 @@ const atPath = (message: string, path: readonly PropertyKey[]) =>
 export const pointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 
+/** Throws DomainError BAD_REQUEST. */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
   const parsed = checkBody(schema, value)
   if (parsed instanceof DomainError) throw parsed
   return parsed.data
 }
 
-/** Pointers begin with `at`, where the value is part of a larger body. */
+/** Answers DomainError BAD_REQUEST for a wrong value. `at` is the value's path inside a larger body; pointers begin with it. */
 export function checkBody<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -95,7 +96,7 @@ export function checkBody<Schema extends z.ZodType>(
   return refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer([...at, ...path]), message }))
 }
 
-/** One value per name: a repeated parameter is refused, since it is not clear which value is meant. */
+/** Throws DomainError BAD_REQUEST, also for a repeated parameter, because it is not clear which value is meant. */
 export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: Readonly<Record<string, readonly string[]>>): z.output<Schema> {
   const asParameter = (path: readonly PropertyKey[], message: string): FieldError => ({ parameter: path.map(String).join('.'), message })
   const repeated = Object.keys(query).filter((name) => query[name]!.length > 1)
@@ -122,10 +123,10 @@ function refusal(wrong: readonly Wrong[], toField: (path: readonly PropertyKey[]
   return new DomainError('BAD_REQUEST', detail, { fields: wrong.map(({ path, message }) => toField(path, message)) })
 }
 
-/** A body can be wrong in a million ways; the first of them are enough for its sender. */
+/** Limits the answer: a body can have any number of faults, and the first ones are enough for its sender. */
 const maxFields = 50
 
-/** Each field once, by its first fault: schema and domain rules can both see the same one. */
+/** Lists each field once, with its first fault: schema and domain rules can find the same one. */
 function wrongFields(error: z.ZodError): readonly Wrong[] {
   const byPlace = new Map<string, Wrong>()
   for (const wrong of error.issues.flatMap(wrongField)) {

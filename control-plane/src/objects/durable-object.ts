@@ -1,4 +1,4 @@
-// Cloudflare's side of the platform port: the hibernation API's sockets, its alarm and its timers. What is stored, and how, each object says.
+// Cloudflare's side of the platform port: sockets by the hibernation API, the alarm, and timers. Each object says what it stores and how.
 
 import { DurableObject } from 'cloudflare:workers'
 import { pingText, pongText } from '@rdev/shared/wire/limits'
@@ -29,7 +29,7 @@ export abstract class DurablePlatform<Memory, Write, Attachment extends object> 
     return crypto.randomUUID()
   }
 
-  /** Answers an upgrade with a socket of its own, which `connected` accepts or closes by its id. */
+  /** Answers an upgrade with a new socket; `connected` gets its id, and accepts or closes it. */
   upgrade(connected: (connection: string) => void): Response {
     const { 0: client, 1: server } = new WebSocketPair()
     const id = this.newId()
@@ -57,7 +57,7 @@ export abstract class DurablePlatform<Memory, Write, Attachment extends object> 
     try {
       this.#sockets.get(connection)?.send(text)
     } catch {
-      // Gone already: its close event is on the way.
+      // The socket is gone already: its close event is on the way.
     }
   }
 
@@ -67,9 +67,9 @@ export abstract class DurablePlatform<Memory, Write, Attachment extends object> 
     if (socket !== undefined) closeSocket(socket, code, reason)
   }
 
-  /** The far side closed it, or it broke. */
+  /** The far side closed the socket, or it broke. Answers its id, undefined if the object did not know it. */
   gone(socket: WebSocket): string | undefined {
-    // A hibernating object answers the close handshake itself; without it the far side waits.
+    // An object with hibernating sockets must answer the close handshake itself; otherwise the far side waits.
     closeSocket(socket, 1000, 'closed')
     const id = this.idOf(socket)
     if (id !== undefined) this.#sockets.delete(id)
@@ -94,12 +94,12 @@ export abstract class DurablePlatform<Memory, Write, Attachment extends object> 
   }
 }
 
-/** Whatever state the socket is in: it may be closed already, or the far side's code may be one that nobody may send. */
+/** Closes a socket in any state and never throws: it may be closed already, or the far side's code may be one that must not be sent. */
 export function closeSocket(socket: WebSocket, code: number, reason: string): void {
   try {
     socket.close(code, reason)
   } catch {
-    // Gone already: nothing is left to be told.
+    // Gone already.
   }
 }
 

@@ -1,5 +1,5 @@
-// Drives a pure machine: each input is one step, what the step changed is stored, then its effects are performed in their order. What an
-// effect asks outside comes back as the next input. Both drivers stand on this.
+// Drives a pure machine: each input is one step; what the step changed is stored; then its effects are performed in their order. The answer
+// to an effect's question is a later input. Both drivers use this loop.
 
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { Deps } from '../ports/deps.ts'
@@ -11,9 +11,9 @@ export interface Driven<State, Input, Effect> {
   /** Stores what the step changed. If it throws, the state stays as it was and no effect is performed. */
   save(after: State, before: State, effects: readonly Effect[]): void
   perform(effect: Effect): void
-  /** In every line of the object's log. */
+  /** Fields of every record in the program's log. */
   readonly fields: Readonly<Record<string, unknown>>
-  /** Told of each step before it is stored: for a trace. */
+  /** Called for each step before it is stored: for a trace. */
   readonly onStep?: ((input: Input, effects: readonly Effect[]) => void) | undefined
 }
 
@@ -23,7 +23,7 @@ export class MachineLoop<State, Input, Effect> {
   readonly #platform: Pick<ObjectPlatform<unknown, unknown, unknown>, 'setAlarm' | 'alarmAt'>
   readonly #deps: LoopDeps
   readonly #driven: Driven<State, Input, Effect>
-  /** What waits for an answer from outside; the alarm waits for it too. */
+  /** Calls outside that are not answered yet; an alarm waits for them. */
   readonly #pending = new Set<Promise<void>>()
   #state: State
 
@@ -51,7 +51,7 @@ export class MachineLoop<State, Input, Effect> {
     for (const effect of effects) driven.perform(effect)
   }
 
-  /** Asks outside and feeds the answer, or that there was none, back into the machine; `after` follows on an answer. */
+  /** Asks outside, and feeds the answer into the machine, or `failed` if there was none; `after` is called after an answer. */
   ask<Answer extends Input>(
     phrase: string,
     question: () => Promise<Answer>,
@@ -71,7 +71,7 @@ export class MachineLoop<State, Input, Effect> {
     })
   }
 
-  /** Tells somebody what he would find out by himself, later; a failure is only logged. */
+  /** Tells another part what it would find out later by itself; a failure is only logged. */
   hint(phrase: string, tell: () => Promise<void>, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#later(async () => {
       try {
@@ -82,7 +82,7 @@ export class MachineLoop<State, Input, Effect> {
     })
   }
 
-  /** `wantedAt`: when the object must be woken after this alarm; null: not at all. */
+  /** Handles an alarm; failures are logged. `wantedAt` answers when the object must be woken next; null: not at all. */
   async alarm(phrase: string, input: () => Input, wantedAt: () => number | null): Promise<void> {
     try {
       this.step(input())
@@ -90,7 +90,7 @@ export class MachineLoop<State, Input, Effect> {
     } catch (error) {
       this.log('error', phrase, { error: String(error) })
     } finally {
-      // An alarm that throws is given up after six times; one that is not set is given up at once.
+      // The platform repeats an alarm that throws only six times, so a failed one is logged and set again instead.
       const at = wantedAt()
       if (at !== null && (await this.#platform.alarmAt()) === null) await this.#platform.setAlarm(at)
     }

@@ -1,4 +1,4 @@
-// What tests of the real objects start from: a project with a pod in the stores, tasks in any state, and both kinds of sockets, opened
+// What tests of the real objects start from: a project with a pod in the stores, tasks in any state, and sockets of both kinds, opened
 // through the Worker's own routes.
 
 import { env, exports } from 'cloudflare:workers'
@@ -28,7 +28,7 @@ async function dial<Up, Down>(path: string, bearer: string) {
   return {
     raw,
     send: (frame: Up) => socket.send(JSON.stringify(frame)),
-    /** Text as it is, however wrong. */
+    /** Sends the text unchanged, also a malformed one. */
     text: (text: string) => socket.send(text),
     /** The next frame; fails if the socket closed instead. */
     async next(): Promise<Down> {
@@ -65,7 +65,7 @@ export async function objects() {
     if (!inserted || 'refused' in inserted) throw new Error('the project is not there')
     return inserted.task
   }
-  // As many as the hub will ever count to here.
+  // Higher than any number that the hub reaches in a test.
   let claims = 1_000
   const claim = async (): Promise<Task> => {
     const slots = [{ pod: 'pod-1', pod_uid: pod().uid, project_id: project }]

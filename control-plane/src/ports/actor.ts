@@ -1,11 +1,11 @@
 import type { Caller } from '@rdev/shared/domain/api-key'
 
-/** The projects a caller may see; null: all. Every read by id takes it, so that another tenant's object is simply not there. */
+/** The projects that a caller may see; null: all. Every read by id takes it: an object of another project is answered as missing. */
 export type ProjectFilter = readonly string[] | null
 
 /**
- * Who changes something. Every write of the stores that several can ask for takes one: it changes nothing outside `project_ids`, and the
- * statement that changes can also write who it was. Made once per request, or by the part of the control plane that acts by itself.
+ * Who makes a change. Store writes that different callers can ask for take an actor: they change nothing outside its `project_ids`, and the
+ * same statement can record who did it. Made once per request, or by a part of the control plane that acts by itself.
  */
 export type Actor = KeyActor | SystemActor
 
@@ -14,7 +14,7 @@ export interface KeyActor extends Pick<Caller, 'key_id' | 'project_ids'> {
   readonly request_id: string
 }
 
-/** A part of the control plane. No key is behind what it does, and nothing is hidden from it. */
+/** A part of the control plane that acts by itself, without an API key. It may see every project. */
 export interface SystemActor {
   readonly system: 'cluster-hub' | 'task-log'
   readonly key_id: null

@@ -1,5 +1,6 @@
-// What the use cases, routes and objects of the control plane need from outside. Each port has a file; every store passes one suite on both
-// of its sides, memory and Postgres. Instants are milliseconds since the epoch.
+// What the use cases, routes and objects of the control plane need from outside. Each port has a file. Memory and Postgres stores pass the
+// same contract suite. Instants are milliseconds since the epoch. Every method of a store throws DomainError SERVICE_UNAVAILABLE if the
+// database cannot be asked now.
 
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { Clock } from './clock.ts'
@@ -30,7 +31,7 @@ export interface Deps {
   readonly clock: Clock
   readonly random: Randomness
   readonly log: Log
-  /** Answers whether the database can be asked. */
+  /** Whether the database can be asked now; never throws. */
   readonly ready: () => Promise<boolean>
   /** The environment's first admin key, if one is set: compared in constant time, never stored. */
   readonly adminKey: string | null

@@ -5,7 +5,7 @@ export interface AttemptRef {
   readonly attempt: number
 }
 
-/** One place in a pod where an attempt could run now. `project_id` null: a slot of the pool. */
+/** Room in a pod for one attempt. `project_id` null: the pod belongs to the pool. */
 export interface Slot {
   readonly pod: string
   /** Tells the pod from its successor of the same name. */
@@ -24,34 +24,34 @@ export interface Claim {
   readonly claimId: string
   readonly slots: readonly Slot[]
   readonly leaseMs: number
-  /** That of the asker's last `takeOver`. */
+  /** Generation of the hub's last `takeOver`. */
   readonly generation: number
-  /** Above that of every claim of this generation that was asked for before; from 1. */
+  /** From 1; higher than in every earlier claim of this generation. */
   readonly number: number
 }
 
-/** A change that is void once a later generation has begun: whoever began that has read the rows as they were, and acts on them. */
+/** The change is void once a later generation has begun: the hub that began it has read the rows, and acts on what it read. */
 export interface Fence {
   readonly clusterId: string
   readonly generation: number
 }
 
-/** The hub's side of the queue: who runs what, from lease to end. */
+/** The hub's side of the queue, from lease to end. */
 export interface DispatchStore {
   /**
    * queued → leased for at most one task per slot. Inside a lane by priority, then run_after, then arrival; at most `max_running` live
    * tasks per project, one per workspace of a project and one per session; a session with a pod goes back to it. Slots of the pool are
-   * shared among lanes by weight (start-time fair queueing: docs/queue.md): a lane with thousands queued delays another by one slot. A
-   * lane that is paused, or whose work is all in the future or blocked, takes no slot from others. Tasks past `queue_deadline_at` are not
-   * claimed. The row and its attempt keep the slot's pod and `pod_uid`.
+   * shared among lanes by weight (start-time fair queueing: Goyal, Vin, Cheng, SIGCOMM 1996; docs/queue.md): a lane with thousands queued
+   * delays another by one slot. A lane that is paused, or whose tasks are all in the future or blocked, takes no slot from others. Tasks past
+   * `queue_deadline_at` are not claimed. The row and its attempt keep the slot's pod and `pod_uid`.
    * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
-   * Nothing is leased by a claim of another generation, nor once a later one of its own has run, or it itself has: a statement that runs late or
-   * twice would lease what nobody hears of.
+   * A claim leases nothing if its generation is not the newest, if a claim with a higher number of its generation has run, or if it has run
+   * itself: a statement that runs late or twice would lease tasks that no hub knows of.
    */
   claim(claim: Claim): Promise<readonly LiveTask[]>
   /**
-   * Begins this generation of claims, which makes those of before void, and answers every leased or running task of the cluster; and which
-   * generation it is now: another, if somebody has begun a later one. Safe to repeat, however late.
+   * Begins this generation of claims, which makes earlier ones void, and answers every leased or running task of the cluster. `generation` of
+   * the answer is the newest one: a higher number if a later generation has begun already. Safe to repeat, however late.
    */
   takeOver(clusterId: string, generation: number): Promise<{ readonly generation: number; readonly live: readonly LiveTask[] }>
   /** leased → running for each that is still at that attempt; one statement. */
@@ -64,17 +64,17 @@ export interface DispatchStore {
    * there is none. Safe to repeat.
    */
   finish(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, fence?: Fence): Promise<Task | undefined>
-  /** Extends the leases of these attempts (those still live) by `leaseMs` from the store's clock; one statement. */
+  /** Sets the leases of those attempts that are still live to `leaseMs` after the store's clock; one statement. */
   renew(clusterId: string, refs: readonly AttemptRef[], leaseMs: number): Promise<void>
   /** Fails queued tasks of the cluster past their `queue_deadline_at` with QUEUE_EXPIRED, at most 500 at once; answers them. */
   expireQueued(clusterId: string): Promise<readonly Task[]>
   /**
-   * Of the pods that due tasks are bound to by their conversation, those that are not among `pods`, at most 100 names. Only heads are
-   * looked at: what stands behind them may be left for later. Tasks of a paused lane wait, whatever pods there are.
+   * Pods that due tasks are bound to by their conversation and that are not among `pods`; at most 100 names. Only the heads of ordering keys
+   * are read: tasks behind them come up when their head has gone. Tasks of a paused lane are left alone.
    */
   missingPods(clusterId: string, pods: readonly string[]): Promise<readonly string[]>
-  /** Fails due tasks that are bound to one of these pods, which are missing, with POD_UNAVAILABLE, at most 500 at once; answers them. */
+  /** Fails due tasks that are bound to one of these missing pods with POD_UNAVAILABLE, at most 500 at once; answers them. */
   failMissingPods(clusterId: string, pods: readonly string[]): Promise<readonly Task[]>
-  /** Whether anything is queued, and when the cluster next has something to look at: the earliest future `run_after` or any `queue_deadline_at`. */
+  /** Whether anything is queued, and when the hub must look next: the earliest future `run_after`, or the earliest `queue_deadline_at`. */
   nextDue(clusterId: string): Promise<{ queued: boolean; next_at: number | null }>
 }

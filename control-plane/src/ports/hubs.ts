@@ -8,7 +8,7 @@ export interface HubStatus {
 
 /** The hub of each cluster. */
 export interface Hubs {
-  /** Something may be claimable. Coalesced, cheap, may be lost: the row is the truth. */
+  /** Tells the hub that something may be claimable. Cheap; several pokes may become one. It may be lost: the row is the truth. */
   poke(clusterId: string): Promise<void>
   status(clusterId: string): Promise<HubStatus>
 }

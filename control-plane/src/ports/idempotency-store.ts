@@ -1,4 +1,4 @@
-/** What a request of that key was answered, to be said again. */
+/** The answer to the first request with that key, kept to be repeated. */
 export interface StoredAnswer {
   readonly status: number
   readonly location: string | null
@@ -6,19 +6,19 @@ export interface StoredAnswer {
 }
 
 /**
- * One creating request per caller, route and `Idempotency-Key`. `seed` is chance that was kept before anything was created: whoever does
- * the request again after a crash makes the same ids of it, so nothing is created twice.
+ * One creating request per caller, route and `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header). `seed` holds random bytes that
+ * are stored before anything is created: a request that is done again after a crash makes the same ids from it, so nothing is created twice.
  */
 export interface IdempotencyStore {
-  /** `mine`: do it, and `finish`. `busy`: somebody does it at this moment. `mismatch`: the key was used for another body. */
+  /** `mine`: handle the request, then `finish`. `busy`: another request is handling it. `mismatch`: the key was used for another body. */
   begin(request: {
     readonly caller: string
     readonly route: string
     readonly key: string
     readonly body_hash: string
-    /** Used if the request is new. */
+    /** Stored if the request is new. */
     readonly seed: Uint8Array
-    /** After this long without an end, the one who began has died: the next one does it, with the same seed and time. */
+    /** A request that has not finished after this time has died: the next one with its key handles it, with the same seed and time. */
     readonly takeOverMs: number
     readonly keepMs: number
   }): Promise<
@@ -26,6 +26,6 @@ export interface IdempotencyStore {
     | { readonly state: 'done'; readonly answer: StoredAnswer }
     | { readonly state: 'busy' | 'mismatch' }
   >
-  /** Keeps the answer. Null: it was refused without creating anything, and the key is free again. */
+  /** Stores the answer. Null: the request was refused and created nothing, so the key is free again. */
   finish(request: { readonly caller: string; readonly route: string; readonly key: string }, answer: StoredAnswer | null): Promise<void>
 }

@@ -5,11 +5,11 @@ import type { Page, PageRequest } from './page.ts'
 
 export interface ProjectStore {
   get(id: string, projects: ProjectFilter): Promise<Project | undefined>
-  /** Those of them that there are, in one statement, in no order. */
+  /** The projects that exist, in no order; one statement. */
   getMany(ids: readonly string[], projects: ProjectFilter): Promise<readonly Project[]>
   list(projects: ProjectFilter, page: PageRequest): Promise<Page<Project>>
-  /** Registers the cluster and the projects whose pods it reports; a project of another cluster is left alone. Writes only what changed. */
+  /** Registers the cluster and the projects of the pods that it reports. A project of another cluster stays unchanged. Writes only changes. */
   report(clusterId: string, pods: readonly Pod[]): Promise<void>
-  /** Sets what is given; answers the project as it is afterwards, undefined if there is none. Raising or resuming may make tasks claimable. */
+  /** Sets the given fields. Answers the project afterwards; undefined if there is none. The change may make tasks claimable. */
   change(id: string, actor: Actor, change: ProjectChange): Promise<Project | undefined>
 }

@@ -2,6 +2,6 @@ import type { DesiredResources } from '@rdev/shared/domain/resource'
 
 /** What each cluster should have beside running attempts. */
 export interface ResourceSource {
-  /** The whole set, and its version, which goes up with every change. Asked by the cluster's hub at every `hello` and when it is told of a change. */
+  /** The whole set with its version, which rises with every change. The cluster's hub asks at every `hello` and after every change. */
   desired(clusterId: string): Promise<DesiredResources>
 }

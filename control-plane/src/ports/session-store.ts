@@ -4,7 +4,7 @@ import type { Page, PageRequest } from './page.ts'
 
 export interface SessionStore {
   get(id: string, projects: ProjectFilter): Promise<Session | undefined>
-  /** Those of them that there are, in one statement, in no order. */
+  /** The sessions that exist, in no order; one statement. */
   getMany(ids: readonly string[], projects: ProjectFilter): Promise<readonly Session[]>
   list(filter: { projects: ProjectFilter; project_id?: string }, page: PageRequest): Promise<Page<Session>>
 }

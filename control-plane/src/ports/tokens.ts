@@ -1,7 +1,7 @@
-/** Signed, short-lived tokens that need no table: attempts' lines and stream tickets. */
+/** Signed, short-lived tokens that need no table: for attempts' lines and stream tickets. */
 export interface Tokens {
   sign(claims: TokenClaims): Promise<string>
-  /** The claims, or undefined if forged, expired or of another kind. */
+  /** The claims; undefined if the token is forged, expired or of another kind. Never throws. */
   verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string): Promise<Extract<TokenClaims, { kind: Kind }> | undefined>
 }
 

@@ -10,7 +10,7 @@ const bodies = [
   { kind: 'git', project_id: 'demo', command: ['status'] },
 ]
 
-test.each(bodies)('a body of kind $kind says no more than it must, and its spec has every field', (body) => {
+test.each(bodies)('a minimal body of kind $kind makes a spec with every field', (body) => {
   const spec = toAskedTask(createTaskSchema.parse(body))
   expect(Object.keys(spec).sort()).toEqual(Object.keys(aSpec()).sort())
   expect(spec).toMatchObject({ idle_timeout_s: null, permission_mode: null, run_after: null, workspace: undefined, timeout_s: 3600 })
@@ -22,7 +22,7 @@ test('what is asked for is kept as it is; instants become numbers', () => {
   expect(spec).toMatchObject({ ...asked, prompt: 'x', command: null, provider: 'claude-code', run_after: Date.UTC(2026, 10, 23, 8) })
 })
 
-test('a body has no field that a spec has not', () => {
+test('a body has no field that a spec lacks', () => {
   type Fields<Body> = Body extends object ? keyof Body : never
   expectTypeOf<Fields<CreateTask>>().toExtend<keyof AskedTask>()
 })

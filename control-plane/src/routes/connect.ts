@@ -1,4 +1,4 @@
-// Where clusters dial in. These routes say who it is; the sockets themselves live behind the injected handlers.
+// The upgrades of clusters and attempts. These routes authenticate the caller; the injected handlers have the sockets.
 
 import { connectAttempt, connectCluster } from '@rdev/shared/api/operations/connections'
 import { DomainError } from '@rdev/shared/domain/errors'
@@ -11,7 +11,7 @@ import type { TokenClaims } from '../ports/tokens.ts'
 
 export type AttemptClaims = Extract<TokenClaims, { kind: 'attempt' }>
 
-/** Both answer the upgrade. They are called only with an upgrade request of somebody who may connect there. */
+/** Both answer the upgrade. They are called only with an upgrade request of an authenticated caller. */
 export interface ConnectHandlers {
   hub(request: Request, clusterId: string): Response | Promise<Response>
   attempt(request: Request, claims: AttemptClaims): Response | Promise<Response>

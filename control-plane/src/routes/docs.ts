@@ -7,7 +7,7 @@ import { openApiDocument } from '../openapi.ts'
 import type { OpenApiDocument } from '../openapi.ts'
 import { docsPage } from './docs-page.ts'
 
-/** Both answers are made once, at the first request. */
+/** Makes both answers once, at the first request. */
 export function docs(): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
   let document: OpenApiDocument | undefined
@@ -22,7 +22,7 @@ export function docs(): Hono<AppEnv> {
     c.body((page ??= docsPage(theDocument())), 200, {
       'content-type': 'text/html; charset=utf-8',
       'cache-control': 'public, max-age=300',
-      // The page runs nothing and loads nothing; only its own style is let in.
+      // The page runs no script and loads nothing; only its own style is allowed.
       'content-security-policy':
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
       'referrer-policy': 'no-referrer',

@@ -39,22 +39,22 @@ test.each([
   expect((await response.json<Problem>()).errors?.map(({ pointer }) => pointer)).toEqual(pointers)
 })
 
-test('nobody grants what they lack', async () => {
+test('a key gives no scope or project that it lacks', async () => {
   const { call, makeKey } = await setup()
   const { key } = await makeKey({ scopes: ['keys:write', 'tasks:read', 'cluster:connect'], project_ids: ['demo'], cluster_id: 'home' })
-  const grant = async (more: object) => {
+  const create = async (more: object) => {
     const response = await call('POST', '/v1/keys', { key, body: { name: 'x', scopes: ['tasks:read'], ...more } })
     const body = await response.json<Problem & CreatedKey>()
     return [response.status, body.errors?.[0]?.pointer ?? body.project_ids]
   }
-  expect(await grant({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['admin'] })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
-  expect(await grant({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
-  expect(await grant({ project_ids: ['demo'] })).toEqual([201, ['demo']])
-  // "Every project" means every project of the one who grants it.
-  expect(await grant({ project_ids: null })).toEqual([201, ['demo']])
+  expect(await create({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['admin'] })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
+  expect(await create({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
+  expect(await create({ project_ids: ['demo'] })).toEqual([201, ['demo']])
+  // "Every project" means every project of the creating key.
+  expect(await create({ project_ids: null })).toEqual([201, ['demo']])
 })
 
 test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {
@@ -80,7 +80,7 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
   expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
 })
 
-test('a key is looked up once in 5 s, and junk never', async () => {
+test('a key is looked up once in 5 s, and a malformed one never', async () => {
   const { call, makeKey, deps, clock } = await setup()
   let queries = 0
   const { findByPrefix } = deps.keys
@@ -143,7 +143,7 @@ test('a restricted key gets whole pages of what it sees', async () => {
   expect(rest.next_cursor).toBeNull()
 })
 
-test('without an admin key in the environment nothing stands in for it', async () => {
+test('without an admin key in the environment no other key replaces it', async () => {
   const { call } = await setup({ deps: { adminKey: null } })
   expect((await call('GET', '/v1/tasks')).status).toBe(401)
   expect((await call('GET', '/v1/tasks', { key: 'null' })).status).toBe(401)

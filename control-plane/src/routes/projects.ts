@@ -12,7 +12,7 @@ import { changeProject } from '../usecases/change-project.ts'
 import { laterOf } from './later.ts'
 import { toPageView, toProjectView } from './views.ts'
 
-/** Without the fields that were left out. */
+/** Drops the fields that are undefined. */
 const present = (change: z.infer<typeof changeProjectSchema>): ProjectChange =>
   Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined))
 

@@ -3,5 +3,5 @@ import type { Context } from 'hono'
 import type { AppEnv } from '../middleware/env.ts'
 import { toTaskView } from './views.ts'
 
-/** What every operation that queues one task answers. */
+/** The answer of every operation that queues one task. */
 export const answerQueued = (c: Context<AppEnv>, task: Task) => c.json(toTaskView(task), 202, { location: `/v1/tasks/${task.id}` })

@@ -1,4 +1,4 @@
-// Queueing a task by the project's page: the path says project, kind and provider; the answer is that of createTask.
+// Queueing a task under the project's path, which says project, kind and provider. The answer is that of createTask.
 
 import * as operations from '@rdev/shared/api/operations/short-forms'
 import { toAskedTask } from '@rdev/shared/api/tasks'

@@ -38,7 +38,7 @@ function readTask(value: unknown, i: number): AskedTask | DomainError {
   return checked instanceof DomainError ? checked : toAskedTask(checked.data)
 }
 
-/** A rule's refusal points into its task; in the body that is one of many. */
+/** Prefixes the fields of a refusal with the task's index, because a rule's pointers begin at its task. */
 function within(error: DomainError, read: AskedTask | DomainError, i: number): DomainError {
   if (error === read) return error
   const fields = error.fields.map(({ pointer = '', ...field }) => ({ ...field, pointer: `/tasks/${i}${pointer}` }))

@@ -83,11 +83,11 @@ test('deltas come only to those who ask, without an id', async () => {
   const plain = chunksOf(await call('GET', `${events}?after=3`, { headers: sse }))
   await asked.next()
   await plain.next()
-  const heard = asked.next()
+  const received = asked.next()
   const end = plain.rest()
   await logs.followed(id, 2)
   logs.delta(id, { text: 'he' })
-  expect(parseSse((await heard)!)).toMatchObject([{ event: 'message.delta', id: undefined }])
+  expect(parseSse((await received)!)).toMatchObject([{ event: 'message.delta', id: undefined }])
   await finish(id)
   expect(await end).not.toContain('message.delta')
 })
@@ -177,7 +177,7 @@ test('a slow client is read for only as fast as it reads', async () => {
   await chunks.cancel()
 })
 
-test('a log that never heard of its task, or of its end, learns it from its reader', async () => {
+test('a log that does not know its task, or the end of it, learns it from its reader', async () => {
   const { call, createTask, stores, logs, deps, clock } = await setup()
   const { sync } = logs
   Object.assign(deps.logs, { sync: async () => undefined })
@@ -191,7 +191,7 @@ test('a log that never heard of its task, or of its end, learns it from its read
   expect(parseSse(text).map(({ event }) => event)).toEqual(['task.finished', 'stream.end'])
 })
 
-test('a follower of a log that never heard of its task gets it told', async () => {
+test('a follower of a log that does not know its task makes it known', async () => {
   const { call, createTask, logs, deps } = await setup()
   const { sync } = logs
   Object.assign(deps.logs, { sync: async () => undefined })

@@ -19,7 +19,7 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
   handle(app, listTaskEvents, async (c) => {
     const id = c.req.param('id')
     const query = c.req.valid('query')
-    // Only a request without a key gets here without a caller.
+    // A request without a caller has no key, so it needs a ticket.
     const caller: Caller = c.var.caller ?? (await callerOfTicket(deps, c, id, query.ticket ?? ''))
     const after = lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0
     const format = negotiate(c)
@@ -28,7 +28,7 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
 
     if (!format) {
       const { lines, finished } = await readLog(deps, task, after, query.limit)
-      // The stored encodings as they are: the same bytes that streams carry.
+      // The stored encodings are used unchanged: the same bytes that streams carry.
       const body = `{"data":[${lines.map(({ json }) => json).join(',')}],"next_after":${lines.at(-1)?.seq ?? after},"finished":${finished}}`
       return c.body(body, 200, { 'content-type': 'application/json' })
     }
@@ -38,7 +38,7 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
       if (finished && lines.length === 0) return c.body(null, 204)
     }
     const headers = { 'content-type': format.mediaType, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' }
-    // Hono answers HEAD by the GET handler and drops the body unread; a stream would then be left open.
+    // Hono answers HEAD by the GET handler and drops the body unread, which would leave a stream open.
     if (c.req.raw.method === 'HEAD') return c.body(null, 200, headers)
     const source = {
       follow: (signal: AbortSignal) => followLog(deps, task, { after, deltas: query.deltas ?? false, signal }),
@@ -76,7 +76,7 @@ function lastEventId(value: string | undefined): number | undefined {
   throw new DomainError('BAD_REQUEST', `Last-Event-ID ${message}`, { fields: [{ parameter: 'Last-Event-ID', message }] })
 }
 
-/** Undefined: a JSON page. */
+/** The stream format that `Accept` asks for; undefined: a JSON page. Throws DomainError NOT_ACCEPTABLE. */
 function negotiate(c: Context<AppEnv>) {
   const formats = [serverSentEvents, ndjson]
   const supports = ['application/json', ...formats.map(({ mediaType }) => mediaType)]

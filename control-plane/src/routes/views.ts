@@ -1,4 +1,4 @@
-// From rows to what the API shows. A task's prompt, command and environment never leave this way.
+// Maps rows to what the API shows. A task's prompt, command and environment are never shown.
 
 import { toInstant, toInstantOrNull } from '@rdev/shared/api/pages'
 import type { QueueView } from '@rdev/shared/api/queue'
@@ -21,7 +21,7 @@ export function toTaskView(task: Task): TaskView {
     id: task.id,
     ...pick(spec, shownOfSpec),
     status: task.status,
-    // A row from before there were workspaces has none in its spec.
+    // A spec that was stored before workspaces existed has none.
     workspace: spec.workspace ?? null,
     retry_of: task.retry_of,
     attempt: task.attempt,

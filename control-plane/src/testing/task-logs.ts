@@ -127,10 +127,10 @@ export function memoryTaskLogs(clock: Clock): MemoryTaskLogs {
       try {
         let at = after
         while (!signal.aborted) {
-          // By cursor: whoever reads slowly keeps nothing waiting in memory.
+          // By cursor: a slow reader needs no buffer.
           const lines = log.lines.slice(at, at + maxBatch)
-          const heard = follower.deltas.splice(0)
-          const batch: LogItem[] = deltas ? [...heard, ...lines] : lines
+          const received = follower.deltas.splice(0)
+          const batch: LogItem[] = deltas ? [...received, ...lines] : lines
           at += lines.length
           if (batch.length > 0) yield batch
           else if (log.finished) return

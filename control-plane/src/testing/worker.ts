@@ -1,5 +1,5 @@
-// The Worker as tests of the objects run it: everything real but Postgres, whose place the memory stores take. It can be made to fail, and
-// runs in the isolate of the test, which sees and changes what is here.
+// The Worker as tests of the objects run it: everything is real, but memory stores replace Postgres. It can be made to fail. It runs in the
+// isolate of the test, which reads and changes the variables here.
 
 import { compose, productionParts, type Composition, type Parts } from '../compose.ts'
 import { readConfig, type Env } from '../config.ts'

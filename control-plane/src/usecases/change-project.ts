@@ -5,7 +5,7 @@ import type { Deps } from '../ports/deps.ts'
 import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 
-/** Safe to repeat. What it lets go starts at once: the hub is told. */
+/** Changes a project, and tells the hub, so that tasks that may run now start at once. Safe to repeat. Throws DomainError NOT_FOUND. */
 export async function changeProject(
   deps: Pick<Deps, 'projects' | 'hubs' | 'log'>,
   id: string,

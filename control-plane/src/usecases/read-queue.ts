@@ -12,7 +12,7 @@ export interface Queue {
   readonly clusters: readonly { readonly id: string; readonly connected: boolean }[]
 }
 
-/** What is queued and why each lane's head waits: the rows say it, and where nothing in them keeps it waiting, the cluster's hub. */
+/** What is queued, and why each lane's head waits. The rows give the reason; if they give none, the cluster's hub does. */
 export async function readQueue(
   { tasks, hubs }: Pick<Deps, 'tasks' | 'hubs'>,
   filter: { projects: ProjectFilter; project_id?: string },

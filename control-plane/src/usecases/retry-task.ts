@@ -6,7 +6,10 @@ import { createTask } from './create-task.ts'
 import type { Later } from './later.ts'
 import { getTask } from './wait-for-task.ts'
 
-/** A task that has ended never changes, so trying it again is a new task that asks for the same, at once, and goes on in its session. */
+/**
+ * Queues a copy of an ended task, at once and in the same session, because an ended task never changes. Throws DomainError NOT_FOUND or CONFLICT
+ * (not ended), and what createTask throws.
+ */
 export async function retryTask(deps: Parameters<typeof createTask>[0], actor: KeyActor, id: string, later: Later): Promise<Task> {
   const ended = await getTask(deps, id, actor.project_ids)
   if (!isTerminal(ended.status)) {

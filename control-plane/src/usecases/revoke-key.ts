@@ -4,7 +4,7 @@ import type { KeyActor, ProjectFilter } from '../ports/actor.ts'
 import type { Deps } from '../ports/deps.ts'
 import { scopesBeyond } from './key-rights.ts'
 
-/** Safe to repeat. A key may revoke itself and whatever it could have granted. */
+/** Safe to repeat. A key may revoke itself, and keys whose scopes and projects it has. Throws DomainError NOT_FOUND or FORBIDDEN. */
 export async function revokeKey({ keys, clock }: Pick<Deps, 'keys' | 'clock'>, actor: Caller & KeyActor, id: string): Promise<ApiKey> {
   const key = await getKey({ keys }, actor.project_ids, id)
   const beyond = scopesBeyond(actor, key)

@@ -1,6 +1,6 @@
-// An operation of the API as data. Everything that has to know the API is derived from it: the control plane's routes, the OpenAPI
-// document and its page, the authorisation suite, and clients. A client that needs only types takes them by `import type`: ids, methods
-// and paths are literal types, and bodies, queries and answers follow from the schemas.
+// An operation of the API as data. The control plane's routes, the OpenAPI document and its page, the authorisation suite, and clients are
+// derived from it. A client that needs only types uses `import type`: ids, methods and paths are literal types, and the types of bodies,
+// queries and answers follow from the schemas.
 
 import type { z } from 'zod'
 import type { Scope } from '../domain/api-key.ts'
@@ -20,10 +20,10 @@ export type Tag = keyof typeof tags
 
 /**
  * How authorisation finds the project of a call.
- * - `path.id`, `body.project_id`, `body.project_ids`: the call names it. `body.tasks`: each item names its own, and is refused in its place.
- * - `task`, `session`, `key`: it is the project of that object; a key without that project gets the answer of an object that is not there.
- * - `caller`: of no single one; the answer holds what the caller's projects have, and nothing else.
- * - `cluster`: the caller's key must speak for the cluster in the path; the cluster's projects follow.
+ * - `path.id`, `body.project_id`, `body.project_ids`: the call names it. `body.tasks`: each item names its own, and is refused on its own.
+ * - `task`, `session`, `key`: the project of that object. A key without that project gets NOT_FOUND, as for an object that does not exist.
+ * - `caller`: no single project; the answer holds only objects of the caller's projects.
+ * - `cluster`: the caller's key must speak for the cluster in the path, and acts for the cluster's projects.
  * - `none`: nothing in the answer belongs to a project.
  */
 export type ProjectRule =
@@ -38,7 +38,7 @@ export type ProjectRule =
   | 'cluster'
   | 'none'
 
-/** The name of a change in audit rows: what it is done to, a dot, what is done. Several operations can make the same change. */
+/** The name of a change in audit rows: object, dot, verb (`key.create`). Several operations can make the same change. */
 export type AuditName = `${string}.${string}`
 
 export interface Answer {
@@ -50,46 +50,46 @@ export interface Answer {
 }
 
 interface Common {
-  /** A verb in camelCase, unique; the `operationId` of the document. A published one never changes. */
+  /** Unique, a verb first, in camelCase; the `operationId` of the document. A published id never changes. */
   readonly id: string
   /** Parameters as `:name`. */
   readonly path: `/${string}`
   readonly summary: string
   readonly description?: string
   readonly tag: Tag
-  /** What the API key must be allowed. `public`: no key is asked for. `attempt`: no key will do, only the token of that attempt. */
+  /** The scope that the API key needs. `public`: no key is needed. `attempt`: no key is accepted, only the attempt's token. */
   readonly scope: Scope | 'public' | 'attempt'
-  /** A stream ticket of the task in `ticket` does instead of a key. */
+  /** A stream ticket of the task, in the query parameter `ticket`, is accepted instead of a key. */
   readonly ticket?: true
   readonly project: ProjectRule
-  /** A path parameter of the wrong shape names nothing, so it is a 404. */
+  /** A path parameter of the wrong shape names no object, so the answer is 404. */
   readonly params?: Readonly<Record<string, z.ZodType<string>>>
   readonly query?: z.ZodType
   readonly headers?: Readonly<Record<string, z.ZodType>>
   readonly body?: z.ZodType
-  /** In bytes, where it is not the usual limit of the control plane. */
+  /** Bytes; left out: the control plane's usual limit. */
   readonly maxBodyBytes?: number
-  /** The handler checks the items of the body, each on its own; also that they can be stored. */
+  /** The handler checks each item of the body on its own, also whether it can be stored. */
   readonly eachOnItsOwn?: true
-  /** Creates something: takes an `Idempotency-Key`. */
+  /** The operation creates something, so it takes an `Idempotency-Key`. */
   readonly idempotent?: true
-  /** Successful ones, by status; the first is the usual one. */
+  /** Successful answers by status; the first is the usual one. */
   readonly answers: Readonly<Record<number, Answer>>
-  /** Problems beyond those that scope, parameters, query and body imply. */
+  /** Error codes in addition to those that scope, parameters, query and body imply. */
   readonly problems?: readonly ErrorCode[]
 }
 
-/** What reads changes nothing and leaves no audit row; whatever else there is names its change. */
+/** A GET changes nothing and leaves no audit row; every other operation names its change. */
 export type Operation = Common &
   ({ readonly method: 'GET'; readonly audit: null } | { readonly method: 'POST' | 'PUT' | 'PATCH' | 'DELETE'; readonly audit: AuditName })
 
-/** Field names that no operation has; a misspelt one would be dropped in silence otherwise. */
+/** Makes unknown field names a type error; a misspelt one would be ignored silently otherwise. */
 type Unknown<Op> = { readonly [Name in Exclude<keyof Op, keyof Common | 'method' | 'audit'>]: never }
 
 /** Checks an operation and keeps its literal types. */
 export const defineOperation = <const Op extends Operation>(operation: Op & Unknown<Op>): Op => operation
 
-/** What a handler gets: the parsed query and body; `never` where there is none. */
+/** The parsed query and body that a handler gets; `never` where there is none. */
 export type QueryOf<Op> = Op extends { readonly query: infer Schema extends z.ZodType } ? z.output<Schema> : never
 export type BodyOf<Op> = Op extends { readonly body: infer Schema extends z.ZodType } ? z.output<Schema> : never
 

@@ -32,7 +32,7 @@ const label = z
   .record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256))
   .refine((labels) => Object.keys(labels).length <= 32, { message: 'at most 32 labels' })
 
-/** Registered in place: `.meta` would name a copy, and the recursion inside points at the original. */
+/** Uses `register`, because `.meta` would name a copy, and the recursion inside refers to the original. */
 const jsonValue = z.json().register(z.globalRegistry, { id: 'JsonValue', description: 'Any JSON value.' })
 
 export const maxPromptChars = 1_000_000
@@ -135,7 +135,7 @@ const gitCommand = z
   .max(256)
   .meta({ description: 'Arguments of `git`.', example: ['status', '--short'] })
 
-/** The domain's own validation, so that API and domain cannot disagree. */
+/** Runs the domain's own validation, so that API and domain cannot differ. */
 const agentRules = (value: { prompt: string; timeout_s: number }, ctx: z.RefinementCtx) => {
   for (const wrong of invalidAgentRequest(value)) ctx.addIssue({ code: 'custom', path: [wrong.field], message: wrong.message })
 }
@@ -213,7 +213,7 @@ export const taskSchema = z
   .meta({ id: 'Task' })
 export type TaskView = z.infer<typeof taskSchema>
 
-/** What a task shows of its spec as it is there. Prompt, command and environment are not shown. */
+/** Fields of a spec that a task shows unchanged. Prompt, command and environment are not shown. */
 export const shownOfSpec = [
   'kind',
   'project_id',

@@ -26,11 +26,11 @@ const assignment: Assignment = {
   deltas: false,
 }
 
-test('a code agent is asked for what its attempt asks, without nulls and without what is for others', () => {
+test('a code agent gets its attempt’s fields, without nulls and without the runner’s fields', () => {
   const asked = { provider: 'opencode', prompt: 'x', permission_mode: 'plan', timeout_s: 60, idle_timeout_s: 5, deltas: false }
   expect(agentRequestOf(assignment, 'opencode')).toStrictEqual(asked)
 })
 
-test('a conversation that goes on is named', () => {
+test('a continued conversation has its provider id', () => {
   expect(agentRequestOf({ ...assignment, provider_session_id: 'conversation' }, 'opencode').provider_session_id).toBe('conversation')
 })

@@ -7,19 +7,18 @@ import type { AttemptSpec } from './task.ts'
 export const agentProviders = ['claude-code', 'opencode'] as const
 export type AgentProvider = (typeof agentProviders)[number]
 
-/** The words of Claude Code's `--permission-mode`; other providers map them to their own policy. */
+/** The values of Claude Code's `--permission-mode`; other providers map them to their own policy. */
 export const permissionModes = ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'] as const
 export type PermissionMode = (typeof permissionModes)[number]
 
-/** Fields of an attempt that its runner deals with. */
+/** Fields of an attempt that the runner handles, so that its code agent does not get them. */
 type RunnersField = 'kind' | 'project_id' | 'command' | 'session_id' | 'working_dir' | 'workspace' | 'env'
 type AgentsFields = Omit<AttemptSpec, RunnersField>
-/** Left out where an attempt says null. */
+/** The same fields, left out where the attempt has null. */
 type Asked<Fields> = { readonly [Name in keyof Fields]?: Exclude<Fields[Name], null> | undefined }
 
 /**
- * What one agent run is asked to do: all that an attempt asks of its code agent. `bypassPermissions` is honoured only if the project
- * allows it.
+ * One run of a code agent: everything that an attempt asks of it. `bypassPermissions` is honoured only if the project allows it.
  */
 export interface AgentRequest extends Asked<Omit<AgentsFields, 'provider' | 'prompt' | 'timeout_s' | 'deltas'>> {
   readonly provider: AgentProvider
@@ -30,7 +29,7 @@ export interface AgentRequest extends Asked<Omit<AgentsFields, 'provider' | 'pro
   readonly provider_session_id?: string | undefined
 }
 
-/** `provider` is that of the attempt, found to be one that the runner has. */
+/** `provider` is the attempt's, after the runner has checked that it has such a code agent. */
 export function agentRequestOf(
   attempt: AttemptSpec & { readonly provider_session_id: string | null },
   provider: AgentProvider,
@@ -70,7 +69,7 @@ export interface AgentCapabilities {
   readonly reports_cost: boolean
 }
 
-/** How a run ended, as its provider tells it. Outcomes are states, never thrown. */
+/** How a run ended, as its provider reports it. Outcomes are values, never thrown. */
 export interface AgentResult {
   readonly status: 'succeeded' | 'failed' | 'cancelled' | 'timed_out'
   readonly result?: string | undefined
@@ -85,7 +84,7 @@ export interface AgentResult {
   readonly resets_at?: string | undefined
 }
 
-/** Fields that are wrong, as pairs of name and reason; empty when the request is good. */
+/** The wrong fields, each with its reason; empty if the request is valid. */
 export function invalidAgentRequest(request: Pick<AgentRequest, 'prompt' | 'timeout_s'>): readonly { field: string; message: string }[] {
   const wrong: { field: string; message: string }[] = []
   if (request.prompt.trim() === '') wrong.push({ field: 'prompt', message: 'prompt is required' })

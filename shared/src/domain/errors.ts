@@ -29,7 +29,7 @@ export interface FieldError {
   readonly message: string
 }
 
-/** Thrown by domain and use cases; the problem middleware is its only translator. `detail` is shown to the caller. */
+/** Thrown by the domain, ports and use cases; the problem middleware turns it into an answer. The caller sees `detail`. */
 export class DomainError extends Error {
   readonly code: ErrorCode
   readonly fields: readonly FieldError[]
@@ -68,5 +68,5 @@ export const taskErrorCodes = [
 ] as const
 export type TaskErrorCode = (typeof taskErrorCodes)[number]
 
-/** What clients are told that there is. Nothing produces IMAGE_PULL yet; agents that do will be understood. */
+/** The codes in the published document. IMAGE_PULL is not among them, because no agent produces it yet; hubs accept it. */
 export const publishedTaskErrorCodes: readonly TaskErrorCode[] = taskErrorCodes.filter((code) => code !== 'IMAGE_PULL')

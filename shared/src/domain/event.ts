@@ -1,4 +1,4 @@
-// A task's log: numbered entries, 1…n. Stored types have a seq; transient ones do not and are never replayed.
+// A task's log is numbered entries, 1…n. Stored types have a seq. Transient types have none and are never sent again.
 
 export const storedEventTypes = [
   'task.queued',
@@ -35,14 +35,14 @@ export type TransientEventType = (typeof transientEventTypes)[number]
 
 export type EventData = Readonly<Record<string, unknown>>
 
-/** What an attempt reports: the log numbers it. `time` is RFC 3339 with milliseconds, by the agent's clock. */
+/** An event as an attempt reports it, before the log numbers it. `time` is RFC 3339 with milliseconds, by the agent's clock. */
 export interface AttemptEvent {
   readonly type: StoredEventType
   readonly time: string
   readonly data: EventData
 }
 
-/** What a client reads. `attempt` is 0 for what happened before the first lease. */
+/** An event as clients read it. `attempt` is 0 for events before the first lease. */
 export interface TaskEvent {
   readonly seq: number
   readonly type: StoredEventType

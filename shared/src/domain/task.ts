@@ -1,4 +1,4 @@
-// A task, its states, and the only transitions there are. Pure: stores run these functions, or SQL that says the same.
+// A task, its states, and all of its transitions. Pure functions: stores run them, or SQL that does the same.
 
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
@@ -14,7 +14,7 @@ export const taskStatuses = [...liveStatuses, ...terminalStatuses] as const
 export type TerminalStatus = (typeof terminalStatuses)[number]
 export type TaskStatus = (typeof taskStatuses)[number]
 export const isTerminal = (status: TaskStatus): status is TerminalStatus => (terminalStatuses as readonly string[]).includes(status)
-/** An agent has it, or is about to: its place is taken. */
+/** An agent has the task or is about to get it: it takes a slot. */
 export const isLive = (status: TaskStatus): boolean => status === 'leased' || status === 'running'
 
 export const taskTargets = ['project', 'pool'] as const
@@ -27,13 +27,13 @@ export interface RetryPolicy {
   readonly on: readonly RetryClass[]
 }
 
-/** The part of a spec that an attempt carries to its agent, whole. */
+/** The part of a spec that is sent to the agent. */
 export interface AttemptSpec {
   readonly kind: TaskKind
   readonly project_id: string
   readonly provider: AgentProvider | null
   readonly prompt: string | null
-  /** argv of kind git, a script for `sh -c` of kind shell. */
+  /** Kind git: the arguments. Kind shell: a script for `sh -c`. */
   readonly command: string | readonly string[] | null
   readonly session_id: string | null
   readonly model: string | null
@@ -69,10 +69,10 @@ const attemptFields = [
   'deltas',
 ] as const satisfies readonly (keyof AttemptSpec)[]
 
-/** Only those fields, whatever else is there. */
+/** A copy with only the fields of AttemptSpec. */
 export const attemptSpecOf = (spec: AttemptSpec): AttemptSpec => pick(spec, attemptFields)
 
-/** What was asked for; immutable once accepted. */
+/** What the request asked for; it never changes after the task is accepted. */
 export interface TaskSpec extends AttemptSpec {
   /** Seconds that the task may wait in the queue; null: for ever. */
   readonly queue_ttl_s: number | null
@@ -109,7 +109,7 @@ export const mainWorkspace = 'main'
 export const workspacePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/
 export const defaultWorkspace = (target: TaskTarget): string | null => (target === 'project' ? mainWorkspace : null)
 
-/** A task may be asked for at most this long ahead. */
+/** `run_after` may be at most this far ahead. */
 export const maxRunAfterDays = 30
 
 /** A row of the queue. Instants are milliseconds since the epoch. `attempt` is 0 until the first lease. */
@@ -123,7 +123,7 @@ export interface Task {
   readonly queue_deadline_at: number | null
   readonly cluster_id: string
   readonly pod: string | null
-  /** That of `pod` when it was leased; null: not known. */
+  /** Uid of `pod` at the lease; null: not known. */
   readonly pod_uid: string | null
   readonly lease_until: number | null
   readonly claim_id: string | null
@@ -142,7 +142,7 @@ export interface Task {
   readonly cost_usd: number | null
 }
 
-/** How an attempt ended. What the log's `task.finished` and the row both say. */
+/** How an attempt ended. The log's `task.finished` and the row both take it from here. */
 export interface TaskOutcome {
   readonly status: TerminalStatus
   readonly exit_code: number | null
@@ -186,7 +186,7 @@ export function start(task: Task, attempt: number, now: number): Task {
   return { ...task, status: 'running', started_at: now }
 }
 
-/** How a task ended, without what only its log keeps. */
+/** How a task ended, without the fields that only its log keeps. */
 type Ended = Pick<Task, 'status' | 'error_code' | 'error'> & Partial<Task> & { readonly status: TerminalStatus }
 
 /** queued | leased | running → terminal. The only way that a task ends: every transition to a terminal status goes through here. */
@@ -200,7 +200,7 @@ export function finish(task: Task, attempt: number, how: TaskOutcome, now: numbe
   return end(task, { ...facts, started_at: started }, now)
 }
 
-/** queued → cancelled at once; leased and running only keep the cancel request, the exit record decides. Ended: unchanged. */
+/** queued → cancelled at once. Leased and running tasks record the cancel request; their exit record decides the end. Ended: unchanged. */
 export function cancel(task: Task, now: number): Task {
   if (isTerminal(task.status)) return task
   if (task.status === 'queued') {
@@ -209,15 +209,15 @@ export function cancel(task: Task, now: number): Task {
   return task.cancel_requested_at === null ? { ...task, cancel_requested_at: now } : task
 }
 
-/** leased → queued after the attempt is known never to have started. */
+/** leased → queued. Only for an attempt that surely never started. */
 export function requeue(task: Task, attempt: number, runAfter: number): Task {
   if (task.status !== 'leased' || task.attempt !== attempt) return task
   return { ...task, status: 'queued', pod: null, pod_uid: null, claim_id: null, lease_until: null, run_after: runAfter }
 }
 
 /**
- * leased | running → queued, for another attempt under the task's policy. It has waited its turn once, so its queue deadline is over;
- * what somebody wants cancelled is not tried again.
+ * leased | running → queued, for another attempt under the task's retry policy. The queue deadline ends, because the task has left the queue
+ * once. A task with a cancel request stays unchanged.
  */
 export function retry(task: Task, attempt: number, runAfter: number): Task {
   if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
@@ -233,7 +233,7 @@ export function retry(task: Task, attempt: number, runAfter: number): Task {
   return { ...task, ...again, run_after: runAfter }
 }
 
-/** What is said of a task that may wait no longer, and of one whose conversation is in a pod that is gone. */
+/** The end of a task past its queue deadline, and of one whose conversation is in a pod that is gone. */
 export const expired = { status: 'failed', error_code: 'QUEUE_EXPIRED', error: 'waited in the queue for longer than queue_ttl_s' } as const
 export const podMissing = {
   status: 'failed',
@@ -241,19 +241,19 @@ export const podMissing = {
   error: 'the pod that holds this conversation is gone',
 } as const
 
-/** queued → failed, when it may wait no longer. */
+/** queued → failed, past its queue deadline. */
 export function expire(task: Task, now: number): Task {
   if (task.status !== 'queued' || task.queue_deadline_at === null || task.queue_deadline_at > now) return task
   return end(task, expired, now)
 }
 
-/** queued → failed: the pod that holds its conversation is gone, and it could go nowhere else. */
+/** queued → failed: the pod that holds its conversation is gone, and it can run in no other. */
 export function failMissingPod(task: Task, now: number): Task {
   if (task.status !== 'queued') return task
   return end(task, podMissing, now)
 }
 
-/** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
+/** The class by which a retry policy names this failure; null: no policy retries it. */
 export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): RetryClass | null {
   if (end.status === 'lost') return 'lost'
   if (end.status !== 'failed') return null
@@ -273,7 +273,7 @@ export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): R
   }
 }
 
-/** Whether an attempt that ended so is followed by another. A cancelled task never is; the store looks at the cancel request again. */
+/** Whether another attempt follows this end. None follows a cancel request; the store checks for one again when it writes. */
 export function mayRetry(
   task: Pick<Task, 'spec' | 'attempt' | 'cancel_requested_at'>,
   end: Pick<TaskOutcome, 'status' | 'error_code'>,

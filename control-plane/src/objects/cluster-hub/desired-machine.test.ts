@@ -18,7 +18,7 @@ function connected(protocol = resourcesSinceProtocol) {
   }
 }
 
-test('what the cluster should have is read at hello, and told after the welcome, whichever is there first', () => {
+test('desired resources are read at hello and sent after the welcome, in whichever order these come', () => {
   const readFirst = connected()
   expect(readFirst.reads()).toBe(1)
   readFirst.read(1)
@@ -35,7 +35,7 @@ test('what the cluster should have is read at hello, and told after the welcome,
   expect(welcomedFirst.versions()).toEqual([1])
 })
 
-test('it is told again at every welcome, also to an agent that asks anew on the same connection', () => {
+test('they are sent again at every welcome, also after a second hello on the same connection', () => {
   const hub = connected()
   hub.loaded()
   hub.read(1)
@@ -47,7 +47,7 @@ test('it is told again at every welcome, also to an agent that asks anew on the 
   expect(hub.versions()).toEqual([2])
 })
 
-test('a change is read and told; one that comes during a read is read after it, and the older answer is told to nobody', () => {
+test('a change is read and sent; a change during a read is read afterwards, and the older answer is not sent', () => {
   const hub = connected()
   hub.loaded()
   hub.read(1)
@@ -63,7 +63,7 @@ test('a change is read and told; one that comes during a read is read after it, 
   expect(hub.reads()).toBe(0)
 })
 
-test('a read that fails is tried again', () => {
+test('a failed read is repeated', () => {
   const hub = connected()
   hub.loaded()
   hub.reads()
@@ -76,7 +76,7 @@ test('a read that fails is tried again', () => {
   expect(hub.versions()).toEqual([1])
 })
 
-test('an agent of an earlier protocol is asked nothing and told nothing, and without an agent nothing is read', () => {
+test('an agent of an earlier protocol gets nothing, and without an agent nothing is read', () => {
   const old = connected(resourcesSinceProtocol - 1)
   old.loaded()
   old.step({ type: 'resources_changed' })
@@ -88,7 +88,7 @@ test('an agent of an earlier protocol is asked nothing and told nothing, and wit
   expect(alone.take('read_desired')).toEqual([])
 })
 
-test('what the agent found is kept for as long as it is connected', () => {
+test('what the agent observed is kept as long as it is connected', () => {
   const hub = connected()
   hub.loaded()
   hub.frame({ type: 'observed', version: 1, resources: [{ kind: 'pool', name: 'main', state: 'ready', detail: null }] })

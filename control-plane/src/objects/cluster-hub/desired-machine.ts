@@ -1,5 +1,5 @@
-// A cluster's desired resources: read when an agent says `hello` and at every change, told after every `welcome` and at every change, always
-// whole. What the agent found is kept as it said it; nothing is concluded from it here.
+// A cluster's desired resources. They are read at every `hello` and every change, and sent after every `welcome` and every change, always
+// the whole set. What the agent observes is kept as it is; nothing is concluded from it here.
 
 import type { DesiredResources } from '@rdev/shared/domain/resource'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
@@ -9,8 +9,8 @@ import { retryLater, type Draft } from './draft.ts'
 const understands = (d: Draft): boolean => d.connection !== null && d.connection.protocol >= resourcesSinceProtocol
 
 /**
- * For an agent that understands it; otherwise nobody needs them, and the next `hello` reads them. One read at a time: a change during a read
- * is read after it, since its answer may be older than the change.
+ * Reads the desired resources, if the connected agent understands `desired`; otherwise the next `hello` reads them. One read runs at a time:
+ * a change during a read causes another read afterwards, because the first answer may be older than the change.
  */
 export function readDesired(d: Draft): void {
   if (!understands(d)) return
@@ -36,7 +36,7 @@ export function desiredReadFailed(d: Draft, random: number, now: number): void {
   retryLater(d, random, now)
 }
 
-/** To a welcomed agent that understands it. Before that the welcome tells it. */
+/** Sends the desired set to a welcomed agent that understands it. Before the welcome nothing is sent: the welcome itself calls this. */
 export function tellDesired(d: Draft): void {
   const { connection, desired, ready } = d
   if (!ready || connection === null || !understands(d) || desired === null) return

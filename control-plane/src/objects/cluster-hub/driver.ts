@@ -1,6 +1,6 @@
-// Drives a cluster's hub: decodes what its agent says, stores what a step changes before anything of it is told, asks stores and logs, and
-// keeps the one alarm cheap. The decisions are in machine.ts. Only HubMemory is stored; after a sleep the rest comes back from the agent's
-// `hello` and from Postgres.
+// Drives a cluster's hub: decodes the agent's frames, stores what a step changed before it performs the step's effects, calls stores and
+// logs, and keeps the one alarm cheap. The decisions are in machine.ts. Only HubMemory is stored; after a sleep the rest is rebuilt from the
+// agent's `hello` and from Postgres.
 
 import type { Task } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
@@ -29,20 +29,20 @@ export interface HubAttachment {
   readonly since: number
 }
 
-/** Loads what was stored, of each part the newest; commits the parts that changed. */
+/** `load` answers the newest value of each part of HubMemory; `commit` takes the parts that changed. */
 export type HubPlatform = ObjectPlatform<Partial<HubMemory>, Partial<HubMemory>, HubAttachment>
 
 export type OnHubStep = (input: HubInput, effects: readonly HubEffect[]) => void
 
-/** A token opens its task's log for as long as the attempt can live, and for the time an agent may need to come back with the end. */
+/** Added to an attempt's longest life when its token is made: the agent may be away for a while before it reports the end. */
 const tokenGraceMs = 60 * 60_000
-/** How long `status` waits for an agent that was asked to say `hello`. */
+/** How long `status` waits for the `hello` of a connected agent. */
 const statusWaitMs = 2_000
 /** How long a wanted alarm is kept in memory before it is written; see #wantAlarm. */
 const alarmDelayMs = 100
-/** How long none is wanted before what is set is deleted; see #dropAlarm. */
+/** How long no alarm must be wanted before the set one is deleted; see #dropAlarm. */
 const alarmDropMs = 1_000
-/** An alarm that is due at once waits so long, so that one that fails does not go round in a circle. */
+/** The least time between two alarms, so that an alarm that fails does not repeat without a pause. */
 const alarmAgainMs = 1_000
 
 export class ClusterHubDriver implements ObjectDriver {
@@ -50,14 +50,14 @@ export class ClusterHubDriver implements ObjectDriver {
   readonly #deps: ClusterHubDeps
   readonly #clusterId: string
   readonly #loop: MachineLoop<HubState, HubInput, HubEffect>
-  /** Sockets that are listened to, each since when. */
+  /** Sockets whose frames are taken, each with the time when it connected. */
   readonly #sinceOf = new Map<string, number>()
-  /** Whoever waits for the agent's inventory. */
+  /** Calls of `status` that wait for the agent's inventory. */
   #waiting: (() => void)[] = []
   #lastFrameAt = 0
   #alarmWanted = false
   #alarmUnwanted = false
-  /** What the platform holds, as far as this life of the object has set it. */
+  /** The alarm that this life of the object has set on the platform; infinity: none. */
   #alarmSetAt = Number.POSITIVE_INFINITY
 
   constructor(platform: HubPlatform, deps: ClusterHubDeps, onStep?: OnHubStep) {
@@ -95,7 +95,7 @@ export class ClusterHubDriver implements ObjectDriver {
     this.#loop.step({ type: 'ended', ref })
   }
 
-  /** Waits for a moment if the agent has not said yet what pods there are. */
+  /** Answers within `statusWaitMs`, also if the connected agent has not sent its inventory yet. */
   async status(): Promise<HubStatus> {
     const { connection: now } = this.#loop.state
     if (now !== null && now.hello === null) {
@@ -116,13 +116,16 @@ export class ClusterHubDriver implements ObjectDriver {
     }
   }
 
-  // The agent's socket. Who it is was checked before.
+  // The agent's socket. The Worker has authenticated it.
 
-  /** Why a socket is closed at once; undefined: it is not. An agent that is not understood must not throw out one that is. */
+  /**
+   * Why a new socket must be closed at once; undefined: it may connect. Checked before `connect`, because an agent of an unknown protocol
+   * must not supersede a working one.
+   */
   refusal(protocol: string): { readonly code: number; readonly reason: string } | undefined {
     if (protocol === '' || speaksProtocol(Number(protocol))) return undefined
     this.#loop.log('warn', 'agent of another protocol refused', { protocol })
-    return { code: closeCodes.unsupportedProtocol, reason: 'this protocol version is not spoken here' }
+    return { code: closeCodes.unsupportedProtocol, reason: 'this protocol version is not supported' }
   }
 
   connect(connection: string): void {
@@ -171,7 +174,7 @@ export class ClusterHubDriver implements ObjectDriver {
     )
   }
 
-  /** A half-open socket stays listed as open for ever; only the time of its last ping shows it. */
+  /** Milliseconds since the socket's last sign of life. The platform lists a half-open socket as open for ever; only its last ping shows the truth. */
   #silentMs(): number | null {
     const id = this.#loop.state.connection?.id ?? ''
     const since = this.#sinceOf.get(id)
@@ -214,7 +217,7 @@ export class ClusterHubDriver implements ObjectDriver {
           { type: 'desired_read_failed' },
         )
       case 'inspect_queue':
-        return this.#loop.ask('queue could not be looked at', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
+        return this.#loop.ask('queue could not be inspected', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
           type: 'queue_inspection_failed',
         })
       case 'write': {
@@ -234,9 +237,9 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   /**
-   * Written a moment later, and only if it must be earlier than what is set: an alarm costs a write to disk, which everything that leaves the
-   * object would wait for, and most tasks are over before theirs is due. One that rings for nothing looks around and sets the right one.
-   * A crash in that moment cuts the agent's socket too, and its next hello derives the alarm anew.
+   * Sets the alarm after `alarmDelayMs`, and only if it must be earlier than the one that is set. An alarm costs a write to disk, everything
+   * that leaves the object waits for that write, and most tasks end before their alarm is due. An alarm that comes too early does no harm: it
+   * sets the right one. A crash during the delay also cuts the agent's socket, and the next `hello` derives the alarm again.
    */
   #wantAlarm(): void {
     if (this.#alarmWanted) return
@@ -251,8 +254,8 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   /**
-   * One that nobody wants any more would wake the object from its sleep, without memory: it would ask the agent, and want an alarm while
-   * it waits for the answer, and so on for ever. Deleted when things have been quiet for a moment, well before the object sleeps.
+   * Deletes an alarm that nothing needs, after `alarmDropMs` of quiet and well before the object sleeps. If it stayed, it would wake the object
+   * without memory; the object would ask the agent for `hello`, want an alarm while it waits, and so on for ever.
    */
   #dropAlarm(): void {
     if (this.#alarmUnwanted) return
@@ -283,8 +286,8 @@ export class ClusterHubDriver implements ObjectDriver {
   }
 
   /**
-   * After the frames of this turn have left: the first call makes the log's object with its file, which takes a local workerd 15 ms
-   * of its one thread, and nothing that starts a process should stand behind that.
+   * Syncs a task's log after the frames of this step have left. The first call creates the log's object and its file, which takes a local
+   * workerd 15 ms of its one thread, and the start of a process must not wait for that.
    */
   #syncLog(task: Task, logs: HubLogs): void {
     const sync = async () => {

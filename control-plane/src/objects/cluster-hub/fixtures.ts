@@ -1,4 +1,4 @@
-// What every test of the hub's machine begins with: a hub that can be stepped, and the frames that an agent would send.
+// What tests of the hub's machine start from: a hub to step, and the frames that an agent would send.
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task } from '@rdev/shared/domain/task'
@@ -12,7 +12,7 @@ export const start = 1_000_000
 export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch: 6 })) {
   let now = start
   let effects: HubEffect[] = []
-  /** `random` is 0 unless a test says what is drawn. */
+  /** `random` is 0 unless a test gives it. */
   const step = (input: HubInput, random = 0) => {
     const done = stepHub(state, input, { now, random })
     state = done.state

@@ -6,7 +6,7 @@ import { repeatPoke } from './repeat-poke.ts'
 
 const never = new AbortController().signal
 
-/** The port on the objects. */
+/** The port `Hubs`, on the durable objects. */
 export const createHubs = (namespace: DurableObjectNamespace<ClusterHubObject>, random: Pick<Randomness, 'chance'>): Hubs => ({
   poke: (clusterId) =>
     repeatPoke(

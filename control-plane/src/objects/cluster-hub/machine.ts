@@ -1,6 +1,6 @@
 // A cluster's hub as a pure machine. It promises: what the agent is told follows from rows and `hello` alone, so every frame may be
-// repeated; a write is repeated until it was done; nothing is asked while nothing is live or queued (8). It refuses to claim before it
-// knows what already runs. Conclusions about attempts are in cluster-hub-attempts-machine.ts.
+// repeated; a write is repeated until it is done; nothing is asked while nothing is live or queued (RELIABILITY 8). It claims nothing
+// before it knows what already runs. Conclusions about attempts are in attempts-machine.ts.
 
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
@@ -43,11 +43,11 @@ import {
   type Live,
 } from './state.ts'
 
-/** `now` is wall time; `random` spreads what is tried again and what goes back into the queue. */
+/** `now` is wall time; `random` spreads repeated calls and returns to the queue. Never throws. */
 export function stepHub(state: HubState, input: HubInput, { now, random }: StepContext): HubStep {
   const d = open(state)
   apply(d, input, random, now)
-  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
+  // The alarm itself may have woken the object: setting an alarm now would cancel the call that is on its way.
   if (input.type !== 'woke') schedule(d, now)
   return done(d)
 }
@@ -162,7 +162,7 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
 
 function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
   if (!speaksProtocol(up.protocol)) {
-    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
+    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not supported', now)
   }
   d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
@@ -172,7 +172,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
   readDesired(d)
 }
 
-/** What an agent says about its attempts and pods, once the hub knows the rows. */
+/** A frame about attempts and pods. Called only when the hub knows the rows. */
 function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
   switch (up.type) {
     case 'accepted':
@@ -199,11 +199,11 @@ function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 
   const began = d.loading ?? d.counter
   d.loading = null
   if (generation > d.durable.generation) {
-    // This memory is not what it was; what it claims counts only above that.
+    // The database has a later generation than this memory, and only claims of the newest one lease anything: begin one above it.
     d.durable = { ...d.durable, generation }
     return startLoad(d)
   }
-  // Somebody said `hello` since: these rows may be older than what it says.
+  // A `hello` came while the rows were read: the rows may be older than it, so read them again.
   if (d.loadWanted) return startLoad(d)
   d.rowsKnown = true
   const { connection } = d
@@ -213,7 +213,7 @@ function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 
   d.ready = true
   d.welcomedAt ??= now
   tellDesired(d)
-  // An object that sleeps between its alarms never sweeps: its leases are renewed here.
+  // An object that sleeps between its alarms may reach no sweep in time, so leases are renewed here too.
   renew(
     d,
     [...d.live.values()].filter(({ task }) => (task.lease_until ?? 0) - now < leaseMs - sweepEveryMs / 2),
@@ -225,7 +225,7 @@ function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 
   tryClaim(d, now)
 }
 
-/** Asks for work if some is known to be queued. */
+/** Claims, if something may be queued. */
 function wantClaim(d: Draft, now: number): void {
   if (d.inspecting) d.claimAgain = true
   else if (d.queued) tryClaim(d, now)
@@ -247,7 +247,7 @@ function tryClaim(d: Draft, now: number): void {
   askClaim(d, d.claim)
 }
 
-/** Each makes those before it void, so that none leases something after its answer, or after the next one's. */
+/** The number rises with every claim, and a claim voids those with a lower number: a late one leases nothing after a newer one has run. */
 function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): void {
   d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
@@ -283,7 +283,7 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
     d.live.set(name, entry)
     fresh.push(entry)
   }
-  // Without a welcomed agent they wait for the next one; its `hello` decides.
+  // Without a welcomed agent the new entries wait for the next `hello`, which decides about them.
   if (sentOn !== null) assign(d, fresh)
   else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
   if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
@@ -295,7 +295,7 @@ function startInspection(d: Draft, now: number): void {
   if (d.inspecting) return
   d.inspecting = true
   d.inspectAt = null
-  // What is poked while the answer is on its way sets it again.
+  // A poke while the answer is on its way sets it again.
   d.queued = false
   d.effects.push({ type: 'inspect_queue', pods: podsToLookBeside(d, now) })
 }
@@ -317,7 +317,7 @@ function queueInspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspec
 function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>, now: number): void {
   const what = d.writes.get(id)?.write
   d.writes.delete(id)
-  // Void: the rows were read again before it ran. This life still wants it.
+  // The write was void because a later generation had begun before it ran. Repeat it under the new generation.
   if ((what?.kind === 'requeue' || what?.kind === 'fail') && tasks.length === 0 && what.generation !== d.durable.generation) {
     return write(d, { ...what, generation: d.durable.generation })
   }
@@ -337,7 +337,7 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
     case 'fail_missing_pods':
       if (tasks.length === 0) return
       d.effects.push({ type: 'sync_logs', tasks })
-      // What waited behind them may go now, or its pod is missing too.
+      // Tasks that waited behind the failed ones may run now, or their pod is missing too: look again.
       d.missingPodsAt = null
       d.queued = true
       return wantClaim(d, now)
@@ -348,7 +348,7 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   d.alarmAt = null
   if (d.retryAt !== null && d.retryAt <= now) tryAgain(d)
   if (d.connection === null) {
-    // Woken by a time that was set in an earlier life: only the rows know what it was for.
+    // An earlier life of the object set this alarm: only the rows tell what it was for.
     if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
     if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startInspection(d, now)
     return
@@ -367,7 +367,7 @@ function tryAgain(d: Draft): void {
   if (d.loadWanted && d.loading === null) startLoad(d)
   if (d.desiredWanted && !d.readingDesired) readDesired(d)
   if (d.claim !== null && !d.claim.busy) {
-    // The same id: if the answer was lost after the commit, this brings what was leased then.
+    // Repeat with the same id: if the answer was lost after the commit, this returns what was leased then.
     d.claim = { ...d.claim, busy: true }
     askClaim(d, d.claim)
   }
@@ -393,7 +393,7 @@ function renew(d: Draft, entries: readonly Live[]): void {
   if (refs.length > 0) d.effects.push({ type: 'renew', refs })
 }
 
-/** One alarm for everything that has a time. It is only ever moved forward: waking early costs less than a write. */
+/** One alarm serves all times. It is only ever moved to an earlier time: waking early costs less than another write. */
 function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null

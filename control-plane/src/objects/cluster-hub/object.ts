@@ -6,7 +6,7 @@ import { closeSocket, DurablePlatform, SocketObject } from '../durable-object.ts
 import { ClusterHubDriver, type ClusterHubDeps, type HubAttachment, type HubPlatform } from './driver.ts'
 import { newMemory, type HubMemory } from './state.ts'
 
-/** A key of the object's storage for each part of the memory. */
+/** Each part of HubMemory has a key of its own in the object's storage. */
 class Platform extends DurablePlatform<Partial<HubMemory>, Partial<HubMemory>, HubAttachment> implements HubPlatform {
   load(): Partial<HubMemory> {
     const stored = Object.keys(newMemory).map((key) => [key, this.ctx.storage.kv.get(key)] as const)
@@ -30,7 +30,7 @@ export class ClusterHubObject extends SocketObject {
   async poke(): Promise<void> {
     this.driver.poke()
   }
-  /** Of the cluster. May be lost: they are read again at every `hello` of its agent. */
+  /** The cluster's desired resources changed. The call may be lost: every `hello` of the agent reads them again. */
   async resourcesChanged(): Promise<void> {
     this.driver.resourcesChanged()
   }
@@ -41,7 +41,7 @@ export class ClusterHubObject extends SocketObject {
     return this.driver.status()
   }
 
-  /** The agent's socket. The Worker has checked that it speaks for this cluster; nobody else can call this. */
+  /** The upgrade of an agent's socket. Only the Worker can call this, and it has checked that the key speaks for this cluster. */
   override async fetch(request: Request): Promise<Response> {
     const refused = this.driver.refusal(new URL(request.url).searchParams.get('protocol') ?? '')
     if (refused === undefined) return this.platform.upgrade((connection) => this.driver.connect(connection))

@@ -31,7 +31,7 @@ const refOf = ({ task_id, attempt }: Assignment) => ({ task_id, attempt })
 const acceptedFrame = (task: Assignment) => ({ type: 'accepted' as const, attempts: [{ ...refOf(task), started_at: Date.now() }] })
 const finishedFrame = (task: Assignment) => ({ type: 'finished' as const, attempts: [refOf(task)] })
 
-/** An agent that was welcomed. */
+/** A welcomed agent. */
 async function connected(prepared?: Awaited<ReturnType<typeof objects>>) {
   const all = prepared ?? (await objects())
   const agent = await all.agent()
@@ -108,7 +108,7 @@ describe('the control socket', () => {
     expect(await agent.closed()).toBe(closeCodes.malformed)
   })
 
-  test('status tells what the agent said, also after the object slept', async () => {
+  test('status answers what the agent reported, also after the object slept', async () => {
     const { agent, cluster, hub } = await connected()
     expect(await hubs.status(cluster)).toMatchObject({ connected: true, agent_version: '1.0.0', pods: [{ name: 'pod-1', running: 0 }] })
     await evictDurableObject(hub())
@@ -165,12 +165,12 @@ describe('dispatch', () => {
     agent.send({ type: 'rejected', attempts: [{ ...refOf(first), reason: 'no_free_slot' }] })
     expect(await assigned(agent)).toMatchObject({ task_id: task.id, attempt: 2 })
     expect((await row(task)).status).toBe('leased')
-    // The log is told after the agent.
+    // The log is synced after the agent got the assignment.
     const types = async () => (await logs.page(task.id, 0, 10)).lines.map(({ type }) => type)
     await expect.poll(types).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
   })
 
-  test('what its log has heard of is not given back, whatever a later agent says: it ends as the log knows, or is lost', async () => {
+  test('an attempt whose log has received something is not given back, whatever a later agent says: it ends with the result of the log, or is lost', async () => {
     const { world, queue, agent, cluster, row, line, connectAgain } = await connected()
     const [told, silent] = [await queue(), await queue()]
     await hubs.poke(cluster)
@@ -182,7 +182,7 @@ describe('dispatch', () => {
       attempt.send(events(0, 'hello'))
       await attempt.next()
     }
-    // Held, and the row does not know.
+    // The log holds the result, and the row does not have it.
     world.away = { when: 'before', only: 'finish' }
     attempts[0]!.send({ type: 'result', after: 1, outcome: success })
     expect(await attempts[0]!.next()).toMatchObject({ type: 'ack', result: true })
@@ -213,7 +213,7 @@ describe('dispatch', () => {
 })
 
 describe('a conversation whose pod is gone', () => {
-  test('its next task fails once the agent has not had that pod for five minutes; what stands behind it runs', async () => {
+  test('its next task fails once the pod was missing for five minutes; the tasks behind it run', async () => {
     const all = await objects()
     const { queue, cluster, world, row } = all
     const session_id = newId('session', Date.now(), new Uint8Array(10).fill(7))
@@ -329,7 +329,7 @@ describe('idle', () => {
     await expect.poll(async () => (await row(task)).status).toBe('succeeded')
     agent.send(finishedFrame(sent))
     const alarm = () => runInDurableObject(hub(), (_, { storage }) => storage.getAlarm())
-    // One that was set while there was work may ring once more; it sets no other.
+    // An alarm that was set while there was work may come once more; it sets no other.
     const afterRinging = async () => {
       await runDurableObjectAlarm(hub())
       return alarm()

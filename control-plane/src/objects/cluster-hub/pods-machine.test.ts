@@ -5,11 +5,11 @@ import { setup, welcomed } from './fixtures.ts'
 
 const other = aPod({ name: 'pod-2', uid: 'two' })
 
-/** A hub whose agent was welcomed that long ago, with pod-1. */
+/** A hub whose agent was welcomed `ms` ago, with pod-1. */
 function after(ms: number, pods = [aPod()]) {
   const hub = welcomed(pods)
   hub.pass(ms)
-  /** Something is queued and no slot fits it: what the next look at the queue compares with; null: it does not look for missing pods. */
+  /** Something is queued and fits no slot. Answers the `pods` of the next inspection of the queue; null: it does not look for missing pods. */
   const look = () => {
     hub.forget()
     hub.step({ type: 'poke' })
@@ -20,7 +20,7 @@ function after(ms: number, pods = [aPod()]) {
   return { ...hub, look, failed }
 }
 
-test('what is bound to a pod that is missing for five minutes fails, and its log is told', () => {
+test('tasks that are bound to a pod missing for five minutes fail, and their logs are synced', () => {
   const hub = after(missingPodMs)
   expect(hub.look()).toEqual(['pod-1'])
   hub.queueInspected(true, null, ['gone-1', 'gone-2'])
@@ -28,13 +28,13 @@ test('what is bound to a pod that is missing for five minutes fails, and its log
   hub.forget()
   hub.written('fail_missing_pods', aTask({ status: 'failed' }))
   expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ id: aTaskId(1), status: 'failed' }] }])
-  // What stood behind them is claimed now, and looked at again.
+  // The tasks behind them are claimed now, and the queue is inspected again.
   expect(hub.take('claim')).toHaveLength(1)
   hub.claimed()
   expect(hub.take('inspect_queue')).toMatchObject([{ pods: ['pod-1'] }])
 })
 
-test('nobody looks before an agent was there for so long, and then only now and then', () => {
+test('nothing is looked for before an agent was welcomed for so long, and then only every 30 s', () => {
   const hub = after(missingPodMs - 1)
   expect(hub.look()).toBeNull()
   hub.queueInspected(true)
@@ -49,7 +49,7 @@ test('nobody looks before an agent was there for so long, and then only now and 
   expect(hub.failed()).toEqual([])
 })
 
-test('a pod that went lately is given its time, and one that came back has it anew', () => {
+test('a pod that went lately gets five minutes, and a pod that came back gets them again', () => {
   const hub = after(missingPodMs, [aPod(), other])
   hub.frame({ type: 'pods', pods: [aPod()] })
   const found = () => {
@@ -67,7 +67,7 @@ test('a pod that went lately is given its time, and one that came back has it an
   expect(found()).toEqual([['pod-2']])
 })
 
-test('a pod that comes while the rows are being looked at keeps its tasks', () => {
+test('a pod that comes during the inspection keeps its tasks', () => {
   const hub = after(missingPodMs)
   hub.look()
   hub.frame({ type: 'pods', pods: [aPod(), other] })
@@ -75,14 +75,14 @@ test('a pod that comes while the rows are being looked at keeps its tasks', () =
   expect(hub.failed()).toEqual([])
 })
 
-test('a new connection counts anew; a further hello on the same does not', () => {
+test('the time starts again with a new connection, not with another hello on the same', () => {
   const hub = after(missingPodMs)
   hub.hello([aPod()])
   hub.loaded()
   hub.claimed()
   expect(hub.take('inspect_queue')).toMatchObject([{ pods: ['pod-1'] }])
   hub.step({ type: 'connected', connection: 'b' })
-  // What was found while the one before was there.
+  // The answer to an inspection of the connection before.
   hub.queueInspected(true, null, ['gone'])
   hub.hello([aPod()], [], 'b')
   hub.loaded()
@@ -90,7 +90,7 @@ test('a new connection counts anew; a further hello on the same does not', () =>
   expect(hub.look()).toBeNull()
 })
 
-test('without an agent nobody looks', () => {
+test('without an agent nothing is looked for', () => {
   const hub = after(missingPodMs)
   hub.step({ type: 'closed', connection: 'a' })
   hub.forget()
@@ -102,7 +102,7 @@ test('without an agent nobody looks', () => {
   expect(cold.take('inspect_queue')).toMatchObject([{ pods: null }])
 })
 
-test('a write that failed is not repeated as it was: the next look says whether it is still so', () => {
+test('a failed write is not repeated: the next inspection finds the tasks again if they are still there', () => {
   const hub = after(missingPodMs)
   hub.look()
   hub.queueInspected(true, null, ['gone'])

@@ -1,4 +1,4 @@
-// What a cluster's hub asks of the stores and logs for its machine, without the object round it: the object and the simulator both ask so.
+// The calls to stores and logs that a cluster's hub makes for its machine.
 
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
@@ -9,11 +9,11 @@ import type { HubInput, Write } from './state.ts'
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
   /** Whether the log holds anything of the row's attempt: an event, or its result. */
   received(task: Task): Promise<boolean>
-  /** The attempt will report nothing more and ended so, unless its log holds a result already. */
+  /** Ends the attempt with this outcome, unless its log holds a result already: it will report nothing more. */
   end(task: Task, outcome: TaskOutcome): Promise<void>
 }
 
-/** Fails what waited too long, and tells what waits; with `pods`, also what waits for none of them. */
+/** Fails tasks past their queue deadline, and answers whether tasks wait; with `pods`, also for which other pods tasks wait. */
 export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
   let due = await dispatch.nextDue(clusterId)
   let expired: readonly Task[] = []
@@ -25,7 +25,7 @@ export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string
   return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, missing }
 }
 
-/** Answers the rows that it changed, where there can be any. Safe to repeat. */
+/** Answers the rows that it changed, where the kind of write answers any. Safe to repeat. Throws what the store or log throws. */
 export async function carryOut(
   { tasks, dispatch, projects, logs, clock }: Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'clock'> & { readonly logs: HubLogs },
   clusterId: string,
@@ -44,7 +44,7 @@ export async function carryOut(
         await logs.end(task, outcome)
         return []
       }
-      // Too often for any policy, or for a reason that no policy retries.
+      // No policy retries this: it failed to start too often, or for a reason that stays.
       const fence = { clusterId, generation: write.generation }
       const after = await dispatch.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
       return after !== undefined && isTerminal(after.status) ? [after] : []

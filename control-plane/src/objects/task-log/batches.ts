@@ -1,5 +1,5 @@
-// A log's events as they are stored and as readers get them: batches of entries (`<seq> <type> <json>`), joined by newlines. A batch is
-// encoded once, when it is stored; every reader and every format gets those bytes.
+// A log's events as they are stored and sent to readers: batches of entries (`<seq> <type> <json>`), joined by newlines. A batch is encoded
+// once, when it is stored; every reader and every format gets those bytes.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 
@@ -39,14 +39,14 @@ export function encodeBatches(events: readonly TaskEvent[]): Batch[] {
   return batches
 }
 
-/** What follows `after`, in parts of one row each; `rows` begin with the one that holds it, or behind that. */
+/** Entries after `after`, one part per row. `rows` must begin with the row that holds entry `after`, or with the next one. */
 export function* entriesAfter(rows: Iterable<Batch>, after: number): Generator<Batch, void> {
   for (const row of rows) {
     yield row.first > after ? row : { first: after + 1, last: row.last, body: dropEntries(row.body, after - row.first + 1) }
   }
 }
 
-/** At most `limit` entries, and no more than about `maxRowChars` of them, but at least one if there is one. */
+/** At most `limit` entries and about `maxRowChars` characters, but at least one entry if there is one. */
 export function pageOf(rows: Iterable<Batch>, after: number, limit: number): { body: string; last: number } {
   const bodies: string[] = []
   let last = after

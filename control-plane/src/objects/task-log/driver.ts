@@ -1,5 +1,5 @@
-// Drives a task's log: stores what a step changes, then tells it; decodes what comes on an attempt's line; serves readers; asks the row.
-// The decisions are in machine.ts. Nothing here keeps the object awake while nothing happens.
+// Drives a task's log: stores what a step changed, then performs its effects; decodes frames of the attempt's line; serves readers; reads and
+// writes the task's row. The decisions are in machine.ts. Nothing here keeps the object awake while nothing happens.
 
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
@@ -26,7 +26,7 @@ import {
 import { Readers, type ReaderAttachment } from './readers.ts'
 
 export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'hubs'>, LoopDeps {
-  /** Tells the hub that a row has ended: what waited for its slot may be claimed. A hint. */
+  /** Tells the hub that a row has ended, so that it may claim for the free slot. A hint: it may be lost. */
   readonly rowEnded: (clusterId: string, ref: AttemptRef) => Promise<void>
 }
 
@@ -35,9 +35,9 @@ export type TaskLogAttachment = ReaderAttachment | ({ readonly role: 'line' } & 
 /** What one step stores, all or nothing. */
 export interface TaskLogWrite {
   readonly batches: readonly Batch[]
-  /** Null: as it was, and there are no batches. */
+  /** Null: unchanged; then there are no batches. */
   readonly memory: TaskLogMemory | null
-  /** Wall time; null: none any more; undefined: as it was. Like `setAlarm`, but what is sent waits for it. */
+  /** Wall time; null: delete the alarm; undefined: unchanged. Unlike with `setAlarm`, sending waits until it is written. */
   readonly alarmAt: number | null | undefined
 }
 
@@ -54,7 +54,7 @@ export class TaskLogDriver implements ObjectDriver {
   readonly #readers: Readers
   readonly #lines = new Map<string, Line>()
   readonly #loop: MachineLoop<TaskLogState, TaskLogInput, TaskLogEffect>
-  /** Stored by the step whose effects are being performed, and not told to readers yet. */
+  /** Batches stored by the current step and not sent to readers yet. */
   #fresh: Batch[] = []
 
   constructor(platform: TaskLogPlatform, deps: TaskLogDeps, onStep?: OnTaskLogStep) {
@@ -87,13 +87,13 @@ export class TaskLogDriver implements ObjectDriver {
     this.sync(task)
   }
 
-  /** Whether anything of the row's attempt is here: an event, or its result. */
+  /** Whether the log holds anything of the row's attempt: an event, or its result. */
   received(task: Task): boolean {
     this.sync(task)
     return hasReceived(this.#loop.state.durable, task.attempt)
   }
 
-  /** The attempt will report nothing more and ended so, unless its result is here already. */
+  /** Ends the attempt with this outcome, unless the log holds its result already: it will report nothing more. */
   end(task: Task, outcome: TaskOutcome): void {
     this.sync(task)
     this.#loop.step({ type: 'end', attempt: task.attempt, outcome })
@@ -105,7 +105,7 @@ export class TaskLogDriver implements ObjectDriver {
     return { body, finished: finished && last >= seq }
   }
 
-  // Sockets. Who it is was checked before.
+  // Sockets. The Worker has authenticated them.
 
   /** The line of an attempt. */
   connectLine(line: Line): void {
@@ -135,7 +135,7 @@ export class TaskLogDriver implements ObjectDriver {
       try {
         this.#loop.step({ type: 'frame', connection, frame: decoded.frame })
       } catch (error) {
-        // Nothing was stored and nothing acknowledged: the attempt comes back and sends it again.
+        // Nothing was stored or acknowledged, so the attempt reconnects and sends it again.
         this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)
       }
     }
@@ -177,7 +177,7 @@ export class TaskLogDriver implements ObjectDriver {
       case 'append':
         return this.#readers.entries(this.#fresh.splice(0))
       case 'alarm':
-        // Stored with the rest.
+        // The platform's `commit` has stored it with the rest.
         return
       case 'send':
         return this.#platform.send(effect.connection, encodeFrame(effect.frame))
@@ -222,10 +222,10 @@ export class TaskLogDriver implements ObjectDriver {
   }
 }
 
-/** A row of the log takes one event whole, and the cursor is stored with every batch. */
+/** Whether the frame can be stored: an event must fit into one row, and the cursor is stored with every batch. */
 function fits(frame: TaskUp, frameChars: number): boolean {
   if (frame.type !== 'events') return true
   if (frame.cursor.state !== undefined && JSON.stringify(frame.cursor.state).length > maxCursorBytes) return false
-  // Only a frame that is large as a whole can hold an event that is.
+  // Only a large frame can hold a large event, so small frames need no second look.
   return frameChars <= maxRowChars || frame.events.every((event) => JSON.stringify(event.data).length < maxRowChars)
 }

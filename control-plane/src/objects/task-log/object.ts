@@ -55,7 +55,7 @@ class Platform extends DurablePlatform<TaskLogMemory | undefined, TaskLogWrite, 
   }
   commit({ batches, memory, alarmAt }: TaskLogWrite): void {
     if (memory !== null) this.#storage.save(batches, memory)
-    // The runtime writes what one turn sets together.
+    // The runtime writes everything that is set without an await in between together.
     if (alarmAt !== undefined) void (alarmAt === null ? this.ctx.storage.deleteAlarm() : this.ctx.storage.setAlarm(alarmAt))
   }
   rows(after: number): Iterable<Batch> {
@@ -89,7 +89,7 @@ export class TaskLogObject extends SocketObject {
     return this.driver.page(after, limit)
   }
 
-  /** Sockets: `/line` of an attempt, `/read` of a reader. The Worker has checked who it is; nobody else can call this. */
+  /** Sockets: `/line` of an attempt, `/read` of a reader. Only the Worker can call this, and it has authenticated the caller. */
   override async fetch(request: Request): Promise<Response> {
     const { pathname, searchParams } = new URL(request.url)
     return this.platform.upgrade((connection) => {

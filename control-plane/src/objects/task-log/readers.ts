@@ -1,12 +1,13 @@
-// The sockets of a log's readers. A frame is the text of a stored batch, entries joined by newlines, sent as it is to each of them; deltas
-// are entries without a seq (`- message.delta <json>`). A reader says how many characters it has taken; one that is more than 1 MiB behind
-// is closed as `behind` and reads pages until it is near again: slowed, never skipped. What the object forgot while it slept counts as taken.
+// The sockets of a log's readers. A frame is the text of a stored batch, entries joined by newlines, sent unchanged to each reader; deltas
+// are entries without a seq (`- message.delta <json>`). A reader reports how many characters it has taken. A reader more than 1 MiB behind is
+// closed as `behind` and reads pages until it has caught up, so it is slowed and loses nothing. The count is lost when the object sleeps;
+// everything sent before counts as taken then.
 
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { ObjectPlatform } from '../platform.ts'
 import type { Batch } from './batches.ts'
 
-/** Unread characters per reader: bounds what a slow client makes the runtime hold for it. */
+/** Unread characters per reader: bounds the memory that a slow client takes. */
 export const maxBehindChars = 1024 * 1024
 
 export type ReaderAttachment = { readonly role: 'reader'; readonly wants: 'entries' | 'deltas' | 'end' }
@@ -29,12 +30,12 @@ export class Readers {
     return this.#readers.has(connection)
   }
 
-  /** Also those that lived on while the object slept. */
+  /** Called for new readers, and for those that survived the object's sleep. */
   add(connection: string, { wants }: ReaderAttachment): void {
     this.#readers.set(connection, { connection, wants, queued: 0 })
   }
 
-  /** What was stored before the reader came. */
+  /** Sends what was stored before the reader came. */
   catchUp(connection: string, batches: Iterable<Batch>): void {
     const reader = this.#readers.get(connection)
     if (reader === undefined || reader.wants === 'end') return
@@ -66,7 +67,7 @@ export class Readers {
     this.#readers.delete(connection)
   }
 
-  /** The log is complete, and everyone was sent its last entry. */
+  /** Closes all readers: the log is complete, and its last entry was sent to each. */
   complete(): void {
     for (const connection of this.#readers.keys()) this.#sockets.close(connection, closeCodes.ended, 'the log is complete')
     this.#readers.clear()

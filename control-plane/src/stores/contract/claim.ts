@@ -38,7 +38,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
-    // Found by the simulator: a statement that had found nothing ran once more, or late, and what it leased was nobody's.
+    // Found by the simulator: a statement that had found nothing ran again, or late, and no hub knew what it leased.
     it('leases nothing when it or a later one has run already', async () => {
       const { add, dispatch, aClaim } = setup()
       const [first, second, third, other] = [aClaim(demoSlots()), aClaim(demoSlots()), aClaim(demoSlots()), aClaim(demoSlots(), 'away')]
@@ -51,8 +51,8 @@ export function claimContract(setup: () => Contract): void {
       expect(ids(await dispatch.claim(third))).toEqual([task.id])
     })
 
-    // Found by the simulator: the hub was killed while it claimed, and the statement ran when the next had read the rows.
-    it('leases nothing once somebody else has taken over, and still says what it leased before', async () => {
+    // Found by the simulator: the hub was killed while it claimed, and the statement ran after the next hub had read the rows.
+    it('leases nothing after another hub has taken over, and still answers what it leased before', async () => {
       const { add, dispatch, takeOver, aClaim, claim } = setup()
       const { generation } = await takeOver()
       const [one, two] = [await add(), await add()]
@@ -64,13 +64,13 @@ export function claimContract(setup: () => Contract): void {
       expect(await dispatch.claim({ ...late, number: late.number + 1_000 })).toEqual([])
       expect(ids(await dispatch.claim(before))).toEqual([one.id])
       expect(ids(await claim(demoSlots()))).toEqual([two.id])
-      // One of before that comes late, or once more, changes nothing.
+      // An earlier takeover that comes late, or again, changes nothing.
       expect((await dispatch.takeOver('home', generation)).generation).toBe(next.generation)
       expect((await dispatch.takeOver('home', next.generation)).generation).toBe(next.generation)
       expect(await dispatch.claim({ ...before, claimId: 'x', generation: next.generation, number: 1 })).toEqual([])
     })
 
-    it('leases to who took over before the cluster was there', async () => {
+    it('leases to a hub that took over before the cluster was registered', async () => {
       const { dispatch, projects, add } = setup()
       expect(await dispatch.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
       await projects.report('new', [pod('new-pod', 'new')])
@@ -81,7 +81,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await dispatch.claim({ ...claim, claimId: 'other', generation: 0, number: 2 })).toEqual([])
     })
 
-    it('knows nothing of a cluster that is not there', async () => {
+    it('leases nothing for an unknown cluster', async () => {
       const { dispatch } = setup()
       expect((await dispatch.takeOver('nowhere', 1)).live).toEqual([])
       const none = { clusterId: 'nowhere', claimId: 'none', slots: demoSlots(), leaseMs: 60_000, generation: 1, number: 1 }
@@ -96,7 +96,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim([...demoSlots(1), ...slots('worker', null, 3)])).toHaveLength(1)
     })
 
-    it('gives a slot only to whom it is for', async () => {
+    it('gives a slot only to tasks of its project or pool', async () => {
       const { add, claim } = setup()
       const mine = await add()
       const anywhere = await add({ target: 'pool' })
@@ -138,14 +138,14 @@ export function claimContract(setup: () => Contract): void {
       expect(live).toHaveLength(4)
     })
 
-    it('lets what fits nowhere take no room from what fits', async () => {
+    it('does not count tasks that fit no slot against max_running', async () => {
       const { add, claim } = setup()
       for (let i = 0; i < 5; i++) await add({ priority: 1 })
       const pooled = await add({ target: 'pool' })
       expect(ids(await claim(slots('worker', null)))).toEqual([pooled.id])
     })
 
-    it('leaves tasks that are not due, and those that waited too long', async () => {
+    it('leaves tasks that are not due, and those past their queue deadline', async () => {
       const { add, claim, lease, dispatch } = setup()
       await add({ queue_ttl_s: 5 }, { created_at: Date.now() - 6_000 })
       expect(await claim(demoSlots(5))).toEqual([])
@@ -154,7 +154,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim(demoSlots(5))).toEqual([])
     })
 
-    it('says which pod it leased for: that of its slot, by name and uid, until it goes back', async () => {
+    it('records which pod it leased for: that of its slot, by name and uid, until it goes back', async () => {
       const { add, claim, converse, end, run, dispatch, live: liveOf } = setup()
       const of = (name: string, pod_uid: string) => slots(name, null, 1).map((slot) => ({ ...slot, pod_uid }))
       const { session_id } = await converse({ target: 'pool' })
@@ -221,7 +221,7 @@ export function claimContract(setup: () => Contract): void {
       expect(none).toEqual([])
       expect(await claim(free)).toEqual([])
       await end(live!.task, 'succeeded', { provider_session_id: 'told' })
-      // Home is where the conversation lives, whatever the task's own target; nowhere else will do.
+      // A task of a session runs only in the session's pod, whatever its own target is.
       expect(await claim([...demoSlots(2), ...slots('worker-1', null, 4)])).toEqual([])
       expect(await claim(free)).toMatchObject([{ task: { id: second.id, pod: 'worker-2' }, provider_session_id: 'told' }])
     })
@@ -241,7 +241,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim(slots('worker-2', null))).toHaveLength(1)
     })
 
-    it('places those who must go to a pod before those who may go anywhere', async () => {
+    it('gives slots to tasks that are bound to a pod before those that can run in any', async () => {
       const { add, converse, run, end, claim } = setup()
       const { session_id } = await converse({ target: 'pool' })
       await end(await run(slots('worker-1', null)), 'succeeded', { provider_session_id: 'told' })

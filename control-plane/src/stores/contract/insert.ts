@@ -66,13 +66,13 @@ export function insertContract(setup: () => Contract): void {
       expect(answers.map((one) => 'task' in one && one.task.id)).toEqual(list.map(({ id }) => id))
     })
 
-    it('refuses what would be more than a lane may have queued', async () => {
+    it('refuses more tasks than a lane may have queued', async () => {
       const { fresh, tasks, projects, lease, claim } = setup()
       await projects.change('demo', anActor(), { max_queued: 3 })
       const batch = [fresh(), fresh({ project_id: 'nowhere' }), fresh(), fresh({ project_id: 'other' }), fresh(), fresh()]
       expect(said(await tasks.insert(batch))).toEqual(['new', 'no_project', 'new', 'new', 'new', 'queue_full'])
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
-      // What is there already is not refused, nor does it take room.
+      // A task that exists already is not refused, and does not count.
       expect(said(await tasks.insert([batch[0]!]))).toEqual(['repeated'])
       await lease()
       expect(said(await tasks.insert([batch[0]!, fresh(), fresh()]))).toEqual(['repeated', 'new', 'queue_full'])
@@ -82,7 +82,7 @@ export function insertContract(setup: () => Contract): void {
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
     })
 
-    it('holds a large cap by what it knows, and counts before it refuses', async () => {
+    it('keeps a large cap by its cached depth, and counts before it refuses', async () => {
       const { fresh, addMany, tasks, projects, claim } = setup()
       await projects.change('demo', anActor(), { max_queued: 1_200, max_running: 1_000 })
       await addMany(1_200)

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, pod, slots } from './setup.ts'
 
-/** Projects are lanes: who gets the slots of the pool, and who gets none. */
+/** Projects are lanes: which lanes get slots of the pool, and which get none. */
 export function laneContract(setup: () => Contract): void {
   const pooled = (count = 1) => slots('worker', null, count)
   const many = { max_running: 10_000 }
@@ -18,9 +18,9 @@ export function laneContract(setup: () => Contract): void {
   }
 
   /** Whose tasks were leased, in order of the claims. */
-  async function leased({ claim }: Contract, claims: number, count = 1): Promise<string[]> {
+  async function leased({ claim }: Contract, claims: number, slots = 1): Promise<string[]> {
     const order: string[] = []
-    for (let i = 0; i < claims; i++) order.push(...(await claim(pooled(count))).map(({ task }) => task.spec.project_id))
+    for (let i = 0; i < claims; i++) order.push(...(await claim(pooled(slots))).map(({ task }) => task.spec.project_id))
     return order
   }
   const count = (order: readonly string[], name: string) => order.filter((one) => one === name).length
@@ -39,14 +39,14 @@ export function laneContract(setup: () => Contract): void {
       expect(count(await leased(t, 1, 2), 'other')).toBe(1)
     })
 
-    it.each([1, 7])('share the pool by weight, within one slot each, where %i slots come at once', async (together) => {
+    it.each([1, 7])('share the pool by weight, within one slot each, where %i slots come at once', async (slots) => {
       const t = setup()
       const weights = { demo: 100, other: 200, third: 300 }
       await lanes(t, weights)
       for (const project_id of Object.keys(weights)) await t.addMany(60, { project_id, target: 'pool' })
       const order: string[] = []
       while (order.length < 84) {
-        order.push(...(await leased(t, 1, together)))
+        order.push(...(await leased(t, 1, slots)))
         for (const [one, weight] of Object.entries(weights)) {
           for (const [other, otherWeight] of Object.entries(weights)) {
             const ahead = count(order, one) / weight - count(order, other) / otherWeight
@@ -58,7 +58,7 @@ export function laneContract(setup: () => Contract): void {
       }
     })
 
-    it('that had nothing queued for long have saved nothing', async () => {
+    it('that had nothing queued for long get no more than their share afterwards', async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
       await t.addMany(100, { target: 'pool' })
@@ -67,7 +67,7 @@ export function laneContract(setup: () => Contract): void {
       expect(Math.abs(count(await leased(t, 20), 'other') - 10)).toBeLessThanOrEqual(1)
     })
 
-    it("owe nobody for slots in their project's own pods", async () => {
+    it("pay nothing for slots in their project's own pods", async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
       await t.addMany(20)
@@ -81,7 +81,7 @@ export function laneContract(setup: () => Contract): void {
       expect(Math.abs(count(order, 'demo') - 5)).toBeLessThanOrEqual(1)
     })
 
-    it('order their own tasks by priority, and nobody else has to wait for that', async () => {
+    it('order their own tasks by priority, which delays no other lane', async () => {
       const t = setup()
       await lanes(t, { demo: 100, other: 100 })
       await t.addMany(10, { target: 'pool', priority: 1 })
@@ -97,7 +97,7 @@ export function laneContract(setup: () => Contract): void {
       ).toBe(2)
     })
 
-    it('hand out nothing while they are paused, and go on when they are resumed', async () => {
+    it('start nothing while they are paused, and go on when they are resumed', async () => {
       const { projects, add, claim } = setup()
       const paused = await add({ target: 'pool' })
       const other = await add({ project_id: 'other', target: 'pool' })
@@ -118,14 +118,14 @@ export function laneContract(setup: () => Contract): void {
       expect([...first, ...then].sort()).toEqual(['demo', 'other', 'other', 'other'])
     })
 
-    it('with max_running 0 hand out nothing', async () => {
+    it('with max_running 0 start nothing', async () => {
       const { projects, add, claim } = setup()
       await projects.change('demo', anActor(), { max_running: 0 })
       await add()
       expect(await claim(demoSlots())).toEqual([])
     })
 
-    it('whose work is all for later take no slot, however urgent it is', async () => {
+    it('whose tasks are all for later take no slot, whatever their priority', async () => {
       const { add, addMany, claim } = setup()
       const later = Date.now() + 60_000
       await addMany(50, { target: 'pool', priority: 0, run_after: later })
@@ -136,7 +136,7 @@ export function laneContract(setup: () => Contract): void {
       expect(none).toEqual([])
     })
 
-    it('step over what waited too long', async () => {
+    it('skip tasks past their queue deadline', async () => {
       const { add, claim, dispatch } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 5; i++) await add({ target: 'pool', queue_ttl_s: 5 }, long)

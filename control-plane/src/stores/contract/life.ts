@@ -44,7 +44,7 @@ export function lifeContract(setup: () => Contract): void {
       expect((await dispatch.takeOver('home', 0)).live).toEqual([])
     })
 
-    it('reckons the start from how long it took, if nobody told it', async () => {
+    it('computes the start from the duration, if no start was recorded', async () => {
       const { add, lease, dispatch } = setup()
       await add({}, { created_at: Date.now() - 10_000 })
       const ended = await dispatch.finish(refOf(await lease()), outcome('succeeded', { duration_ms: 2_000 }), null)
@@ -56,14 +56,14 @@ export function lifeContract(setup: () => Contract): void {
       expect(await dispatch.finish(refOf(await lease()), outcome('lost'), null)).toMatchObject({ started_at: null, status: 'lost' })
     })
 
-    it('writes an outcome that is out of all proportion', async () => {
+    it('writes an outcome whose numbers no column can hold, within bounds', async () => {
       const { add, lease, dispatch } = setup()
       await add()
       const wild = outcome('failed', { exit_code: 1e15, duration_ms: 1e300, cost_usd: 1e308 })
       expect(await dispatch.finish(refOf(await lease()), wild, null)).toMatchObject({ status: 'failed', exit_code: 2 ** 31 - 1 })
     })
 
-    it('changes nothing for a stale attempt, and knows nothing of strangers', async () => {
+    it('changes nothing for a stale attempt, and answers undefined for an unknown task', async () => {
       const { add, lease, dispatch, tasks } = setup()
       await add()
       const first = await lease()
@@ -80,7 +80,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await dispatch.finish({ task_id: 'task_unknown', attempt: 1 }, outcome('lost'), null)).toBeUndefined()
     })
 
-    it("tells the session where its conversation is, and the provider's name for it", async () => {
+    it("records the session's pod, and the provider's id of the conversation", async () => {
       const { converse, run, end, sessions } = setup()
       const { session_id } = await converse()
       await end(await run(), 'succeeded', { provider_session_id: 'conversation-1' })
@@ -103,7 +103,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await dispatch.nextDue('home')).toEqual({ queued: true, next_at: retryAt })
     })
 
-    it('is not tried again once somebody wants it cancelled', async () => {
+    it('is not tried again after a cancel request', async () => {
       const { add, run, dispatch, tasks } = setup()
       await add()
       const task = await run()
@@ -128,7 +128,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await tasks.get(running.id, null)).toEqual(running)
     })
 
-    // Found by the simulator: the hub was killed while it gave an attempt back, the next one had it started, and then the statement ran.
+    // Found by the simulator: the hub was killed while it gave an attempt back, the next hub started it, and then the statement ran.
     it('changes nothing for a generation that is over', async () => {
       const { add, lease, dispatch, tasks, takeOver } = setup()
       await add()
@@ -175,7 +175,7 @@ export function lifeContract(setup: () => Contract): void {
       expect(await tasks.change('task_unknown', anActor(), (now) => cancel(now, 1))).toBeUndefined()
     })
 
-    it('only keeps the cancel request when an attempt is live', async () => {
+    it('only records the cancel request when an attempt is live', async () => {
       const { add, run, tasks } = setup()
       await add()
       const task = await run()
@@ -195,7 +195,7 @@ export function lifeContract(setup: () => Contract): void {
   })
 
   describe('tasks: the queue in time', () => {
-    it('fails what waited too long, of this cluster only, once', async () => {
+    it('fails tasks past their queue deadline, of this cluster only, once', async () => {
       const { add, dispatch, tasks } = setup()
       const long = { created_at: Date.now() - 60_000 }
       const late = await add({ queue_ttl_s: 30 }, long)

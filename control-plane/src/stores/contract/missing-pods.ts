@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
-/** Tasks that are bound to a pod by their conversation, when that pod is missing. */
+/** Tasks that are bound by their conversation to a missing pod. */
 export function missingPodsContract(setup: () => Contract): void {
   const agent = { kind: 'agent', provider: 'claude-code', prompt: 'more' } as const
 
-  /** A conversation that is in this pod, and how to continue it. */
+  /** A session whose pod this is, and a task that continues it. */
   async function boundTo(t: Contract, pod: string, project_id = 'demo') {
     const { session_id } = await t.converse({ project_id, target: 'pool' })
     await t.end(await t.run(slots(pod, null)), 'succeeded', { provider_session_id: 'told' })
@@ -29,7 +29,7 @@ export function missingPodsContract(setup: () => Contract): void {
       expect(await t.dispatch.missingPods('away', [])).toEqual([])
     })
 
-    it('fail with those behind them, once, and nothing else does', async () => {
+    it('fail with the tasks behind them, once, and nothing else does', async () => {
       const t = setup()
       const [gone, here] = [await boundTo(t, 'w-1'), await boundTo(t, 'w-2')]
       const other = await t.add({ workspace: 'main', priority: 1 })
@@ -49,7 +49,7 @@ export function missingPodsContract(setup: () => Contract): void {
       expect(await t.dispatch.failMissingPods('home', ['w-1', 'w-9'])).toEqual([])
     })
 
-    it('of one ordering key are all found in the end, though they wait for different pods', async () => {
+    it('behind one head are all found in the end, though they wait for different pods', async () => {
       const t = setup()
       const workspace = 'main'
       const [one, two] = [await boundTo(t, 'w-1'), await boundTo(t, 'w-2')]
@@ -96,7 +96,7 @@ export function missingPodsContract(setup: () => Contract): void {
       expect(await t.dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
-    it('are told of in the queue by their pod', async () => {
+    it('are shown in the queue with their pod', async () => {
       const t = setup()
       const { next } = await boundTo(t, 'w-1')
       const task = await next()

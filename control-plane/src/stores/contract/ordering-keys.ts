@@ -2,11 +2,11 @@ import { outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 
-/** Tasks of one workspace or session go one after another. */
+/** Tasks of the same workspace or session wait for each other. */
 export function orderingKeyContract(setup: () => Contract): void {
   const ids = (live: readonly { task: { id: string } }[]) => live.map(({ task }) => task.id)
 
-  describe('ordering keys', () => {
+  describe('tasks with an ordering key', () => {
     it('of a workspace come one after another, in the order of the queue', async () => {
       const { add, claim, end } = setup()
       const first = await add({ workspace: 'main' })
@@ -63,7 +63,7 @@ export function orderingKeyContract(setup: () => Contract): void {
       expect(ids(await claim(demoSlots(4)))).toEqual([third.id])
     })
 
-    it('wait for the first even if that cannot go', async () => {
+    it('wait for the head of their ordering key even if it fits no slot', async () => {
       const { add, claim } = setup()
       const first = await add({ workspace: 'main', target: 'pool' })
       await add({ workspace: 'main' })
@@ -71,7 +71,7 @@ export function orderingKeyContract(setup: () => Contract): void {
       expect(ids(await claim([...demoSlots(4), ...slots('worker', null)]))).toEqual([first.id])
     })
 
-    it('of a workspace for later hold up nobody', async () => {
+    it('of a workspace for later delay no other task', async () => {
       const { add, addMany, claim } = setup()
       await addMany(40, { workspace: 'main', priority: 1, run_after: Date.now() + 60_000 })
       const now = await add({ workspace: 'main' })

@@ -4,7 +4,7 @@ import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function queueContract(setup: () => Contract): void {
   describe('queue', () => {
-    it('shows the lanes that have something queued, deepest first, to whom they belong', async () => {
+    it('shows the lanes that have something queued, deepest first, to callers that may see them', async () => {
       const { add, addMany, lease, tasks } = setup()
       expect(await tasks.queue({ projects: null }, 10)).toEqual([])
       const first = await add({ priority: 200 })
@@ -71,7 +71,7 @@ export function queueContract(setup: () => Contract): void {
       expect((await tasks.queue({ projects: ['demo'] }, 1))[0]).toMatchObject({ live: 1, depth: 3, oldest_at: later.created_at })
     })
 
-    it('ends at most 500 at once of what waited too long', async () => {
+    it('fails at most 500 tasks past their deadline at once', async () => {
       const { fresh, dispatch, tasks, claim } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 2; i++) await tasks.insert(Array.from({ length: 300 }, () => fresh({ queue_ttl_s: 5 }, long)))

@@ -7,7 +7,7 @@ import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 export function raceContract(setup: () => Contract): void {
   const times = <Result>(count: number, make: (i: number) => Promise<Result>) =>
     Promise.all(Array.from({ length: count }, (_, i) => make(i)))
-  /** One that runs before an older one has made that void: what they left, the last takes. */
+  /** A claim makes older ones that have not run void, so a last claim takes what they left. */
   const withLast = async (many: Promise<(readonly LiveTask[])[]>, last: () => Promise<readonly LiveTask[]>) => [
     ...(await many).flat(),
     ...(await last()),
@@ -116,25 +116,25 @@ export function raceContract(setup: () => Contract): void {
       expect(most).toBeLessThanOrEqual(4)
     })
 
-    it('a finish and a cancel at once: the task ends once, and whoever asks sees the same', async () => {
+    it('a finish and a cancel at once: the task ends once, and both calls answer the same', async () => {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         await t.add()
         const task = await t.run()
-        const [ended, request] = await Promise.all([
+        const [ended, cancelled] = await Promise.all([
           t.dispatch.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
           t.tasks.change(task.id, anActor(), (now) => cancel(now, Date.now())),
         ])
         const row = await t.tasks.get(task.id, null)
         expect(row).toMatchObject({ status: 'succeeded', exit_code: 0, attempt: 1 })
         expect(ended).toMatchObject({ status: 'succeeded' })
-        // Either the cancel request came first and is remembered, or it met the end and changed nothing.
-        if (isTerminal(request!.before.status)) expect(request!.after).toEqual(row)
-        else expect(row?.cancel_requested_at).toBe(request!.after.cancel_requested_at)
+        // Either the cancel request came first and is recorded, or it came after the end and changed nothing.
+        if (isTerminal(cancelled!.before.status)) expect(cancelled!.after).toEqual(row)
+        else expect(row?.cancel_requested_at).toBe(cancelled!.after.cancel_requested_at)
       }
     })
 
-    it('a claim and a cancel at once: leased with the cancel request kept, or cancelled for good', async () => {
+    it('a claim and a cancel at once: leased with the cancel request recorded, or cancelled', async () => {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         const task = await t.add()
@@ -146,7 +146,7 @@ export function raceContract(setup: () => Contract): void {
       }
     })
 
-    it('two ends of one attempt: one is written, both are told it', async () => {
+    it('two ends of one attempt: one is written, both calls answer it', async () => {
       const t = setup()
       await t.add()
       const task = await t.run()

@@ -106,7 +106,7 @@ export function readContract(setup: () => Contract): void {
       await expect(keys.list(null, page)).rejects.toMatchObject(refused)
     })
 
-    it('finds nothing under a name that cannot be', async () => {
+    it('finds nothing under a name that cannot exist', async () => {
       const { tasks, sessions, projects, keys } = setup()
       for (const name of ['task_unknown', 'a\u0000b', '\ud800', '']) {
         expect(await tasks.get(name, null)).toBeUndefined()

@@ -1,5 +1,5 @@
-// What the contract suite starts from: stores, and short words for tasks, claims and outcomes. Times are relative to now and never waited
-// for: the Postgres stores compare by Postgres' own clock.
+// What the contract suite starts from: stores, and short names for tasks, claims and outcomes. Times are relative to now, and no test waits
+// for them: the Postgres stores compare by Postgres' own clock.
 
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -47,7 +47,7 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   let generation = 0
   const takeOver = (clusterId = 'home') => dispatch.takeOver(clusterId, ++generation)
   const live = async () => (await dispatch.takeOver('home', generation)).live
-  /** Of the last who took over, and newer than all of his before. */
+  /** A claim of the newest generation, with a higher number than all before. */
   const aClaim = (slots: readonly Slot[], clusterId = 'home'): Claim => ({
     clusterId,
     claimId: id('claim'),

@@ -1,5 +1,5 @@
-// Who gets which slot: the steps of the Postgres store's claim statement under the same names, and one suite holds both together. The order
-// among lanes is start-time fair queueing (Goyal, Vin, Cheng 1996): docs/queue.md has a table of the steps.
+// Which task gets which slot: the steps of the Postgres store's claim statement, under the same names; one contract suite tests both. Lanes
+// are ordered by start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996). docs/queue.md has a table of the steps.
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
@@ -14,7 +14,7 @@ export interface Placement {
 /** The queue's order inside a lane: priority, when it was due, arrival. */
 export const queueOrder = (a: Task, b: Task) => a.spec.priority - b.spec.priority || a.run_after - b.run_after || (a.id < b.id ? -1 : 1)
 
-/** What a task holds while it is live: at most one of its project, and of its session, may have it. */
+/** What a task holds while it is live, each at most one live task at a time: its project's workspace, and its session. */
 export const holdsOf = ({ spec }: Task): string[] => [
   ...(spec.workspace === null ? [] : [`workspace ${spec.project_id} ${spec.workspace}`]),
   ...(spec.session_id === null ? [] : [`session ${spec.session_id}`]),
@@ -24,7 +24,7 @@ export const holdsOf = ({ spec }: Task): string[] => [
 const pool = 'pool'
 const classOf = (slot: Slot): string => (slot.project_id === null ? pool : `project ${slot.project_id}`)
 
-/** Virtual time: a lane's is the finish tag of its last task, its pool's the start tag of the task served last. */
+/** Virtual times: a lane's is the finish tag of its last task, the pool's the start tag of the task that was served last. */
 export interface VirtualTimes {
   readonly lanes: Map<string, number>
   readonly pools: Map<string, number>
@@ -33,16 +33,16 @@ export interface VirtualTimes {
 interface Offer {
   readonly task: Task
   readonly lane: Project
-  /** The pod of its conversation: it goes there or nowhere. Null: any of its class. */
+  /** The pod of its conversation: the task can run only there. Null: any pod of its class. */
   readonly boundPod: string | null
   readonly slotClass: string
   readonly startTag: number
 }
 
 /**
- * `due` are the queued tasks of one cluster whose time has come, `live` all that are leased or running. Each lane offers what fits some
- * slot, in its order, as far as it has room; then slots go to the offers by their start tag, first those of the pods that some are bound
- * to. Moves the virtual times. With something that fits, at least one slot is given; what is left over, the next claim gives.
+ * `due` are the queued tasks of one cluster whose time has come, `live` all leased and running ones. Each lane offers tasks that fit some
+ * slot, in its order, up to its room (`max_running`). Then slots go to offers by start tag, first the slots of pods that tasks are bound to.
+ * Moves the virtual times. If any task fits, at least one slot is given; the next claim gives slots that are left over.
  */
 export function place(
   clusterId: string,
@@ -63,7 +63,7 @@ export function place(
   const retagged = tagged(fitsPod, nextTag)
   const chosen = firstOf(retagged, classSlots, ({ slotClass }) => slotClass)
 
-  // Only slots of the pool move virtual time: those in a project's own pods are nobody else's.
+  // Only slots of the pool move virtual time: slots in a project's own pods are not shared.
   for (const { lane, slotClass, startTag } of chosen) {
     if (slotClass !== pool) continue
     times.lanes.set(lane.id, Math.max(times.lanes.get(lane.id) ?? 0, startTag + 1 / lane.weight))
@@ -72,7 +72,7 @@ export function place(
   return placement(chosen, slots)
 }
 
-/** In the queue's order. The first of a workspace or session keeps the others behind it, even if it cannot go itself. */
+/** Tasks that fit a slot, in the queue's order. The first task of a workspace or session blocks those behind it, even if it fits no slot. */
 function whatFits(
   due: readonly Task[],
   live: readonly Task[],
@@ -96,7 +96,7 @@ function whatFits(
   })
 }
 
-/** As many of each lane as may run beside what does. */
+/** A filter that keeps of each lane as many as `max_running` allows beside its running tasks. */
 function withRoom(running: Map<string, number>) {
   return ({ lane }: { readonly lane: Project }): boolean => {
     const count = running.get(lane.id) ?? 0
@@ -106,7 +106,7 @@ function withRoom(running: Map<string, number>) {
   }
 }
 
-/** A task of a lane that is offered n slots of a class starts behind those n. */
+/** Gives each offer its start tag: it follows the finish tag of the offer before it in its lane and class. */
 function tagged(offers: readonly Omit<Offer, 'startTag'>[], nextTag: (lane: Project) => number): Offer[] {
   const ranks = new Map<string, number>()
   return offers.map((offer) => {
@@ -119,7 +119,7 @@ function tagged(offers: readonly Omit<Offer, 'startTag'>[], nextTag: (lane: Proj
 
 const byTag = (a: Offer, b: Offer) => a.startTag - b.startTag || a.task.run_after - b.task.run_after || (a.task.id < b.task.id ? -1 : 1)
 
-/** Of each name as many as it has slots, by start tag, in the order that they came in; without a name all. */
+/** Keeps of each name as many offers as it has slots, lowest start tags first; all offers without a name. The order stays as it came. */
 function firstOf(offers: readonly Offer[], slots: ReadonlyMap<string, number>, nameOf: (offer: Offer) => string | null): Offer[] {
   const left = new Map(slots)
   const taken = new Set<Offer>()
@@ -132,7 +132,7 @@ function firstOf(offers: readonly Offer[], slots: ReadonlyMap<string, number>, n
   return offers.filter((offer) => taken.has(offer))
 }
 
-/** Who is bound to a pod goes there; the others to the emptiest pod of their class, so that load spreads. */
+/** Bound tasks go to their pod; the others go to the pod of their class with the most free slots, which spreads the load. */
 function placement(chosen: readonly Offer[], slots: readonly Slot[]): Placement[] {
   const left = countBy(slots, (slot) => slot.pod)
   const uids = new Map(slots.map((slot) => [slot.pod, slot.pod_uid]))

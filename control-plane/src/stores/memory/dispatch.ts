@@ -15,8 +15,8 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
 
-  /** Due tasks whose conversation is in some pod, with that pod. */
-  const bound = (clusterId: string) => {
+  /** Due tasks that are bound to a pod by their conversation, each with that pod. */
+  const boundToPods = (clusterId: string) => {
     const now = clock.now()
     const due = all((task) => task.cluster_id === clusterId && task.status === 'queued' && task.run_after <= now)
     return due.flatMap((task) => {
@@ -114,16 +114,16 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     },
 
     async missingPods(clusterId, pods) {
-      const names = new Set(bound(clusterId).map(({ pod }) => pod))
-      return [...names]
-        .filter((name) => !pods.includes(name))
+      const bound = new Set(boundToPods(clusterId).map(({ pod }) => pod))
+      return [...bound]
+        .filter((pod) => !pods.includes(pod))
         .sort()
         .slice(0, maxMissingPods)
     },
 
     async failMissingPods(clusterId, pods) {
       const now = clock.now()
-      const found = bound(clusterId).filter(({ pod }) => pods.includes(pod))
+      const found = boundToPods(clusterId).filter(({ pod }) => pods.includes(pod))
       return found.slice(0, maxEndedAtOnce).map(({ task }) => save(failMissingPod(task, now)))
     },
 

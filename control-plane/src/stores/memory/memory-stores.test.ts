@@ -20,7 +20,7 @@ storesContract('memory', async (): Promise<StoresUnderTest> => {
   }
 })
 
-test('every way of ending is told, once', async () => {
+test('every way of ending calls onEnd once', async () => {
   const ended: Task[] = []
   const stores = memoryStores({ now: () => Date.now() }, (task) => ended.push(task))
   const t = await contractSetup({ stores, reset: async () => {}, close: async () => {} })

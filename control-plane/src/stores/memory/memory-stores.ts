@@ -1,5 +1,5 @@
-// The stores in memory: for tests of whatever stands on the ports. They run the domain's own transitions, and pass the suite that the
-// Postgres stores pass.
+// The stores in memory, for tests of everything that uses the ports. They run the domain's own transitions, and pass the same contract suite
+// as the Postgres stores.
 import { liesWithin } from '@rdev/shared/domain/api-key'
 import { projectDefaults } from '@rdev/shared/domain/project'
 import type { Task } from '@rdev/shared/domain/task'

@@ -13,7 +13,7 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
   for (const { spec } of queued) depths.set(spec.priority, (depths.get(spec.priority) ?? 0) + 1)
   const oldest = queued.reduce((first, task) => (task.id < first.id ? task : first))
 
-  // What is due comes first; where nothing is, what is due next.
+  // The head is the first due task or, if none is due, the one that is due next.
   const due = queued.filter((task) => task.run_after <= now)
   const head = due.length > 0 ? due.toSorted(queueOrder)[0]! : queued.toSorted((a, b) => a.run_after - b.run_after || queueOrder(a, b))[0]!
   const session_pod = rows.sessions.get(head.spec.session_id ?? '')?.pod ?? null

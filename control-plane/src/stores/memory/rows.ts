@@ -14,12 +14,12 @@ export interface MemoryRows {
   readonly sessions: Map<string, Session>
   readonly tasks: Map<string, Task>
   readonly keys: Map<string, ApiKey>
-  /** Claims that leased something: an answer is repeated, never made twice. */
+  /** Ids of claims that leased something: repeating one answers the same tasks and leases nothing more. */
   readonly claims: Set<string>
   /** By cluster: the newest claim that has run. */
   readonly newest: Map<string, { readonly generation: number; readonly number: number }>
   readonly times: VirtualTimes
-  /** Called at the one moment that a task ends, however that is. */
+  /** Called once for each task, when it ends. */
   readonly onEnd: (task: Task) => void
 }
 

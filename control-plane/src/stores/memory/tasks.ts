@@ -4,7 +4,7 @@ import type { Inserted, NewTask, TaskStore } from '../../ports/task-store.ts'
 import { queueLane } from './queue.ts'
 import { allows, type MemoryRows, pageDown, saved, tasksWhere } from './rows.ts'
 
-/** Every method does its work before it first awaits, so each is as atomic as the one statement of the Postgres store. */
+/** Every method does its work before its first await, so it is as atomic as a single statement of the Postgres store. */
 export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
   const save = (task: Task) => saved(rows, task)
   const all = (test: (task: Task) => boolean) => tasksWhere(rows, test)
@@ -47,7 +47,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       status: 'queued',
       attempt: 0,
       lane: spec.project_id,
-      // By the store's clock where the caller's is ahead of it: a new task is due at once.
+      // If the caller's clock is ahead of the store's, take the store's: a new task must be due at once.
       run_after: Math.max(Math.min(created_at, clock.now()), spec.run_after ?? 0),
       queue_deadline_at: spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000),
       cluster_id: project.cluster_id,

@@ -2,9 +2,10 @@
 // granted. In one statement the snapshot would be older than the lock, two claims at once would count the same live tasks, and
 // `max_running` would not hold. (An own counter per lane would do it in one; it must then be right after every kind of end.)
 //
-// What it costs does not depend on how much is queued. The lanes, ordering keys and priorities that have anything queued are found by stepping
-// through the index from one to the next (`lane_head`, `key_head`), and of each only the first few that are due are looked at.
-// stores/memory/claim.ts goes by the same steps and names; docs/queue.md has a table of them.
+// Its cost does not depend on how much is queued. It finds the lanes, ordering keys and priorities that have queued tasks by stepping through
+// the index from one to the next (`lane_head`, `key_head`), and of each it reads only the first few due tasks.
+// Lanes are ordered by start-time fair queueing (Goyal, Vin, Cheng, SIGCOMM 1996). stores/memory/claim.ts has the same steps and names;
+// docs/queue.md has a table of them.
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { Claim } from '../../ports/dispatch-store.ts'
@@ -13,8 +14,8 @@ import { headColumns, laneHeads, keyHeads, queueIndex } from './heads.ts'
 import { tasks } from './schema.ts'
 import { openKeys } from './ordering-key.ts'
 
-// The planner's settings for this transaction. Its statistics may be those of a minute in which nothing was queued, and by those a sort of
-// "one" row is as good as the index; and it takes the steps of a recursion for so many rows that it would compile the statement.
+// Planner settings for this transaction. If the statistics are from a time when nothing was queued, the planner takes a sort of "one" row to
+// be as good as the index. And it overestimates the rows of a recursion so much that it would compile the statement (jit).
 const settings = sql.raw(['jit', 'enable_seqscan', 'enable_bitmapscan'].map((name) => `set_config('${name}', 'off', true)`).join(', '))
 export const plainPlans: SQL = sql`select ${settings}`
 export const claimLock = (clusterId: string): SQL =>
@@ -22,12 +23,12 @@ export const claimLock = (clusterId: string): SQL =>
 
 const live = sql.raw(`('leased', 'running')`)
 const isOpen = (key: string) => sql.raw(`${key} in (${openKeys.map((one) => `'${one}'`).join(', ')})`)
-/** Not past its deadline. */
+/** The task is not past its queue deadline. */
 const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or ${sql.raw(row)}.queue_deadline_at > ${storeNow})`
 
 /**
- * Tasks past their deadline at the head of an ordering key that are stepped over. Behind more of them the key waits until they are failed, which
- * the hub does before it asks again.
+ * How many tasks past their deadline the claim skips at the head of an ordering key. If there are more, the key waits until the hub has failed
+ * them, which it does before its next claim.
  */
 const steppedOver = sql.raw('16')
 
@@ -66,7 +67,7 @@ ready as materialized (
   left join class_slots on ${isOpen('key_head.turn')} and class_slots.class = case key_head.turn when 'pool' then '' else key_head.lane end
   where key_head.run_after <= ${storeNow} and (class_slots.class is not null or not ${isOpen('key_head.turn')})
 ),
--- As many lanes as the pool has slots are ready for it: no task with a later start tag than the heads of all of them gets one.
+-- At most as many lanes as the pool has slots: a head with a later start tag than all of theirs gets no slot.
 horizon as materialized (
   select next_tag from (
     select next_tag, row_number() over (order by next_tag) as n, min(slots) over () as slots
@@ -74,7 +75,7 @@ horizon as materialized (
   ) ranked
   where n = slots
 ),
--- Of an open key as many as there may be slots for, of the others the first.
+-- Of an open ordering key as many as there may be slots for; of the others only the head.
 wanted as materialized (
   select ready.*, case
     when not open then 1
@@ -175,7 +176,7 @@ attempt_written as (
   insert into attempts (task_id, n, cluster_id, pod, pod_uid, claim_id, status, leased_at)
   select id, attempt, cluster_id, pod, pod_uid, claim_id, 'leased', ${storeNow} from claimed
 ),
--- Only slots of the pool move virtual time: those in a project's own pods are nobody else's.
+-- Only slots of the pool move virtual time: slots in a project's own pods are not shared.
 served as materialized (
   select lane.id, lane.cluster_id, lane.next_tag, lane.weight, count(*) as slots
   from claimed join placement on placement.id = claimed.id and placement.class = '' join lane on lane.id = claimed.lane

@@ -1,7 +1,7 @@
-// The way to Postgres: Neon's HTTP protocol, one request for each statement, no connection to keep. A statement has 5 s (the database's
-// `statement_timeout`, set by a migration), a request 8 s. "It cannot be asked" (SERVICE_UNAVAILABLE, worth asking again) is told apart
-// from "it refused the statement", which is a bug of ours. The words of such a refusal may hold someone's data (a row that violates a
-// CHECK is printed whole, drizzle adds the parameters), so only its code and names go on.
+// Access to Postgres by Neon's HTTP protocol: one request per statement, no connection to keep. A statement has 5 s (the database's
+// `statement_timeout`, set by a migration), a request 8 s. A database that cannot be asked (SERVICE_UNAVAILABLE, worth asking again) is told
+// apart from one that refused the statement, which is a bug of ours. The text of a refusal may hold customer data (Postgres prints a row that
+// violates a CHECK, drizzle adds the parameters), so only its SQLSTATE and names are passed on.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import { neon, NeonDbError, neonConfig } from '@neondatabase/serverless'
@@ -12,19 +12,19 @@ const defaultDeadlineMs = 8_000
 
 export interface Connection {
   readonly databaseUrl: string
-  /** Where Neon's HTTP protocol is spoken, a full URL; without it Neon's own address is derived from `databaseUrl`. */
+  /** Full URL of an endpoint that speaks Neon's HTTP protocol; without it Neon's own address is derived from `databaseUrl`. */
   readonly fetchEndpoint?: string | undefined
   readonly requestDeadlineMs?: number | undefined
 }
 
-// The driver knows one endpoint for the whole program; here each host of a connection string has its own.
+// The driver has one endpoint for the whole program; this map gives each host of a connection string its own.
 const endpoints = new Map<string, string>()
 const neonsOwn = neonConfig.fetchEndpoint
 neonConfig.fetchEndpoint = (host, port, options) =>
   endpoints.get(`${host}:${port}`) ?? (typeof neonsOwn === 'string' ? neonsOwn : neonsOwn(host, port, options))
 
-// The driver tells a request that failed from one that was refused, but only until the answer begins: what times out, is cut or is no JSON in
-// the middle of its body came out as an error of ours. So the body is read where the driver still looks.
+// The driver tells a failed request from a refused statement only until the answer begins. A body that times out, is cut or is not JSON would
+// look like a bug of ours. So the body is read here, where the driver still catches errors of the request.
 neonConfig.fetchFunction = async (url: string, init: RequestInit) => {
   const response = await fetch(url, init)
   const text = await response.text()
@@ -55,7 +55,7 @@ export class Database {
     this.db = drizzle(neonClient(connection))
   }
 
-  /** Runs a query of drizzle's and translates its failure. */
+  /** Runs a drizzle query. Throws DomainError SERVICE_UNAVAILABLE if the database cannot be asked, an Error if it refused the statement. */
   async run<Result>(query: PromiseLike<Result>): Promise<Result> {
     try {
       return await query
@@ -68,32 +68,32 @@ export class Database {
     return (await this.run(this.db.execute(statement))).rows
   }
 
-  /** In one transaction, each with a snapshot of its own (READ COMMITTED). Answers the rows of the last. */
+  /** Runs two statements in one transaction, each with its own snapshot (READ COMMITTED). Answers the rows of the last. Throws like `run`. */
   async batch(first: SQL, last: SQL): Promise<readonly Raw[]> {
     const [, result] = await this.run(this.db.batch([this.db.execute(first), this.db.execute(last)]))
     return result.rows
   }
 }
 
-/** SQLSTATEs that speak of the server, not of the statement: connection, resources, shutdown, timeouts, lost races. */
+/** SQLSTATEs about the server, not about the statement: connection, resources, shutdown, timeouts, serialisation failures. */
 const unavailable = /^(08|53|57|58|40|55P03|25P03|28)/
 
 function translate(error: unknown): Error {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   if (!(cause instanceof NeonDbError)) return cause instanceof Error ? cause : new Error('the database driver threw no error')
-  // Without a code no server spoke: the request failed, or something on the way answered instead.
+  // Without a SQLSTATE the server did not answer: the request failed, or something in between answered.
   if (!cause.code || unavailable.test(cause.code)) {
     return new DomainError('SERVICE_UNAVAILABLE', 'The database cannot be asked at the moment', {
       cause: new Error(cause.code ? `SQLSTATE ${cause.code}` : 'no answer from the database'),
     })
   }
   const names = [cause.table, cause.column, cause.constraint, cause.routine].filter(Boolean).join(' ')
-  // Syntax and missing names (class 42) have nothing of a caller's in their message.
+  // Messages about syntax and missing names (class 42) hold no customer data.
   const words = cause.code.startsWith('42') ? `: ${cause.message}` : ''
   return new Error(`Postgres refused a statement: SQLSTATE ${cause.code} ${names}${words}`)
 }
 
-/** The columns of a table in a raw statement, by name: `t.*` would change its meaning with the next migration. */
+/** The columns of a table for a raw statement, by name: `t.*` would change its meaning with the next migration. */
 export function columnsOf(table: Table, alias: string): SQL {
   return sql.join(
     Object.values(getTableColumns(table)).map((column) => sql.raw(`${alias}.${column.name}`)),
@@ -101,7 +101,7 @@ export function columnsOf(table: Table, alias: string): SQL {
   )
 }
 
-/** A row of a raw statement, mapped by the table's columns as drizzle's own queries do. */
+/** Maps a row of a raw statement by the table's columns, as drizzle's own queries do. */
 export function rowOf<Source extends Table>(table: Source, raw: Raw): Source['$inferSelect'] {
   return Object.fromEntries(
     Object.entries(getTableColumns(table)).map(([name, column]) => {
@@ -111,10 +111,10 @@ export function rowOf<Source extends Table>(table: Source, raw: Raw): Source['$i
   )
 }
 
-/** A parameter that is an instant. Its type is written out, since in a CASE Postgres would take it for text. */
+/** A parameter that is an instant. The type is explicit, because in a CASE Postgres would take the parameter for text. */
 export const at = (ms: number): SQL => sql`${new Date(ms).toISOString()}::timestamptz(3)`
 
-/** The store's clock, which leases, deadlines and due times are compared by: cut to what a column holds, so never in the future. */
+/** The store's clock for leases, deadlines and due times. It is cut to milliseconds, as columns are: a rounded one could lie in the future. */
 export const storeNow: SQL = sql`date_trunc('milliseconds', statement_timestamp())`
 
 export const after = (ms: number): SQL => sql`${storeNow} + ${ms}::float8 * interval '1 millisecond'`

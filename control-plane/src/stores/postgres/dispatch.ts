@@ -49,7 +49,7 @@ export function postgresDispatch(database: Database, clock: Clock): DispatchStor
     async finish(ref, end, retryAt, fence) {
       const now = clock.now()
       const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
-      // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
+      // A statement that waited for another commit and changed nothing has an old snapshot, so read the row again.
       return changed ?? get(ref.task_id)
     },
 

@@ -9,11 +9,11 @@ import { tasks } from './schema.ts'
 
 type Refusal = Extract<Inserted, { refused: string }>['refused']
 
-/** What the statement says of one: its task, or what was in the way, or neither: a task of that id was there. */
+/** The statement's answer about one task: its row, or why it was refused; neither if a task with that id exists already. */
 interface Answer {
   readonly task: Task | null
   readonly refused: Refusal | null
-  /** The depth of the lane that it was judged by. */
+  /** The depth of the lane that the statement used. */
   readonly depth: number
 }
 
@@ -27,7 +27,7 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
     return [answerOf(row && { ...row, has_project: true })]
   }
 
-  /** One statement. Lanes whose depth is known are not counted, unless `count` names them. */
+  /** Runs one statement. Lanes with a cached depth are not counted, unless `count` names them. */
   async function judge(list: readonly NewTask[], count: ReadonlySet<string>): Promise<readonly Answer[]> {
     const now = clock.now()
     const lanes = new Set(list.map(({ spec }) => spec.project_id))
@@ -41,7 +41,7 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
       for (const lane of lanes) {
         const mine = answers.filter((_, i) => list[i]!.spec.project_id === lane)
         const added = mine.filter(({ task }) => task !== null).length
-        // A statement that answers another depth than it was told has counted by itself.
+        // If the answered depth differs from the cached one, the statement has counted by itself.
         if (known.has(lane) && known.get(lane) === mine[0]!.depth) depths.inserted(lane, added)
         else if (mine[0]!.refused !== 'no_project') {
           const full = mine.some(({ refused }) => refused === 'queue_full')

@@ -7,7 +7,7 @@ import { isStorable, storable } from '../storable.ts'
 import type { Database } from './database.ts'
 import { apiKeys } from './schema.ts'
 
-/** The domain's `liesWithin`: a key of every project (null) lies within no list. */
+/** The domain's `liesWithin` in SQL: a key of every project (null) lies within no list. */
 const within = (projects: ProjectFilter): SQL | undefined =>
   projects === null
     ? undefined
@@ -50,7 +50,7 @@ export function postgresKeys(database: Database): KeyStore {
     },
     async revoke(id, { project_ids }, now) {
       if (!isStorable(id)) return undefined
-      // Only the first revocation writes.
+      // Only the first revocation writes; a repeated one reads.
       const first = and(eq(apiKeys.id, id), within(project_ids), sql`${apiKeys.revoked_at} is null`)
       const [row] = await database.run(db.update(apiKeys).set({ revoked_at: now }).where(first).returning())
       return row ?? get(id, project_ids)

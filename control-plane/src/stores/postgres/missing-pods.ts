@@ -1,5 +1,5 @@
-// Queued tasks that are bound to a pod by their conversation, where that pod is missing. Only heads are looked at, by the steps of the claim,
-// so it costs no more than one: what stands behind a head waits for it anyway.
+// Queued tasks that are bound by their conversation to a missing pod. Only the heads of ordering keys are read, by the claim's own steps, so
+// this costs no more than a claim. Tasks behind a head wait for it anyway.
 
 import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import { podMissing } from '@rdev/shared/domain/task'
@@ -28,7 +28,7 @@ export function failMissingPodsStatement(clusterId: string, pods: readonly strin
 stuck as materialized (
   select key_head.* from key_head join sessions s on s.id = key_head.session_id where key_head.run_after <= ${storeNow} and s.pod in ${among(pods)}
 ),
--- And what stands behind such a head and is bound to a missing pod too.
+-- Also the tasks behind such a head that are bound to a missing pod.
 found as materialized (
   select behind.id from stuck cross join lateral (
     select q.id from (

@@ -1,4 +1,4 @@
-// The stores on Postgres, by drizzle over Neon's HTTP protocol. Each call is one request; what it writes, it writes in one statement.
+// The stores on Postgres, by drizzle over Neon's HTTP protocol. Each call writes in a single statement.
 import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Clock } from '../../ports/clock.ts'
 import type { SessionStore } from '../../ports/session-store.ts'
@@ -13,7 +13,7 @@ import { clusters, sessions } from './schema.ts'
 import { isStorable } from '../storable.ts'
 import type { Stores } from '../stores.ts'
 
-/** `clock` gives the times that clients see; leases and deadlines go by Postgres' own. */
+/** `clock` gives the times that clients see; leases and deadlines use Postgres' own clock. */
 export function postgresStores(options: Connection & { readonly clock: Clock }): Stores {
   const database = new Database(options)
   return {
@@ -32,7 +32,7 @@ export function postgresStores(options: Connection & { readonly clock: Clock }):
     },
     keys: postgresKeys(database),
     idempotency: postgresIdempotency(database),
-    // Also false before the migrations ran.
+    // Also false before the migrations have run.
     ready: () =>
       database.rows(sql`select from pools limit 0`).then(
         () => true,

@@ -38,7 +38,7 @@ export function postgresProjects(database: Database, clock: Clock): ProjectStore
       return pageOfRows(rows, page.limit)
     },
 
-    // One statement that first looks: a report that says nothing new takes no lock and writes nothing.
+    // One statement that compares first: a report without changes takes no lock and writes nothing.
     async report(clusterId, pods) {
       const reported = JSON.stringify(projectPods(pods))
       const now = at(clock.now())
@@ -51,14 +51,14 @@ registered as (
   where not exists (select from clusters c where c.id = ${clusterId})
   on conflict do nothing
 ),
-news as materialized (
+changed as materialized (
   select told.* from told left join projects p on p.id = told.id
   where p.id is null
     or (p.cluster_id = ${clusterId} and (p.pod, p.allow_bypass_permissions) is distinct from (told.pod, told.allow_bypass_permissions))
 ),
 written as (
   insert into projects as p (id, cluster_id, pod, allow_bypass_permissions, created_at, updated_at)
-  select id, ${clusterId}::text, pod, allow_bypass_permissions, ${now}, ${now} from news order by id
+  select id, ${clusterId}::text, pod, allow_bypass_permissions, ${now}, ${now} from changed order by id
   on conflict (id) do update
   set pod = excluded.pod, allow_bypass_permissions = excluded.allow_bypass_permissions, updated_at = excluded.updated_at
   where p.cluster_id = excluded.cluster_id

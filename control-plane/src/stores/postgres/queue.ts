@@ -1,5 +1,5 @@
-// What an operator asks the queue: the lanes with their depth and what their heads wait for. Depths are counted in the claim index alone,
-// which takes about 0.1 µs a queued task; everything else is a few looks into it for each lane.
+// The view of the queue for operators: the lanes with their depths, and what their heads wait for. Depths are counted in the claim index
+// alone, which takes about 0.1 µs a queued task; everything else is a few index look-ups per lane.
 
 import { type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
@@ -30,7 +30,7 @@ with recursive lane as materialized (
   limit ${limit}::int8
 ),
 ${keyHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
--- What is due comes first; where nothing is, what is due next.
+-- The head is the first due task or, if none is due, the one that is due next.
 head as materialized (
   select distinct on (t.lane) t.id, t.lane, t.run_after, t.target, t.workspace, t.session_id, t.run_after > ${storeNow} as later
   from key_head t
@@ -83,7 +83,7 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
   }
 }
 
-/** By index, so nothing is counted: it is asked again and again while something is queued. */
+/** Uses indexes and counts nothing, because the hub asks repeatedly while something is queued. */
 export function nextDueStatement(clusterId: string): SQL {
   const instant = (column: string, more: SQL) => sql`(
     select ${ms(`t.${column}`)} from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and ${more} order by ${sql.raw(`t.${column}`)} limit 1

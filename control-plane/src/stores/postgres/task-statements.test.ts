@@ -1,4 +1,4 @@
-// That every statement that ends tasks is made by `endTasks`: what is written with an end there is then written with every end.
+// Every statement that ends tasks must be made by `endTasks`, so that what it writes with an end is written with every end.
 import { cancel, outcome } from '@rdev/shared/domain/task'
 import type { SQL } from 'drizzle-orm'
 import { PgDialect } from 'drizzle-orm/pg-core'

@@ -1,5 +1,5 @@
-// The statements of a task's life, each one statement: what it changes, it changes together, fenced by (task, attempt). Those that touch
-// several rows lock them in the order of their ids, so that two of them never wait for each other.
+// The statements between a task's lease and its end. Each changes everything at once, fenced by (task, attempt). Statements that change
+// several rows lock them in the order of their ids, so that two of them cannot deadlock.
 
 import { maxEndedAtOnce } from '@rdev/shared/domain/limits'
 import { expired, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
@@ -30,7 +30,7 @@ moved as (
 update attempts a set status = 'running', started_at = moved.started_at from moved where a.task_id = moved.id and a.n = moved.attempt`
 }
 
-/** To be asked after the lock of the cluster's claims, which whoever takes over holds too. */
+/** True if the fence holds. Run it after taking the lock of the cluster's claims, which `takeOver` holds too. */
 const unfenced = (fence: Fence | undefined): SQL =>
   fence === undefined
     ? sql``
@@ -54,9 +54,9 @@ noted as (
 select * from moved order by id`
 }
 
-/** Answers the row if it changed it. `end` is storable; `now` is the clock that clients' times come from. */
+/** Answers the row if it changed it. `end` must be storable; `now` is the clock of the times that clients see. */
 export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number, fence?: Fence): SQL {
-  // The cancel request is looked at in the row as it is when this writes, not as anybody read it.
+  // The statement reads the cancel request in the row that it writes: what a caller read before may be stale.
   const set = (ended: SQL, again: SQL) =>
     retryAt === null ? ended : sql`case when t.cancel_requested_at is null then ${again} else ${ended} end`
   const keep = (column: keyof Task) => sql.raw(`t.${column}`)
@@ -85,7 +85,7 @@ export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: numb
       usage: set(sql`${json}::json`, keep('usage')),
       cost_usd: set(sql`${end.cost_usd}::float8`, keep('cost_usd')),
     },
-    // Its session has a pod now, so it does not go to just any one of its target.
+    // Its session has a pod now, so it may not run in any other pod of its target.
     orderingKey: set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`),
     where: sql`t.id = ${ref.task_id} and t.attempt = ${ref.attempt}::int and t.status in ${live}${unfenced(fence)}`,
     also: sql`, attempt_written as (
@@ -122,7 +122,7 @@ with held as materialized (
   return endQueued(chosen, expired)
 }
 
-/** A row for each live task, or one without. After the lock of the cluster's claims: whatever has leased something is seen. */
+/** Answers a row for each live task, or one row without a task. Run it after taking the lock of the cluster's claims, so that it sees all leases. */
 export function takeOverStatement(clusterId: string, generation: number): SQL {
   return sql`
 with taken as (

@@ -14,10 +14,10 @@ import { rawTask, taskOf, type TaskRow } from './rows.ts'
 import { tasks } from './schema.ts'
 import { endChanged, ends } from './task-statements.ts'
 
-/** A row that moves between the reading and the writing of `change` is read again, this many times. */
+/** How often `change` reads and writes a row that others keep changing before it gives up. */
 const maxChanges = 20
 
-/** A page ends early rather than carry more text than this: prompts and results may have megabytes, and Neon answers at most 64. */
+/** Bytes of text after which a page ends early: prompts and results may have megabytes, and Neon's answers have at most 64 MB. */
 const maxPageBytes = 8 * 1024 * 1024
 
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
@@ -104,7 +104,7 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
 const texts = new Set<keyof Task>(['result', 'error'])
 
-/** The row, named so in the statement, is still as the step saw it. */
+/** A condition: the row `name` is still as `step` saw it. */
 export function unmoved({ id, status, attempt, cancel_requested_at }: Task, name: 't' | 'tasks'): SQL {
   const row = sql.raw(name)
   const requested = cancel_requested_at === null ? sql`null::timestamptz` : at(cancel_requested_at)
@@ -112,7 +112,7 @@ export function unmoved({ id, status, attempt, cancel_requested_at }: Task, name
     and ${row}.cancel_requested_at is not distinct from ${requested}`
 }
 
-/** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
+/** Only the columns that the step changed, so that a lease that was renewed meanwhile stays renewed. Null: it changed nothing. */
 export function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
   const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
   if (names.length === 0) return null

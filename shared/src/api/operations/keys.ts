@@ -2,7 +2,7 @@ import { defineOperation, json } from '../operation.ts'
 import { keyParams } from '../params.ts'
 import { createKeySchema, createdKeySchema, keyPageSchema, keySchema, listQuery } from '../resources.ts'
 
-// Not idempotent: the answer holds the secret, and an answer that is replayed has to be stored.
+// Not `idempotent`: a replayed answer must be stored, and this answer holds the secret.
 export const createKey = defineOperation({
   id: 'createKey',
   method: 'POST',

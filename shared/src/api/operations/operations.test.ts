@@ -34,7 +34,7 @@ test('every operation that is defined is in the list once, under its own id', ()
 })
 
 describe.each(all.map((operation) => [operation.id, operation] as const))('%s', (id, operation) => {
-  test('has an id and a path of the house’s style', () => {
+  test('has an id and a path in the usual form', () => {
     expect(id).toMatch(/^(create|retry|run|list|get|update|pause|resume|cancel|revoke|delete|connect)([A-Z][a-z]+)+$/)
     expect(operation.path).toMatch(/^(\/v1(\/([a-z]+|:[a-z]+))+|\/(health|ready|docs|openapi\.json))$/)
   })
@@ -50,7 +50,7 @@ describe.each(all.map((operation) => [operation.id, operation] as const))('%s', 
     expect(Object.keys(operation.params ?? {})).toEqual(inPath)
   })
 
-  test('finds its project where it has one', () => {
+  test('has what its project rule needs', () => {
     const { project, scope, params = {}, body } = operation
     if (scope === 'public') expect(project).toBe('none')
     if (['path.id', 'task', 'session', 'key', 'cluster'].includes(project)) expect(params).toHaveProperty('id')
@@ -59,7 +59,7 @@ describe.each(all.map((operation) => [operation.id, operation] as const))('%s', 
   })
 })
 
-test('types say all that a client needs without the data', () => {
+test('types alone are enough for a client', () => {
   expectTypeOf<OperationId>().toExtend<string>()
   expectTypeOf<Operations['getTask']['path']>().toEqualTypeOf<'/v1/tasks/:id'>()
   expectTypeOf<Operations['cancelTask']['method']>().toEqualTypeOf<'POST'>()

@@ -1,5 +1,5 @@
-// Every operation of the API, in the order of the reference. One that is not here has no route, no page and no row in the authorisation
-// suite; tests fail for one that is defined and not listed, or listed and not handled.
+// Every operation of the API, in the order of the reference. An operation that is not listed has no route, no page and no case in the
+// authorisation suite. Tests fail for an operation that is defined and not listed, or listed and not handled.
 
 import type { Operation } from '../operation.ts'
 import { connectAttempt, connectCluster } from './connections.ts'
@@ -48,6 +48,6 @@ export const operations = [
   getReferencePage,
 ] as const satisfies readonly Operation[]
 
-/** By id: what types of a client are made from. */
+/** The operations by id, for the types of clients. */
 export type Operations = { readonly [Op in (typeof operations)[number] as Op['id']]: Op }
 export type OperationId = keyof Operations
