@@ -16,7 +16,7 @@ export const heartbeatEveryMs = 60_000
 
 export interface LinkState {
   /** `gathering`: open, and the pods are being asked what lives in them. */
-  readonly phase: 'down' | 'gathering' | 'greeting' | 'welcomed'
+  readonly phase: 'down' | 'gathering' | 'hello_sent' | 'welcomed'
   /** Counts gatherings, so that the answer of an earlier one is not taken for the current one's. */
   readonly gathering: number
   /** Something changed meanwhile: say hello once more after this. */
@@ -143,7 +143,7 @@ function gathered(state: LinkState, input: Extract<LinkInput, { type: 'gathered'
   const frames: HubUp[] = [hello, ...state.held]
   if (state.draining && !state.held.some((frame) => frame.type === 'drain')) frames.push({ type: 'drain' })
   return {
-    state: { ...state, phase: 'greeting', helloAt: now, held: [] },
+    state: { ...state, phase: 'hello_sent', helloAt: now, held: [] },
     effects: frames.map((frame): LinkEffect => ({ type: 'send', frame })),
   }
 }

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
 import type { ReconnectEffect, ReconnectInput, ReconnectState } from './reconnecting-socket-machine.ts'
 import {
-  greetingTimeoutMs,
+  unconfirmedTimeoutMs,
   hastenEveryMs,
   healthyAfterMs,
   maxRetryAfterMs,
@@ -23,7 +23,7 @@ function setup(random = 0.999_999) {
     return effects
   }
   const closed = (code = 1006, retryAfterMs: number | null = null) => feed({ type: 'closed', socket: state.socket, code, retryAfterMs })
-  const timer = (name: 'dial' | 'ping' | 'greeting') => feed({ type: 'timer', timer: name, socket: state.socket })
+  const timer = (name: 'dial' | 'ping' | 'unconfirmed') => feed({ type: 'timer', timer: name, socket: state.socket })
   return {
     feed,
     closed,
@@ -153,8 +153,8 @@ test('a peer that does not greet in time is given up; one that did is not', () =
   const silent = setup()
   silent.feed({ type: 'dial' })
   silent.opened()
-  silent.wait(greetingTimeoutMs)
-  silent.timer('greeting')
+  silent.wait(unconfirmedTimeoutMs)
+  silent.timer('unconfirmed')
   expect(silent.types()).toEqual(['terminate', 'down', 'timer'])
 
   const polite = setup()
@@ -162,7 +162,7 @@ test('a peer that does not greet in time is given up; one that did is not', () =
   polite.opened()
   polite.confirm()
   polite.confirm()
-  expect(polite.timer('greeting')).toEqual([])
+  expect(polite.timer('unconfirmed')).toEqual([])
 })
 
 test('what an earlier socket or timer still says is ignored', () => {
@@ -178,7 +178,7 @@ test('what an earlier socket or timer still says is ignored', () => {
     { type: 'closed', socket: 1, code: 1006, retryAfterMs: null },
     { type: 'received', socket: 1 },
     { type: 'timer', timer: 'ping', socket: 1 },
-    { type: 'timer', timer: 'greeting', socket: 1 },
+    { type: 'timer', timer: 'unconfirmed', socket: 1 },
     { type: 'timer', timer: 'dial', socket: 1 },
   ] as const) {
     expect(it.feed(input)).toEqual([])

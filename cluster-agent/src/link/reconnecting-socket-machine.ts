@@ -11,7 +11,7 @@ export const healthyAfterMs = 60_000
 /** Two agents with one identity must not throw each other out in a loop. */
 export const supersededWaitMs = 30_000
 /** From the open socket to the peer's first frame; a peer that says nothing is as good as none. */
-export const greetingTimeoutMs = 15_000
+export const unconfirmedTimeoutMs = 15_000
 /** The longest that a peer's Retry-After is believed. */
 export const maxRetryAfterMs = 10 * 60_000
 /** A peer that does not speak this version will not learn it soon. */
@@ -27,8 +27,8 @@ export interface ReconnectState {
   /** Tries since the last healthy connection. */
   readonly tries: number
   readonly openedAt: number
-  readonly greetedAt: number | null
-  readonly heardAt: number
+  readonly confirmedAt: number | null
+  readonly receivedAt: number
   /** When the last dial began, or the next one will. */
   readonly dialAt: number
   /** When another connection's success made this one dial, or would have. */
@@ -48,7 +48,7 @@ export type ReconnectInput =
   | { readonly type: 'confirmed' }
   | { readonly type: 'received'; readonly socket: number }
   | { readonly type: 'closed'; readonly socket: number; readonly code: number; readonly retryAfterMs: number | null }
-  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly socket: number }
+  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'unconfirmed'; readonly socket: number }
   /** Another connection to the same place is back: dial within this time. */
   | { readonly type: 'hasten'; readonly withinMs: number }
   /** Cut now and dial again, as after any loss. */
@@ -62,7 +62,7 @@ export type ReconnectEffect =
   | { readonly type: 'close'; readonly code: number; readonly reason: string }
   /** Without a closing handshake: the peer is not there to answer it. */
   | { readonly type: 'terminate' }
-  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'greeting'; readonly inMs: number; readonly socket: number }
+  | { readonly type: 'timer'; readonly timer: 'dial' | 'ping' | 'unconfirmed'; readonly inMs: number; readonly socket: number }
   | { readonly type: 'up' }
   /** Open again after a loss, which is group for whoever waits to try the same. */
   | { readonly type: 'recovered' }
@@ -74,8 +74,8 @@ export const newReconnect: ReconnectState = {
   phase: 'parked',
   tries: 0,
   openedAt: 0,
-  greetedAt: null,
-  heardAt: 0,
+  confirmedAt: null,
+  receivedAt: 0,
   dialAt: 0,
   hastenedAt: null,
   missing: false,
@@ -88,7 +88,7 @@ const nothing = (state: ReconnectState): ReconnectStep => ({ state, effects: [] 
 function dial(state: ReconnectState, now: number): ReconnectStep {
   const socket = state.socket + 1
   return {
-    state: { ...state, phase: 'dialing', socket, tries: state.tries + 1, greetedAt: null, dialAt: now },
+    state: { ...state, phase: 'dialing', socket, tries: state.tries + 1, confirmedAt: null, dialAt: now },
     effects: [{ type: 'dial', socket }],
   }
 }
@@ -103,7 +103,7 @@ const refusals: readonly number[] = [closeCodes.superseded, closeCodes.unsupport
 
 /** The socket is gone or given up: wait for the next try. The socket's number moves on, so whatever it still says is ignored. */
 function lost(state: ReconnectState, code: number, retryAfterMs: number | null, now: number, random: number): ReconnectStep {
-  const healthy = state.phase === 'open' && state.greetedAt !== null && now - state.greetedAt >= healthyAfterMs
+  const healthy = state.phase === 'open' && state.confirmedAt !== null && now - state.confirmedAt >= healthyAfterMs
   // `tries` counts dials; the first retry after one dial, or after health, is immediate.
   const tries = healthy ? 0 : Math.max(0, state.tries - 1)
   const toldToWait = retryAfterMs !== null || refusals.includes(code)
@@ -112,7 +112,7 @@ function lost(state: ReconnectState, code: number, retryAfterMs: number | null, 
   const delay = Math.max(hastened ? 0 : reconnectDelay(tries, random), Math.min(retryAfterMs ?? 0, maxRetryAfterMs), codeWaitMs(code))
   const socket = state.socket + 1
   return {
-    state: { ...state, phase: 'waiting', tries: tries + 1, socket, greetedAt: null, dialAt: now + delay, missing: true, toldToWait },
+    state: { ...state, phase: 'waiting', tries: tries + 1, socket, confirmedAt: null, dialAt: now + delay, missing: true, toldToWait },
     effects: [
       { type: 'down', code, retryInMs: delay },
       { type: 'timer', timer: 'dial', inMs: delay, socket },
@@ -148,18 +148,18 @@ export function stepReconnect(state: ReconnectState, input: ReconnectInput, { no
     case 'opened':
       if (input.socket !== state.socket || state.phase !== 'dialing') return nothing(state)
       return {
-        state: { ...state, phase: 'open', openedAt: now, heardAt: now, missing: false },
+        state: { ...state, phase: 'open', openedAt: now, receivedAt: now, missing: false },
         effects: [
-          { type: 'timer', timer: 'greeting', inMs: greetingTimeoutMs, socket: state.socket },
+          { type: 'timer', timer: 'unconfirmed', inMs: unconfirmedTimeoutMs, socket: state.socket },
           { type: 'timer', timer: 'ping', inMs: pingEveryMs, socket: state.socket },
           { type: 'up' },
           ...(state.missing ? [{ type: 'recovered' } as const] : []),
         ],
       }
     case 'confirmed':
-      return state.phase === 'open' && state.greetedAt === null ? nothing({ ...state, greetedAt: now }) : nothing(state)
+      return state.phase === 'open' && state.confirmedAt === null ? nothing({ ...state, confirmedAt: now }) : nothing(state)
     case 'received':
-      return input.socket === state.socket && state.phase === 'open' ? nothing({ ...state, heardAt: now }) : nothing(state)
+      return input.socket === state.socket && state.phase === 'open' ? nothing({ ...state, receivedAt: now }) : nothing(state)
     case 'closed':
       if (input.socket !== state.socket || (state.phase !== 'open' && state.phase !== 'dialing')) return nothing(state)
       return lost(state, input.code, input.retryAfterMs, now, random)
@@ -177,22 +177,22 @@ export function stepReconnect(state: ReconnectState, input: ReconnectInput, { no
       const phase = input.type === 'park' ? 'parked' : 'stopped'
       const hadSocket = state.phase === 'open' || state.phase === 'dialing'
       return {
-        state: { ...state, phase, socket: state.socket + 1, greetedAt: null },
+        state: { ...state, phase, socket: state.socket + 1, confirmedAt: null },
         effects: hadSocket ? [{ type: 'close', code: input.code, reason: input.reason }] : [],
       }
     }
   }
 }
 
-function timer(state: ReconnectState, name: 'dial' | 'ping' | 'greeting', now: number, random: number): ReconnectStep {
+function timer(state: ReconnectState, name: 'dial' | 'ping' | 'unconfirmed', now: number, random: number): ReconnectStep {
   if (name === 'dial') return state.phase === 'waiting' ? dial(state, now) : nothing(state)
   if (state.phase !== 'open') return nothing(state)
-  const silentMs = now - state.heardAt
-  if ((name === 'greeting' && state.greetedAt === null) || (name === 'ping' && silentMs >= pongTimeoutMs)) {
+  const silentMs = now - state.receivedAt
+  if ((name === 'unconfirmed' && state.confirmedAt === null) || (name === 'ping' && silentMs >= pongTimeoutMs)) {
     const step = lost(state, 1006, null, now, random)
     return { state: step.state, effects: [{ type: 'terminate' }, ...step.effects] }
   }
-  if (name === 'greeting') return nothing(state)
+  if (name === 'unconfirmed') return nothing(state)
   // The next look comes when the pong would be overdue, if that is sooner.
   const inMs = Math.max(1, Math.min(pingEveryMs, pongTimeoutMs - silentMs))
   return { state, effects: [{ type: 'ping' }, { type: 'timer', timer: 'ping', inMs, socket: state.socket }] }

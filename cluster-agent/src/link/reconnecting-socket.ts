@@ -35,7 +35,7 @@ export class ReconnectingSocket<Frame> {
   readonly #platform: SocketPlatform
   readonly #options: ReconnectingSocketOptions<Frame>
   readonly #target: Omit<DialTarget, 'bearer'>
-  readonly #timers: NamedTimers<'dial' | 'ping' | 'greeting'>
+  readonly #timers: NamedTimers<'dial' | 'ping' | 'unconfirmed'>
   readonly #machine
   #connection: Connection | undefined
 

@@ -233,7 +233,7 @@ export class AttemptRun {
       if (!(error instanceof RejectedStart) && !view.released) {
         // Whatever it says may hold what the provider said: only where it was thrown is told.
         const where = error instanceof Error ? error.stack?.split('\n').find((line) => line.includes(' at ')) : undefined
-        this.#deps.log('error', 'code agent failed inside', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
+        this.#deps.log('error', 'code agent threw an error', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
       }
     }
     if (view.released) return
