@@ -40,8 +40,8 @@ const numbered: readonly Patch[] = [
 ]
 const dialledAgain = patch(
   connection,
-  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** What is`,
-  `    ],\n  }\n}\n\n/** What is`,
+  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** A socket`,
+  `    ],\n  }\n}\n\n/** A socket`,
 )
 
 export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {

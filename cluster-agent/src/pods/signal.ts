@@ -1,7 +1,7 @@
-/** Wakes one waiter; a ring that nobody waited for is kept for the next. Rung by event listeners that are attached once, not once per wait. */
+/** Wakes one waiter. A ring without a waiter is kept for the next wait. Event listeners that ring it are attached once, not once per wait. */
 export interface Signal {
   ring(): void
-  /** True when rung, false after `boundMs`. */
+  /** Resolves with true when rung, with false after `boundMs`. */
   wait(boundMs?: number): Promise<boolean>
 }
 

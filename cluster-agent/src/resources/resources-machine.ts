@@ -1,6 +1,6 @@
-// What this cluster should have beside running attempts, as a pure machine. It promises: after each `desired` every resource of a known
-// kind is on its way to what that says, and what the set does not name is removed; one operation at a time per resource; a failure is tried
-// again; every change is reported whole. It keeps nothing over a restart: what was there before is listed by each kind first.
+// Brings the cluster's resources to what the hub desires. It promises: after each `desired` every resource of a known kind is being applied,
+// and resources that the set does not name are removed; one operation at a time per resource; a failed one is tried again; after every change
+// the whole observed set is reported. It stores nothing: after a restart each kind first lists what exists.
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { DesiredResources, ObservedResource, ObservedResources, Resource } from '@rdev/shared/domain/resource'
@@ -10,11 +10,11 @@ import type { Step, StepContext } from '@rdev/shared/domain/step'
 interface Entry {
   readonly kind: string
   readonly name: string
-  /** What it should become; null: it should not be there. */
+  /** The desired resource; null: it should not exist. */
   readonly wanted: Resource | null
   readonly state: ObservedResource['state']
   readonly detail: string | null
-  /** The operation in flight is for this; undefined: none is in flight. */
+  /** What the operation in flight brings about; undefined: none is in flight. */
   readonly doing: Resource | null | undefined
   /** Failures in a row. */
   readonly tries: number
@@ -23,7 +23,7 @@ interface Entry {
 export interface ResourcesState {
   /** The kinds that this agent can apply. */
   readonly kinds: readonly string[]
-  /** Null: the hub has not said anything yet, so nothing is applied and nothing is removed. */
+  /** Null: the hub has not sent a desired set yet, so nothing is applied or removed. */
   readonly version: number | null
   /** Kinds whose existing resources have been listed, or are being listed. */
   readonly listed: ReadonlySet<string>
@@ -32,26 +32,26 @@ export interface ResourcesState {
 
 export type ResourcesInput =
   | { readonly type: 'desired'; readonly desired: DesiredResources }
-  /** What of a kind is there, whoever made it. */
+  /** The names of a kind that exist, also of those that this agent did not make. */
   | { readonly type: 'listed'; readonly kind: string; readonly names: readonly string[] }
   | { readonly type: 'list_failed'; readonly kind: string }
-  /** The operation in flight for that key has ended; `error` undefined: well. */
+  /** The operation in flight for that key has ended; `error` undefined: it succeeded. */
   | { readonly type: 'operated'; readonly key: string; readonly error: string | undefined }
   | { readonly type: 'retry'; readonly key: string }
   | { readonly type: 'retry_list'; readonly kind: string }
 
 export type ResourcesEffect =
   | { readonly type: 'list'; readonly kind: string }
-  /** `version`: of the set that this is for. */
+  /** `version`: that of the desired set. */
   | { readonly type: 'apply'; readonly resource: Resource; readonly version: number }
   | { readonly type: 'remove'; readonly kind: string; readonly name: string; readonly version: number }
-  /** Feed `input` back after that time. */
+  /** Step `input` after that time. */
   | { readonly type: 'timer'; readonly inMs: number; readonly input: Extract<ResourcesInput, { type: 'retry' | 'retry_list' }> }
   | { readonly type: 'report'; readonly observed: ObservedResources }
 
 type ResourcesStep = Step<ResourcesState, ResourcesEffect>
 
-/** A failed operation is tried again after a uniform delay below 2, 4 … 60 s, and at least this. */
+/** A failed operation is tried again after this, plus full jitter below 2, 4 … 60 s. */
 const minRetryMs = 1_000
 const maxDetail = 2_000
 
@@ -88,7 +88,7 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
       const detail = 'this agent does not know the kind'
       entries.set(key, { kind, name, wanted: resource, state: 'unsupported', detail, doing: undefined, tries: 0 })
     } else if (before !== undefined && isSame(before.wanted, resource)) {
-      // A failed one keeps its time: a hub that repeats itself must not make us hurry.
+      // A failed one keeps its retry time: a hub that repeats the same set must not cause more tries.
       entries.set(key, { ...before, wanted: resource })
     } else {
       const entry: Entry = { kind, name, wanted: resource, state: 'pending', detail: null, doing: before?.doing, tries: 0 }
@@ -108,7 +108,7 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
   return reported(next, [...lists, ...effects])
 }
 
-/** What nobody wants and this process did not make goes too. */
+/** Removes what exists and is not desired, also what this process did not make. */
 function listed(state: ResourcesState, kind: string, names: readonly string[]): ResourcesStep {
   const strays = names
     .filter((name) => !state.entries.has(resourceKey({ kind, name })))
@@ -121,7 +121,7 @@ function operated(state: ResourcesState, key: string, error: string | undefined,
   const entry = state.entries.get(key)
   if (entry === undefined || entry.doing === undefined) return { state, effects: [] }
   const idle: Entry = { ...entry, doing: undefined }
-  // What is wanted changed meanwhile: its end says nothing of that.
+  // The desired resource changed during the operation, so its end says nothing about that one: begin the next operation.
   if (!isSame(entry.doing, entry.wanted)) return reported(...changed(state, [idle]))
   const entries = new Map(state.entries)
   if (error !== undefined) {
@@ -133,7 +133,7 @@ function operated(state: ResourcesState, key: string, error: string | undefined,
   return reported({ ...state, entries }, [])
 }
 
-/** Begins the operation of each that has none in flight; one in flight is followed by the next when it has ended. */
+/** Begins the operation of each entry that has none in flight. The others begin theirs when the one in flight has ended. */
 function changed(state: ResourcesState, list: readonly Entry[]): [ResourcesState, ResourcesEffect[]] {
   const entries = new Map(state.entries)
   const version = state.version ?? 0

@@ -1,11 +1,11 @@
-// The one encoding of an event, with its size bounded: longer texts inside are cut, and say by how much.
+// Encodes an event with a bounded size: long texts inside are cut, and say how many bytes were removed.
 
 import type { AttemptEvent, EventData } from '@rdev/shared/domain/event'
 import { maxEventBytes } from '@rdev/shared/domain/event'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import type { EncodedEvent, NewEvent } from '../ports.ts'
 
-/** Below this a text is left alone: it is not what makes an event large. */
+/** A shorter text is not cut. */
 const smallestCutBytes = 256
 
 export function encodeEvent(event: NewEvent, time: string): EncodedEvent {
@@ -25,7 +25,7 @@ function cutData(data: EventData, bytes: number): EventData {
     const cut = { ...(cutValue(data, limit) as EventData), truncated: true }
     if (Buffer.byteLength(JSON.stringify(cut)) <= maxEventBytes - 256) return cut
   }
-  // Not long texts but very many small things.
+  // The event is large because of very many small values: keep the beginning of its JSON as text.
   return { truncated: true, text: marked(JSON.stringify(data), maxEventBytes / 8), bytes }
 }
 

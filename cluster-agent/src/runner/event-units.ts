@@ -1,11 +1,11 @@
-// What a code agent emits in one call must be stored together with one cursor, but a frame has a limit. A larger call leaves in parts; the cursor
-// of all but the last is the one before the call, with a note of how many of its events are stored. Read again from there, a code agent says the
-// same events again, and those are left out.
+// The events of one call of a code agent must be stored together with one cursor, but a frame has a limit. A larger call is sent in parts. The
+// cursor of all parts but the last is the one before the call, plus the number of its events that are stored. When a code agent reads again
+// from there, it emits the same events again, and the stored ones are left out.
 
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { EncodedEvent } from '../ports.ts'
 
-/** A frame holds 1 MiB: a part, a cursor of at most 320 KiB, and the rest. */
+/** A frame holds 1 MiB: a part, a cursor of at most 320 KiB, and the JSON around them. */
 export const maxPartBytes = 600 * 1024
 export const maxPartEvents = 200
 
@@ -16,7 +16,7 @@ interface PartState {
 
 const isPart = (state: unknown): state is PartState => typeof state === 'object' && state !== null && partKey in state
 
-/** The cursor as its code agent knows it, and how many of the next events the log holds already. */
+/** The cursor as the code agent knows it, and how many of the next events the log already holds. */
 export function openCursor(cursor: Cursor): { cursor: Cursor; stored: number } {
   if (!isPart(cursor.state)) return { cursor, stored: 0 }
   const { stored, state } = cursor.state[partKey]
@@ -28,7 +28,7 @@ export interface Part {
   readonly cursor: Cursor
 }
 
-/** `stored` counts events since `before` that went out in earlier calls' parts and were left out of `events`. */
+/** `stored`: how many events since `before` the log already holds; they are not in `events`. */
 export function partsOf(events: readonly EncodedEvent[], before: Cursor, after: Cursor, stored: number): Part[] {
   const groups: EncodedEvent[][] = [[]]
   let bytes = 0

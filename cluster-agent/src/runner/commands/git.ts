@@ -2,10 +2,10 @@ import type { CommandRunner } from '../../ports.ts'
 import { runCommand } from './run-command.ts'
 import { quote } from '../../sh.ts'
 
-/** What `sh` answers when there is no such command. */
+/** The exit code of `sh` if there is no such command (POSIX). */
 const notFound = 127
 
-/** Kind `git`: the command is git's arguments. Nobody is there to answer a prompt or to leave a pager. */
+/** Kind `git`: the command is git's arguments. Prompts and pagers are switched off, because nobody could answer them. */
 export const git: CommandRunner = {
   execute: (attempt) => {
     const { command } = attempt.assignment

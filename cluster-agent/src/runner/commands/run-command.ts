@@ -1,4 +1,4 @@
-// A plain command as an attempt: its script starts, its output goes up as it comes, its exit code says how it ended.
+// Runs a plain command as an attempt: starts its script, emits its output as it comes, and takes the result from its exit code.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
@@ -18,7 +18,7 @@ export async function runCommand(
   return resultOf(await attempt.exited())
 }
 
-/** Reads to the end, also when the attempt is being cancelled: what was written is told. */
+/** Reads to the end, also when the attempt is being cancelled, so that the log has everything that was written. */
 async function pumpOutput(attempt: CommandAttempt): Promise<void> {
   const lines = new OutputLines(attempt.cursor)
   const tell = async (found: ReturnType<OutputLines['push']>) => {
@@ -30,7 +30,7 @@ async function pumpOutput(attempt: CommandAttempt): Promise<void> {
     const result = lines.holds ? await orSilence(attempt, next) : await next
     if (result === 'silence') {
       await tell(lines.flush(false))
-      // Half a character may be left: only another chunk, or the end, brings news of it.
+      // Half a character may be left: only another chunk, or the end, can complete it.
       await next
       continue
     }

@@ -1,7 +1,7 @@
 import type { CommandRunner } from '../../ports.ts'
 import { runCommand } from './run-command.ts'
 
-/** Kind `shell`: the command is the script. It is not an argument of `sh`, where every process of the pod could read it. */
+/** Kind `shell`: the command is the script. It is not an argument of `sh`, because every process of the pod could read that. */
 export const shell: CommandRunner = {
   execute: (attempt) => {
     const { command } = attempt.assignment
