@@ -1,14 +1,14 @@
-# The part of the library that a pod's control shell needs; it follows start.sh. One shell answers for all attempts of the pod.
-# Nothing in here polls, apart from the moments between a start and the supervisor's signature.
+# The part of the library that a pod's control shell needs, after start.sh. One shell answers for all attempts of the pod.
+# It does not poll, except in the moments between a start and the supervisor's signature.
 
 # ---- the control shell: `<id> <verb> <args>` in, `<id> = <data>` any number of times and `<id> <answer>` out ----
 
 rdev_control() {
   [ -d "$r_home/spare" ] || r_home_again
   r_contact
-  rm -rf "$r_home"/trash.* # of removes that were cut
-  # What warm supervisors left that were killed before they had orders.
-  # Those that live are told by one look at all processes: one look for each takes seconds where hundreds of attempts run.
+  rm -rf "$r_home"/trash.* # left by removes that were cut
+  # Removes the files of spares that were killed before they had orders. One look at all processes finds those that live: one look for each
+  # would take seconds where hundreds of attempts run.
   r_live=$(LC_ALL=C grep -ohzxE '[0-9a-f]{16}' /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ')
   for r_x in "$r_home"/spare/*.alive; do
     r_x=${r_x##*/}
@@ -18,14 +18,14 @@ rdev_control() {
   printf 'control\n'
   while IFS=' ' read -r r_id r_verb r_rest; do
     r_contact
-    jobs >/dev/null 2>&1 # reaps
+    jobs >/dev/null 2>&1 # reaps ended children
     case $r_verb in
       touch) printf '%s ok\n' "$r_id" ;;
       wait | stop | list | refuse | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
       *) printf '%s unknown\n' "$r_id" ;;
     esac
   done
-  # Waiters end with us; a stop that is under way is finished (it ignores TERM).
+  # Its waiting children end with this shell. A stop ignores TERM, so that it is finished.
   for r_x in $(grep -lE "^[0-9]+ \\(.*\\) . $$ " /proc/[0-9]*/stat 2>/dev/null); do
     r_x=${r_x#/proc/}
     kill "${r_x%/stat}" 2>/dev/null
@@ -33,7 +33,7 @@ rdev_control() {
   exit 0
 }
 
-# Waits for the record without polling: the supervisor holds the fifo open for writing until it is gone, however it goes.
+# Waits for the record without polling: reading the fifo ends when the supervisor, which holds it open for writing, is gone for any reason.
 r_await() { # NAME → 0: there is a record; 1: there is no such attempt
   r_name "$1"
   r_tries=0
@@ -42,9 +42,9 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
     [ ! -f "$r_dir/exit" ] || return 0
     [ -d "$r_dir" ] || return 1
     if r_alive; then
-      r_x=$r_home/spare/$r_slot.alive
+      r_x=$r_home/spare/$r_spare.alive
       if [ -p "$r_x" ]; then
-        # Opened for both first, so that opening for reading does not wait for a writer that may be gone.
+        # Open for reading and writing first, because opening for reading waits for a writer (POSIX open), which may be gone.
         exec 5<>"$r_x" 6<"$r_x" 5>&-
         read -r r_x <&6
         exec 6<&-
@@ -56,7 +56,7 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
     elif [ -f "$r_dir/begun" ] && [ -f "$r_dir/supervisor" ]; then
       r_bury "$1"
     elif [ "$r_tries" -ge 100 ]; then
-      # Never begun, for 5 s: take the right to begin, or learn that it did after all, or that another took it (and died of it).
+      # It has not begun for 5 s: create `begun`, so that it never can. If `begun` exists, it began after all, or another waiter created it and died.
       r_tries=0
       r_rounds=$((r_rounds + 1))
       if r_claim "$r_dir/begun" '' || [ "$r_rounds" -ge 2 ]; then r_bury "$1"; fi
@@ -83,9 +83,9 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   r_wait=10
   while [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; do
     if r_alive && [ ! -f "$r_dir/begun" ]; then
-      r_nap 20 # it is taking its orders, or leaves without
+      r_nap 20 # it is taking its orders, or ends without any
     elif r_alive; then
-      # Again and again: a process that was about to start when we looked is found the next time.
+      # Repeated, because a process that was just starting is found only at the next look.
       r_uptime
       r_x=$((r_stop_kill - r_now))
       [ "$r_x" -ge 0 ] || r_x=0
@@ -99,13 +99,13 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
 }
 
-r_own_name() { # → r_own, the name of this home; empty if there is no room to write one
+r_own_name() { # → r_own, the id of this home; empty if there is no room to write one
   r_tries=0
   while [ "$r_tries" -lt 25 ]; do
     r_own=
     read -r r_own 2>/dev/null <"$r_home/name"
     [ -z "$r_own" ] || return 0
-    # Made by another who is about to write it, or who died before he did.
+    # Another shell created the file and has not written it yet, or died before.
     [ "$r_tries" -lt 20 ] || rm -f "$r_home/name"
     r_tries=$((r_tries + 1))
     read -r r_y </proc/sys/kernel/random/uuid
@@ -128,12 +128,12 @@ rdev_list() { # ID
       r_state=running
       ! r_alive || break
       r_state=broken
-      # A supervisor that is just taking its orders has not signed yet.
+      # The main process may be taking its orders, and `begun` is not there yet.
       [ ! -f "$r_dir/begun" ] && [ -d "$r_dir" ] && [ "$r_tries" -lt 40 ] || break
       r_tries=$((r_tries + 1))
       r_nap 50
     done
-    # It may have ended between the two looks.
+    # It may have ended between the two checks.
     [ "$r_state" != broken ] || [ ! -f "$r_dir/exit" ] || r_state=exited
     [ ! -d "$r_dir" ] || printf '%s = %s %s\n' "$1" "${r_dir##*/}" "$r_state"
   done
@@ -141,7 +141,7 @@ rdev_list() { # ID
   printf '%s ok %s\n' "$1" "$r_own"
 }
 
-# A try to start it may still be on its way: after `ok` it finds the floor. `there`: one has come through.
+# Raises the floor, so that a start that is still on its way is refused: `ok`. `there`: the attempt exists already.
 rdev_refuse() { # ID NAME
   r_name "$2"
   r_floor
@@ -149,7 +149,7 @@ rdev_refuse() { # ID NAME
     printf '%s failed\n' "$1"
     return
   fi
-  # One that looked at the floor before that signs now, or withdraws.
+  # A start that read the floor before signs now, or withdraws.
   r_tries=0
   while [ -d "$r_dir" ] && [ ! -f "$r_dir/supervisor" ] && [ "$r_tries" -lt 50 ]; do
     r_tries=$((r_tries + 1))
@@ -169,8 +169,8 @@ rdev_remove() { # ID NAME
     printf '%s failed\n' "$1"
     return
   fi
-  r_slot=
-  # Moved first: a directory half removed would look like a broken attempt.
+  r_spare=
+  # Move it away first: a directory that is half removed would look like a broken attempt.
   if [ -d "$r_dir" ]; then
     if [ -r "$r_dir/followers" ]; then
       while read -r r_x; do
@@ -182,8 +182,8 @@ rdev_remove() { # ID NAME
     r_signed
     mv "$r_dir" "$r_home/trash.$2.$1.$$"
   fi
-  # One program for all of it: each costs as much as everything else here.
-  rm -rf "$r_home/trash.$2.$1.$$" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".*
+  # One program removes all of it, since a program costs as much as all the rest here.
+  rm -rf "$r_home/trash.$2.$1.$$" ${r_spare:+"$r_home/spare/$r_spare".*} "$r_home/incoming/$2".*
   if [ -d "$r_dir" ]; then printf '%s failed\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 

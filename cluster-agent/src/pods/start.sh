@@ -1,7 +1,7 @@
-# The part of the library that starts an attempt and follows it: what the agent calls in a spare or fresh shell. It follows supervisor.sh,
-# which as a program does not read it.
+# The part of the library that starts an attempt and follows it; the agent calls it in a spare or fresh shell. The library has it after
+# supervisor.sh. The supervisor's own program does not read it.
 
-r_home_again() { # the folders of the rdev home, also if somebody removed them
+r_home_again() { # makes the folders of the home, also if they were removed
   mkdir -p "$r_home/lib" "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare" "$r_home/locks"
 }
 
@@ -11,7 +11,7 @@ rdev_install() { # HASH
   r_lib=$r_home/lib/$1.sh
 }
 
-# Text from this shell's own stdin up to the line MARK (its last newline belongs to it) or MARK- (it does not). Fails if cut before.
+# Writes text from this shell's stdin up to the line MARK, or MARK-, which means that the text has no newline at its end. Fails if stdin ends before.
 rdev_take() { # FILE MARK
   r_first=1
   r_whole=1
@@ -27,7 +27,7 @@ rdev_take() { # FILE MARK
   return $r_whole
 }
 
-# The same into r_script.
+# The same into the variable r_script.
 rdev_script() { # MARK
   r_script=
   while IFS= read -r r_line; do
@@ -40,7 +40,7 @@ rdev_script() { # MARK
   return 1
 }
 
-# Large text: everything up to the end of stdin. A cut is an end as well, so the size is checked.
+# Writes large text: everything up to the end of stdin. A cut stream ends too, so the size is checked.
 rdev_put() { # FILE BYTES
   cat >"$r_home/incoming/$1"
   r_x=$(wc -c <"$r_home/incoming/$1")
@@ -48,10 +48,10 @@ rdev_put() { # FILE BYTES
   exit 0
 }
 
-# Everything of a start that can be done before anybody knows what will start: a detached supervisor and the main process wait for orders.
-# setsid twice: the first makes its process a group leader, so the second forks, and its parent returns here at once. In the foreground, since
-# what a shell starts in the background ignores INT, and so would every process of the attempt.
-rdev_warm() { # SLOT
+# Does all of a start that does not depend on the attempt: a detached supervisor and the main process wait for orders.
+# setsid twice: the first makes its process a group leader, so the second forks and its parent returns at once. It runs in the foreground,
+# because what a shell starts in the background ignores INT (POSIX), and so would every process of the attempt.
+rdev_warm() { # SPARE
   [ -d "$r_home/spare" ] || r_home_again
   r_x=$r_home/spare/$1
   r_warm=$1
@@ -60,13 +60,13 @@ rdev_warm() { # SLOT
     read -r r_pid r_sid <&6 && [ -n "$r_sid" ] && exec 8>"$r_x.orders" 6>&- && printf 'warm\n' || printf 'cold\n'
 }
 
-# Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
-# to the process is done first: one program runs, and a handful of files are written.
+# Answers one line. After `started` this shell is the follower from the beginning. FILE names the incoming script and stdin. Only one program
+# runs and a few files are written before the process begins.
 rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
   kill -0 "$r_sid" || exit 1
   r_signature="$r_pid $r_warm $r_sid $2"
   r_name "$1"
-  # A pod that took the name of another knows no floor of what ran there.
+  # A later pod of the same name has no floors of what ran in the earlier one, so a start for another home is refused.
   if [ "$8" != - ]; then
     r_x=
     read -r r_x 2>/dev/null <"$r_home/name"
@@ -81,16 +81,16 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
     return
   fi
   r_dead=
-  # Looked at after the lock: whoever signed meanwhile is told of below.
+  # A directory that is signed already is answered below.
   if [ "$7" != - ] && r_rivals "$7" - && [ ! -f "$r_dir/supervisor" ]; then
     r_refuse "$3" "busy $r_holder"
     return
   fi
-  # Whether they were there does not matter: the signature decides. Nobody else gets into the folder above r_dir.
+  # The folders may exist already: the signature decides. The folder above r_dir is private, so the usual umask is safe.
   umask "$r_umask"
   if [ "$6" = - ]; then mkdir "$r_dir"; else mkdir "$r_dir" "$HOME/$6"; fi 2>/dev/null
   umask 077
-  # Looked at again: a remove may have raised it since, and had no directory to see.
+  # Read the floor again: a remove may have raised it meanwhile, before this directory existed.
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
     rmdir "$r_dir" 2>/dev/null
@@ -102,7 +102,7 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
   r_taken=0
   [ "$r_made" != 0 ] || [ "$7" = - ] || { r_hold "$7" "$1" || r_taken=$?; }
   if [ "$r_made" = 1 ]; then
-    r_signed || [ ! -f "$r_dir/supervisor" ] || { r_nap 50 && r_signed; } # claimed by another, but not yet written
+    r_signed || [ ! -f "$r_dir/supervisor" ] || { r_nap 50 && r_signed; } # another start created it and has not written it yet
     if [ -f "$r_dir/supervisor" ]; then r_refuse "$3" "exists $r_owner"; else r_refuse "$3" "failed $(mkdir "$r_dir" 2>&1)"; fi
   elif [ "$r_taken" = 1 ]; then
     rm -rf "$r_dir"
@@ -126,8 +126,8 @@ r_refuse() { # FILE ANSWER
   rm -f "$r_home/incoming/$1.script" "$r_home/incoming/$1.stdin"
 }
 
-# The files from these offsets on, for as long as somebody holds our stdin; nothing is left behind. Only builtins wait, so that
-# nothing but the tails need be killed. If the tails are killed (a sweep of followers whose far end vanished), the shell ends too.
+# Sends the output files from these offsets on, until stdin ends; then nothing is left behind. Only builtins wait, so only the tails must be
+# killed. If the tails are killed (rdev_remove kills followers whose agent vanished), this shell ends too.
 rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
   r_name "$1"
   exec 7<&0
@@ -135,7 +135,7 @@ rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
   r_a=$!
   tail -c "+$(($3 + 1))" -f "$r_dir/stderr" </dev/null >&2 2>/dev/null 7<&- &
   r_b=$!
-  # For whoever removes the directory: a tail whose far end vanished without a word waits for ever.
+  # For rdev_remove: a tail whose agent vanished without closing the stream would wait for ever.
   { printf '%s\n' "$r_a" "$r_b"; } 2>/dev/null >>"$r_dir/followers"
   { while read -r r_x; do :; done; kill "$r_a" "$r_b"; } <&7 >/dev/null 2>&1 &
   r_c=$!
@@ -153,7 +153,7 @@ rdev_open() { # NAME STDOUT_OFFSET STDERR_OFFSET
   fi
 }
 
-# A one-off. Its marks at the end of both streams, not the end of the streams, say that it ended.
+# Runs a script once. The marks at the end of both streams, not the end of the streams, say that it ended.
 rdev_run() { # MARK
   r_name "run.$1"
   exec 3<"$r_home/incoming/$1.script" 7<&0

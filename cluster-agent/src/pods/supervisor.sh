@@ -1,9 +1,10 @@
 # What the agent runs inside a pod: a library for every shell it opens there, and the supervisor of one attempt. POSIX sh (dash, busybox, bash).
 #
-# Promises: of any number of racing starts one wins (one file made with O_EXCL); a process never starts below its task's floor; the process tree ends with its
-# main process, its deadline, a stop, or when nobody has asked for it for the orphan TTL; the exit record exists only when the tree is empty.
-# Everything in here forks as little as it can: a program costs 1 to 2 ms, a builtin some µs. Time is /proc/uptime (clock jumps do not matter).
-# rdev_ functions are called by the agent; r_ names are private. Nobody's prompt, script or secret is ever in an argv.
+# It promises: of any number of racing starts one wins (one file created with O_EXCL; POSIX open); a process never starts below its task's floor; the
+# process tree ends with its main process, its deadline, a stop, or the orphan TTL; the exit record exists only when the tree is empty.
+# It forks as little as possible: a program costs 1 to 2 ms, a builtin some µs. Time is /proc/uptime, so clock jumps do not matter.
+# The agent calls rdev_ functions; r_ names are private. A prompt, script or secret is never in an argv.
+# SPARE is the id of the spare shell on which an attempt starts; its supervisor keeps it. In environments it is RDEV_SLOT.
 
 r_home=${RDEV_HOME:-${HOME:-/tmp}/.rdev}
 r_text=${rdev_block-} # this text itself, while the bootstrap loop evaluates it
@@ -17,12 +18,12 @@ r_uptime() { # → r_now, milliseconds
   r_now=${r_x%.*}${r_x#*.}0
 }
 
-r_contact() { # somebody still cares for the attempts of this pod
+r_contact() { # an agent has asked: the orphan TTL starts anew
   r_uptime
-  printf '%s\n' "$r_now" 1<>"$r_home/contact" # its first line counts; ext4 takes a millisecond for what was truncated
+  printf '%s\n' "$r_now" 1<>"$r_home/contact" # only the first line counts; it is overwritten, since truncating costs a millisecond on ext4
 }
 
-r_life() { # → r_life, which life of its container this is: the boot, and when its PID 1 started. A volume outlives it, and so do directories.
+r_life() { # → r_life, tells this life of the container from others: the boot, and when PID 1 started. Directories on a volume outlive it.
   r_boot=
   r_x=
   read -r r_boot 2>/dev/null </proc/sys/kernel/random/boot_id
@@ -37,7 +38,7 @@ r_name() { # NAME → r_dir, r_task, r_number
   r_number=${1##*.}
 }
 
-r_floor() { # → r_low, the lowest attempt of r_task that may still start. Lines are only ever appended, so it never sinks.
+r_floor() { # → r_low, the lowest attempt of r_task that may still start. Lines are only appended, so it never sinks.
   r_low=0
   [ -r "$r_home/floors/$r_task" ] || return 0
   while read -r r_x; do
@@ -46,7 +47,7 @@ r_floor() { # → r_low, the lowest attempt of r_task that may still start. Line
   return 0
 }
 
-r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no fork → 1: somebody did; 2: made, but not written
+r_claim() { # FILE TEXT: creates the file (set -C: open with O_EXCL) without a fork → 1: it exists already; 2: created, but not written
   set -C
   r_x=1
   { r_x=2 && printf '%s\n' "$2" && r_x=0; } 2>/dev/null >"$1"
@@ -54,21 +55,21 @@ r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no 
   return $r_x
 }
 
-r_nap() { # MILLISECONDS; whole seconds where sleep knows no fractions
+r_nap() { # MILLISECONDS; whole seconds where sleep has no fractions
   r_x=$((1000 + $1 % 1000))
   sleep "$(($1 / 1000)).${r_x#1}" 2>/dev/null || sleep "$((($1 + 999) / 1000))"
 }
 
 # ---- the process tree ----
 
-# Who belongs to an attempt: what carries its tag, in whatever session, and what is in the session of its main process, if that is known
-# to be ours (SID; only while its supervisor lives, since process ids come again after a container's restart). Zombies do not count.
-# The main process waited warm, so its own tag, and that of what it forks without exec, is still that of its slot.
+# The processes of an attempt: all that have its tag, in any session, and all in the session of its main process (SID, only while the
+# supervisor lives, since process ids are used again after a container's restart). Zombies do not count. The main process was started before
+# its orders came, so it and what it forks without exec have the tag of the spare instead.
 r_tree() { # NAME [SID] → r_pids
   r_tag="^RDEV_ATTEMPT=$r_task\\.$r_number\$"
-  r_signed && r_tag="$r_tag|^RDEV_SLOT=$r_slot\$"
+  r_signed && r_tag="$r_tag|^RDEV_SLOT=$r_spare\$"
   [ -z "${2-}" ] || r_tag="$r_tag|^[0-9]+ \\(.*\\) [^ZX] [0-9]+ [0-9]+ $2 "
-  # 2 is normal (processes come and go); 126 and more means that grep did not run, which is not "nobody".
+  # Status 2 is normal, because processes come and go. 126 and more: grep did not run, so nothing is known.
   until
     r_found=$(grep -lzE "$r_tag" /proc/[0-9]*/environ ${2:+/proc/[0-9]*/stat} 2>/dev/null)
     [ $? -lt 126 ]
@@ -81,8 +82,8 @@ r_tree() { # NAME [SID] → r_pids
   done
 }
 
-# Signals until none is left: INT (if asked) at once, TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
-# (a process may fork between the look and the signal).
+# Sends signals until no process is left: INT (if asked) at once, TERM from TERM_AT, KILL from KILL_AT. Each process gets INT and TERM once,
+# KILL repeatedly, because a process may fork between the look and the signal.
 r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   r_hit=
   r_pause=10
@@ -105,7 +106,7 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
       [ -z "$r_sig" ] || kill -s "$r_sig" "$r_x" 2>/dev/null
       [ "$r_sig" != TERM ] || kill -s CONT "$r_x" 2>/dev/null
     done
-    # Not past the moment of the next signal.
+    # Do not sleep past the time of the next signal.
     r_left=$r_pause
     for r_x in "$4" "$5"; do
       [ "$r_x" -le "$r_now" ] || [ "$((r_x - r_now))" -ge "$r_left" ] || r_left=$((r_x - r_now))
@@ -115,34 +116,34 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   done
 }
 
-r_signed() { # whether a supervisor has r_dir → r_pid, r_slot, r_sid of the main process, r_owner
-  r_slot= r_owner= r_sid=
-  [ -r "$r_dir/supervisor" ] && read -r r_pid r_slot r_sid r_owner <"$r_dir/supervisor" && [ -n "$r_owner" ]
+r_signed() { # whether a supervisor has r_dir → r_pid, r_spare, r_sid of the main process, r_owner
+  r_spare= r_owner= r_sid=
+  [ -r "$r_dir/supervisor" ] && read -r r_pid r_spare r_sid r_owner <"$r_dir/supervisor" && [ -n "$r_owner" ]
 }
 
-r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, so a process id that came again does not deceive
+r_alive() { # whether the supervisor of r_dir runs; its argv has its SPARE, which tells it from another process with the same id
   r_signed && [ -d "/proc/$r_pid" ] || return 1
-  # By builtins first: hundreds of attempts are looked at when an agent comes back.
+  # Builtins first, since hundreds of attempts are checked when an agent comes back.
   r_argv=
   IFS= read -r r_argv 2>/dev/null <"/proc/$r_pid/cmdline"
-  case $r_argv in *"$r_slot"*) return 0 ;; esac
-  grep -qzxF "$r_slot" "/proc/$r_pid/cmdline" 2>/dev/null
+  case $r_argv in *"$r_spare"*) return 0 ;; esac
+  grep -qzxF "$r_spare" "/proc/$r_pid/cmdline" 2>/dev/null
   [ $? -ne 1 ]
 }
 
-# ---- what one attempt at a time may hold ----
+# ---- locks ----
 
-# A lock's files are LOCK@SLOT, one for each attempt that wants it, with its name inside. Whoever wants it writes its own and then looks: it holds
-# the lock if no other that lives wants it. So of two at once at most one holds it, perhaps none; who does not withdraws. Nothing is ever
-# released: an attempt without directory or with an exit record wants nothing. Builtins only.
-r_rivals() { # LOCK SLOT → 0: another, r_holder, holds it or wants it too; r_dead: files of those that are over
+# A lock has a file LOCK@SPARE for each attempt that wants it, with the attempt's name inside. An attempt first writes its own file and then looks
+# for others: it holds the lock if no other live attempt wants it, else it withdraws. So of two at once at most one holds the lock, perhaps
+# none. A lock is never released: an attempt without a directory or with an exit record does not count. Builtins only.
+r_rivals() { # LOCK SPARE → 0: another, r_holder, holds it or wants it too; r_dead: files of those that are over
   r_holder=
   r_dead=
   for r_x in "$r_home/locks/$1"@*; do
     r_x=${r_x##*@}
     r_y= r_z=
     [ "$r_x" != "$2" ] && read -r r_y 2>/dev/null <"$r_home/locks/$1@$r_x" || continue
-    # The name of an attempt may come again, the slot of its supervisor does not.
+    # An attempt's name may be used again, the SPARE of its supervisor is not.
     read -r r_t r_z r_t 2>/dev/null <"$r_home/attempts/$r_y/supervisor"
     if [ "$r_z" = "$r_x" ] && [ ! -f "$r_home/attempts/$r_y/exit" ]; then r_holder=$r_y; else r_dead="$r_dead $1@$r_x"; fi
   done
@@ -160,14 +161,14 @@ r_hold() { # LOCK NAME, of an attempt that is signed → 0: it holds the lock; 1
 
 # ---- the end ----
 
-r_clock() { # → r_offset, what makes wall time of uptime
+r_clock() { # → r_offset, wall time minus uptime
   r_ms=$(date +%s%3N)
   case $r_ms in '' | *[!0-9]*) r_ms=$(date +%s)000 ;; esac
   r_uptime
   r_offset=$((r_ms - r_now))
 }
 
-# Sizes are final: the tree is empty when this is called. A full disk makes it try again: without a record the attempt has no end.
+# Called when the tree is empty, so the sizes are final. On a full disk it tries again, because without a record the attempt has no end.
 r_record() { # CODE REASON FILE
   r_begin=
   [ -r "$r_dir/begun" ] && read -r r_begin r_x <"$r_dir/begun"
@@ -187,12 +188,12 @@ r_record() { # CODE REASON FILE
     { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do
     [ -d "$r_dir" ] || return 1
     r_full=',"disk_full":true'
-    # The starter kept room for a record, before the process could take all there is.
+    # The start reserved room for a record, before the process could fill the disk.
     if [ -f "$r_dir/room" ]; then rm -f "$r_dir/room"; else sleep 1; fi
   done
 }
 
-# The supervisor is gone and left no record: kill what is left, write one. Safe to do twice. If its container is gone as a whole, nobody killed it.
+# The supervisor is gone and left no record: kills what is left and writes one. Safe to do twice. Another life of the container: container_gone.
 r_bury() { # NAME
   r_life
   r_was=
@@ -204,26 +205,26 @@ r_bury() { # NAME
   [ -f "$r_dir/exit" ] || r_record -1 "$r_why" "exit.$r_now.$r_id"
 }
 
-# The first reason wins, `exited` of the supervisor included: that is how a cancel that races the end is decided.
+# The first reason wins, also against `exited` of the supervisor. This decides a cancel that races the end.
 r_end() { # NAME SID REASON GRACE_MS
   r_uptime
   r_term=$((r_now + $4 / 2))
   r_kill=$((r_now + $4))
   r_claim "$r_dir/reason" "$3 $r_term $r_kill"
-  # On a full disk the words find place where the starter kept some, without taking it from the record.
+  # On a full disk the reason is written into the room that the start reserved; the record still has its own.
   [ $? != 2 ] || printf '%s\n' "$3 $r_term $r_kill" 2>/dev/null 1<>"$r_dir/room"
   r_kill_tree "$1" "$2" int "$r_term" "$r_kill"
 }
 
 # ---- the supervisor ----
 
-# Waits warm with its guard and the main process, which is a shell that reads its orders: nothing is left to be started when they come.
-# The main process runs in the foreground: a background child of a non-interactive shell would have to ignore INT for ever.
-r_supervise() { # SLOT UMASK
+# Waits for orders, with its guard and the main process already started: the main process is a shell that reads the orders.
+# The main process runs in the foreground, because a background child of a non-interactive shell ignores INT (POSIX).
+r_supervise() { # SPARE UMASK
   exec 9<>"$r_home/spare/$1.alive" 7<>"$r_home/spare/$1.told"
   r_clock
   r_life
-  # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
+  # exec instead of a redirection of the call: busybox keeps a copy of the redirected fifo, which would stay open after this process.
   {
     exec 9>&-
     r_guard "$1"
@@ -233,7 +234,7 @@ r_supervise() { # SLOT UMASK
   r_status=$?
   kill "$r_guard" 2>/dev/null
   wait "$r_guard" 2>/dev/null
-  # What it told is there twice: the guard may have taken one, or a part of one.
+  # The main process wrote its orders twice: the guard may have read the first, or a part of it.
   printf '.\n' >&7
   r_name=
   while read -r r_x r_y r_z r_z r_t && [ "$r_x" != . ]; do
@@ -244,16 +245,16 @@ r_supervise() { # SLOT UMASK
   exec 7>&-
   r_name "${r_name:-.}"
   r_begin=
-  [ -r "$r_dir/begun" ] && read -r r_begin r_slot r_x <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
+  [ -r "$r_dir/begun" ] && read -r r_begin r_spare r_x <"$r_dir/begun" && [ "$r_spare" = "$1" ] || r_begin=
   if [ -z "$r_begin" ]; then
-    # Never begun. Who still waits for the main process to be ready finds that it is not.
+    # It never began. An empty line ends the wait of a start for the main process.
     exec 5<>"$r_home/spare/$1.ready" 6<>"$r_home/spare/$1.orders"
     printf '\n' >&5
     rm -f "$r_home/spare/$1".*
     exit 0
   fi
   r_claim "$r_dir/reason" exited
-  # What the guard had no time to do.
+  # The guard had no time to do this.
   [ ! -p "$r_home/spare/$1.told" ] || r_sweep "$1"
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
@@ -265,12 +266,12 @@ r_supervise() { # SLOT UMASK
   exit 0
 }
 
-r_sweep() { # SLOT: what nobody needs once the process runs
+r_sweep() { # SPARE: removes files that are not needed once the process runs
   rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders" "$r_home/spare/$1.ready" "$r_home/spare/$1.told"
   [ -z "$r_dead" ] || (cd "$r_home/locks" && rm -f $r_dead)
 }
 
-# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the script.
+# Called in the main process by its orders (see the end of this file), which are shell text from a fifo: this call, then the script.
 r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
   r_told=1
@@ -278,8 +279,8 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   r_uptime
   r_x="$1 $2 $3 $r_now $5"
   printf '%s\n%s\n' "$r_x" "$r_x" >&7
-  # Whoever claims this decides whether the process ever runs; see r_await.
-  r_claim "$r_dir/begun" "$r_now $r_slot $r_life" || exit 0
+  # Who creates this file decides whether the process ever runs; see r_await.
+  r_claim "$r_dir/begun" "$r_now $r_spare $r_life" || exit 0
   if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
   exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
   unset RDEV_SLOT
@@ -287,9 +288,9 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   umask "$r_umask"
 }
 
-# The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
-# since the process is just starting and every program run here would take the processor from it.
-r_guard() { # SLOT
+# The supervisor's guard: heartbeat, deadline, orphan TTL, and whether the supervisor itself still lives. It begins a moment late, because every
+# program that it runs takes processor time from the process that is just starting.
+r_guard() { # SPARE
   read -r r_name r_file r_timeout r_begin r_dead <&7 && [ -n "$r_name" ] || exit 0
   exec 7>&-
   r_name "$r_name"
@@ -308,7 +309,7 @@ r_guard() { # SLOT
       [ -f "$r_dir/exit" ] || { r_id=guard && r_bury "$r_task.$r_number"; }
       exit 0
     fi
-    # The main process has ended, and the supervisor waits for us: its TERM was lost (see below).
+    # The main process has ended and the supervisor waits for this guard, so its TERM was lost (see below).
     ! r_signed || [ -d "/proc/$r_sid" ] || exit 0
     r_left=$((r_begin + r_timeout - r_now))
     if [ "$r_left" -le 0 ]; then
@@ -330,16 +331,16 @@ r_guard() { # SLOT
       sleep "$(((r_left + 999) / 1000))" &
     fi
     r_sleep=$!
-    wait "$r_sleep" || r_fine= # this sleep knows no fractions
+    wait "$r_sleep" || r_fine= # this sleep has no fractions
     if [ "$r_next" = 50 ]; then
       r_next=3000
       r_sweep "$r_mine"
-      # Not by r_clock: bash 5.2 may forget a TERM that comes while it substitutes a command.
+      # Without r_clock: bash 5.2 may lose a TERM that comes during a command substitution.
       date +%s%3N >"$r_dir/clock.now"
       r_ms=
       read -r r_ms <"$r_dir/clock.now"
       case $r_ms in
-        '' | *[!0-9]*) ;; # this date knows no milliseconds: what the supervisor found must do
+        '' | *[!0-9]*) ;; # this date has no milliseconds: the supervisor's offset is used
         *) r_uptime && r_offset=$((r_ms - r_now)) ;;
       esac
       printf '%s\n' "$r_offset" >"$r_dir/clock"
@@ -347,14 +348,14 @@ r_guard() { # SLOT
   done
 }
 
-# Run as a program: the rest of the library is not even read.
+# When this file runs as a program, the shell has not read the other two files of the library.
 case ${1-} in
   supervise)
     r_lib=$4
     r_supervise "$2" "$3"
     ;;
   main)
-    r_slot=$2
+    r_spare=$2
     r_umask=$3
     r_life=$5
     r_told=
@@ -363,7 +364,7 @@ case ${1-} in
     set --
     . "$r_orders"
     r_x=$?
-    # Without orders, the guard is told so; the supervisor may be gone.
+    # No orders came: an empty line ends the guard, since the supervisor may be gone.
     [ -n "$r_told" ] || printf '\n' >&7
     exit "$r_x"
     ;;

@@ -30,7 +30,7 @@ function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string | 
   mkdirSync(bin)
   try {
     const program = execFileSync('sh', ['-c', `command -v ${shell}`], { encoding: 'utf8' }).trim()
-    // Of busybox all its tools, as in an image that has nothing else; node is for the test's own server.
+    // All tools of busybox, as in an image that has nothing else; node is for the test's own server.
     const names = shell === 'busybox' ? execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n') : ['sh']
     for (const name of names) symlinkSync(program, join(bin, name))
     if (shell !== 'busybox') return `${bin}:${systemPath}`
@@ -41,12 +41,12 @@ function pathWith(shell: 'dash' | 'bash' | 'busybox', folder: string): string | 
   }
 }
 
-/** The contract on local pods whose `sh` is this shell; nothing where the machine has not got it. */
+/** The contract on local pods whose `sh` is this shell. */
 export function localContract(shell: 'dash' | 'bash' | 'busybox'): void {
   const folder = mkdtempSync(join(tmpdir(), 'rdev-pods-'))
   const path = pathWith(shell, folder)
   if (path === undefined) return void test.skip(`there is no ${shell} here`)
-  // First: the end of the other takes the folder of the shell along.
+  // This hook must be first: the end of the other removes the folder of the shell.
   fullDiskContract(shell, path)
   podHostContract(`local, ${shell}`, async () => {
     const directory = join(folder, "home of o'pod")
