@@ -12,12 +12,12 @@ async function traceOf(seed: number): Promise<string> {
   return hash.digest('hex')
 }
 
-test('a seed is one history: run twice, everything happens again in the same order', async () => {
+test('a seed that is run twice gives the same history', async () => {
   for (const seed of [2, 6, 15]) expect(await traceOf(seed)).toBe(await traceOf(seed))
   expect(await traceOf(2)).not.toBe(await traceOf(3))
 })
 
-test('a handful of histories has no violations, and faults really happen in them', async () => {
+test('some histories have no violations, and faults happen in them', async () => {
   const counts: Record<string, number> = {}
   for (let seed = 1; seed <= 25; seed++) {
     const outcome = await runSeed(seed, { strict: true })
@@ -34,7 +34,7 @@ test.each(mutations)('the text of mutation $name is in its module, once', ({ mod
   for (const text of [find, ...(also === undefined ? [] : [also.find])]) expect(source.split(text).length - 1).toBe(1)
 })
 
-test('a mechanism that is taken out is missed', () => {
+test('when a mechanism is taken out, a history has a violation', () => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
   const { stdout, status } = spawnSync(process.execPath, [main, '--mutate', 'floor', '--threads', '1'], { encoding: 'utf8' })
   expect(stdout).toMatch(/^floor +\d+ /m)
