@@ -1,4 +1,4 @@
-// One history from one seed: a world, a workload, some faults for a while, then quiet until everything must have ended, then the judge.
+// One history from one seed: a world, a workload, some faults for a while, then no faults until everything must have ended, then the judge.
 
 import type { Task } from '@rdev/shared/domain/task'
 import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
@@ -28,15 +28,15 @@ export interface Outcome {
 }
 
 export interface RunOptions {
-  /** Gets the history in words. */
+  /** Gets the trace of the history, line by line. */
   readonly trace?: (line: string) => void
-  /** Every frame against the wire's schemas. */
+  /** Check every frame with the wire's schemas. */
   readonly strict?: boolean
 }
 
-/** After the faults: attempts whose agent was away live as long as their supervisor's orphan deadline, and a lease after that. */
+/** How long a history goes on after its faults: an attempt without an agent may live for the orphan TTL, and then for a lease. */
 const mustEndMs = 4 * 60 * 60_000
-/** What was set for an agent that did not come back rings once, for nothing. */
+/** An alarm that was set for an agent that did not come back may still come once. */
 const settleMs = 60 * 60_000
 const idleMs = 10 * 60_000
 
@@ -82,14 +82,14 @@ export class History {
   #agentCount = 0
 
   constructor(seed: number, { trace, strict = false }: RunOptions) {
-    // Two streams of chance: what is drawn first does not depend on what happens.
+    // Two random streams, so that what is drawn at the beginning does not depend on what happens.
     const plan = new Random(seed * 2 + 1)
     this.kernel = new Kernel(seed * 2)
     this.kernel.trace = trace
     this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
-    // Some histories are about what races around another attempt: most processes fail, everybody wants it tried again, rows are slow.
+    // Some histories are about races around another attempt: most processes fail, every task has a retry policy, rows are slow.
     const restless = plan.maybe(0.25)
-    // Others are about who is where: pods, agents and objects come and go at once.
+    // Others are about pods, agents and objects that come and go at the same time.
     const moving = !restless && plan.maybe(0.35)
     this.#moving = moving
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
@@ -116,7 +116,7 @@ export class History {
   get podNames(): readonly string[] {
     return this.workload.pods.map(({ name }) => name)
   }
-  /** Faults of short histories come faster. */
+  /** Faults come more often in short histories. */
   scaled(meanMs: number): number {
     return Math.min(this.#moving ? meanMs / 4 : meanMs, this.lengthMs / 4)
   }
@@ -154,13 +154,13 @@ export class History {
     for (const task of await this.judge.rows()) void this.plane.bringUp(task.id).catch(() => {})
     kernel.touched()
     await kernel.runUntil(kernel.now + 60_000)
-    const before = { statements: this.database.statements, turns: this.platform.turns }
+    const before = { statements: this.database.statements, entries: this.platform.entries }
     kernel.say('history', () => 'nothing is left to be done: an idle stretch begins')
     await kernel.runUntil(kernel.now + idleMs)
-    await this.judge.verdict(this.database.statements - before.statements, this.platform.turns - before.turns)
+    await this.judge.verdict(this.database.statements - before.statements, this.platform.entries - before.entries)
   }
 
-  /** From here on nothing goes wrong any more. */
+  /** Ends all faults. */
   #heal(): void {
     const { kernel, network, platform, database, plane, cluster } = this
     kernel.say('history', () => 'all faults are healed')
@@ -176,7 +176,7 @@ export class History {
     network.unblocked()
     for (const pod of cluster.pods.values()) {
       pod.reachable = true
-      // A binary does not come by itself.
+      // A missing binary must be installed; it does not come by itself.
       if (!pod.binary) cluster.replace(pod.name, false, 100)
       else if (pod.life.dead) pod.restart()
     }
@@ -211,7 +211,7 @@ export class History {
     )
   }
 
-  /** A client that is told to repeat it does. */
+  /** Cancels a task as a client does: a failed request is repeated. */
   cancel(taskId: string, tries = 0): void {
     const { kernel } = this
     kernel.say('client', () => `cancels ${taskId}`)
@@ -221,7 +221,7 @@ export class History {
     })
   }
 
-  /** Told until the hub has heard it; while nobody answers, the change waits too. */
+  /** Repeated until the hub has received it; while the control plane is down, the change waits too. */
   #changeResources(tries = 0): void {
     const { kernel } = this
     kernel.count('resources changed')
@@ -255,7 +255,7 @@ export class History {
     })
   }
 
-  /** SIGSTOP, perhaps while another takes over, and CONT. */
+  /** SIGSTOP and CONT; meanwhile another agent may take over. */
   stopAgent(forMs: number, another: boolean, agent = this.agents[0]): void {
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent stopped')
@@ -270,7 +270,7 @@ export class History {
     })
   }
 
-  /** Most let go of what runs; some are told to end it. */
+  /** Most agents leave their attempts running; some are told to end them. */
   upgradeAgent(newFirst: boolean, attempts: 'go on' | 'end' = this.kernel.random.maybe(0.2) ? 'end' : 'go on'): void {
     const agent = this.agents[0]
     if (agent === undefined || agent.life.stopped) return
@@ -290,7 +290,7 @@ export class History {
     })
   }
 
-  /** One of several goes; the last stays. */
+  /** Ends one of several agents; the last one stays. */
   retire(agent: AgentProcess): void {
     if (this.agents.length < 2 || !this.agents.includes(agent)) return
     if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)

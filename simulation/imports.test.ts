@@ -1,4 +1,4 @@
-// The simulator runs what ships: its histories go through the shipped drivers, and none of its own files steps a machine by itself.
+// The simulator runs the shipped code: its histories use the shipped drivers, and none of its own files steps a machine.
 
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -11,7 +11,7 @@ const hub = 'control-plane/src/objects/cluster-hub'
 const log = 'control-plane/src/objects/task-log'
 const agent = 'cluster-agent/src'
 
-/** Each machine with its driver, which holds the order of effects round it. */
+/** Each machine with its driver. */
 const drivers: Readonly<Record<string, string>> = {
   [`${hub}/machine.ts`]: `${hub}/driver.ts`,
   [`${log}/machine.ts`]: `${log}/driver.ts`,
@@ -25,11 +25,11 @@ const drivers: Readonly<Record<string, string>> = {
 
 interface Import {
   readonly from: string
-  /** What comes in under its own name; types are left out. */
+  /** The names that are imported; types are left out. */
   readonly names: readonly string[]
 }
 
-/** Static and dynamic imports of a file, without those of types alone. */
+/** Static and dynamic imports of a file, without type imports. */
 function importsOf(path: string): Import[] {
   const text = readFileSync(join(root, path), 'utf8')
   const statics = text.matchAll(/^(?:import|export)\s+(?!type\b)(?:([^'"]*?)\s+from\s+)?['"]([^'"]+)['"]/gm)

@@ -34,7 +34,7 @@ test.each(mutations)('the text of mutation $name is in its module, once', ({ mod
   for (const text of [find, ...(also === undefined ? [] : [also.find])]) expect(source.split(text).length - 1).toBe(1)
 })
 
-test('a mechanism that is taken out is missed', () => {
+test('when a mechanism is taken out, a history has a violation', () => {
   const main = fileURLToPath(new URL('./main.ts', import.meta.url))
   const { stdout, status } = spawnSync(process.execPath, [main, '--mutate', 'floor', '--threads', '1'], { encoding: 'utf8' })
   expect(stdout).toMatch(/^floor +\d+ /m)

@@ -1,4 +1,4 @@
-// The agent put together from its drivers, on whatever platform it is given: Node's (compose.ts) or the simulator's.
+// Puts the agent together from its drivers, on the platform that it is given: Node's (compose.ts) or the simulator's.
 
 import type { HubLink } from './link/hub-link.ts'
 import { createHubLink } from './link/hub-link.ts'
@@ -13,9 +13,9 @@ import { agentVersion } from './version.ts'
 
 export interface Agent {
   start(): void
-  /** Tells the hub, takes nothing more, and lets what runs go on, or ends it. Resolves when nothing of the agent is left to be done. */
+  /** Tells the hub, takes no more assignments, and lets the attempts go on or ends them. Resolves when the agent has nothing left to do. */
   stop(attempts: 'go on' | 'end'): Promise<void>
-  /** Tells the hub once more all that there is. */
+  /** Sends the hub another hello. */
   hello(): void
 }
 
@@ -23,7 +23,7 @@ export interface AgentDeps {
   readonly url: string
   readonly clusterId: string
   readonly key: string
-  /** Random per process: a restarted agent is a new one. */
+  /** Random per process, so that the hub knows a restarted agent. */
   readonly instance: string
   readonly host: Pick<PodHost, 'watch' | 'connect'>
   readonly directories: AttemptDirectories
@@ -37,7 +37,7 @@ export interface AgentDeps {
 export function createAgent(deps: AgentDeps): Agent {
   const { url, clusterId, key, instance, host, directories, agents, resourceKinds, timers, dial, log } = deps
   const platform: SocketPlatform = { url, timers, dial, group: new ReconnectGroup() }
-  // The runner speaks to the link, and the link for the runner.
+  // The runner reports to the link, and the link calls the runner, so one of them is assigned later.
   let link: HubLink | undefined
   const hub: HubReports = {
     accepted: (ref, startedAt) => link?.accepted(ref, startedAt),
@@ -62,7 +62,7 @@ export function createAgent(deps: AgentDeps): Agent {
 
   return {
     start: () => {
-      // Nothing is said before the first inventory: a hello without pods says that they are gone, and what runs in them lost.
+      // The link waits for the first inventory: a hello without pods would say that they are gone and their attempts lost.
       host.watch((pods) => {
         const { pods: told, unlisted } = runner.pods(pods)
         hubLink.pods(told, unlisted)

@@ -15,13 +15,13 @@ import type { AttemptDirectories, CodeAgent, Log, PodHost } from './ports.ts'
 
 export interface AgentProgram {
   start(): void
-  /** Tells the hub, takes nothing more, and lets what runs go on (or ends it, if so configured). */
+  /** Tells the hub, takes no more assignments, and lets the attempts go on (or ends them, if so configured). */
   stop(): Promise<void>
 }
 
 export interface ComposeOptions {
   readonly log: Log
-  /** Instead of the real ones; the first is the default. */
+  /** Code agents instead of the real ones; the first is the default. */
   readonly agents?: (run: AttemptDirectories['run']) => readonly [CodeAgent, ...CodeAgent[]]
 }
 
@@ -36,7 +36,7 @@ export function compose(config: Config, { log, agents = realAgents }: ComposeOpt
     host,
     directories,
     agents: createRegistry(agents(directories.run)),
-    // No kind exists yet: pool, deployments and projects bring theirs.
+    // No kind exists yet.
     resourceKinds: [],
     timers: nodeTimers,
     dial: dialWebSocket,

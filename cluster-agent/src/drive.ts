@@ -1,4 +1,4 @@
-// What all drivers of the agent share: how a machine is stepped, and how they wait. Time and chance come from the Timers port.
+// What all drivers of the agent share: they step a machine, and they wait. Time and randomness come from the Timers port.
 
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { Timers } from './ports.ts'
@@ -10,7 +10,7 @@ export interface Driven<State, Input> {
   step(input: Input): void
 }
 
-/** Keeps the state of a machine. Each step performs its effects in order, after the state has changed: an effect may begin a step of its own. */
+/** Keeps the state of a machine. A step first stores the new state, then performs the effects in order, so an effect may itself cause a step. */
 export function drive<State, Input, Effect>(
   timers: Timers,
   machine: Machine<State, Input, Effect>,
@@ -30,7 +30,7 @@ export function drive<State, Input, Effect>(
   }
 }
 
-/** The timers of one driver by name: one that is set again takes the place of the one before. */
+/** The timers of one driver, by name. Setting one again replaces it. */
 export class NamedTimers<Name extends string> {
   readonly #timers: Timers
   readonly #cancels = new Map<Name, () => void>()
@@ -47,7 +47,7 @@ export class NamedTimers<Name extends string> {
     }
     this.#cancels.set(name, this.#timers.after(inMs, due))
   }
-  /** Again and again, every `everyMs`. */
+  /** Calls `run` every `everyMs` until the timer is cancelled or set again. */
   repeat(name: Name, everyMs: number, run: () => void): void {
     this.set(name, everyMs, () => {
       this.repeat(name, everyMs, run)
@@ -69,7 +69,7 @@ export class NamedTimers<Name extends string> {
 
 export const pause = (timers: Timers, ms: number): Promise<void> => new Promise((resolve) => void timers.after(ms, resolve))
 
-/** Undefined if it fails, or is not there within `maxMs`. */
+/** The promise's result; undefined if it rejects or takes longer than `maxMs`. Never rejects. */
 export async function within<Result>(timers: Timers, maxMs: number, promise: Promise<Result>): Promise<Result | undefined> {
   let cancel = (): void => {}
   const late = new Promise<undefined>((resolve) => {

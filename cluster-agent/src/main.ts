@@ -1,4 +1,4 @@
-// The cluster agent. SIGTERM or SIGINT: leave in good order; a second one: now.
+// The program of the cluster agent. On SIGTERM or SIGINT it leaves in good order; on a second one it exits at once.
 
 import { compose } from './compose.ts'
 import { ConfigError, readConfig } from './config.ts'

@@ -40,8 +40,8 @@ const numbered: readonly Patch[] = [
 ]
 const dialledAgain = patch(
   connection,
-  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** What is`,
-  `    ],\n  }\n}\n\n/** What is`,
+  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** A socket`,
+  `    ],\n  }\n}\n\n/** A socket`,
 )
 
 export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
@@ -136,12 +136,12 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
   ),
   'dialling again after a suspension': proof('a-03', '40 ', dialledAgain),
   'first reason wins': proof('a-04', '36 ', patch(supervisor, `"\${r_why:-exited}" exit.next`, 'exited exit.next')),
-  'wish told at every connection': proof(
+  'cancel request told at every connection': proof(
     'a-04',
     '37 a cancel comes while',
     patch(taskLog, `const pending = durable.cancel !== null && result === null ?`, 'const pending = durable.cancel === undefined ?'),
   ),
-  'wish told to an attempt that begins': proof(
+  'cancel request told to an attempt that begins': proof(
     'a-04',
     '37 a cancel comes for',
     patch(taskLog, `const pending = durable.cancel !== null && result === null ?`, 'const pending = durable.cancel === undefined ?'),

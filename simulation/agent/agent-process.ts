@@ -1,5 +1,5 @@
-// The cluster agent as one program: what ships (cluster-agent/src/agent.ts), on the simulator's platform. It can be killed, stopped for a while,
-// asked to leave, or asked to end everything.
+// The cluster agent as one program: the shipped agent (cluster-agent/src/agent.ts) on the simulator's platform. It can be killed, stopped for a
+// while, asked to leave, or asked to end everything.
 
 import { createAgent, type Agent } from '../../cluster-agent/src/agent.ts'
 import { createRegistry } from '../../cluster-agent/src/agents/registry.ts'
@@ -17,7 +17,7 @@ export class AgentProcess {
   readonly network: Network
   readonly name: string
   readonly life: Life
-  /** Its wall clock against the true one. */
+  /** Its wall clock minus the true one. */
   skewMs = 0
   readonly #agent: Agent
 
@@ -62,19 +62,19 @@ export class AgentProcess {
     this.#enter(() => this.#agent.start())
   }
 
-  /** SIGKILL. What it asked of pods is on its way. */
+  /** SIGKILL. Commands that it sent to pods are still on their way. */
   kill(): void {
     this.say(() => 'is killed')
     this.life.die()
     for (const connection of this.network.connections) {
       if (connection.client.life !== this.life) continue
-      // Its machine may have died with it: then nobody closes anything.
+      // Its node may have died with it; then nothing closes its sockets.
       this.network.cut(connection, this.kernel.random.maybe(0.85) ? 'server' : 'none')
       connection.clientOpen = false
     }
   }
 
-  /** SIGTERM: takes nothing more, lets the log have what was read or ends everything, and exits. */
+  /** SIGTERM: takes no more assignments, sends the log what was read or ends every attempt, and exits. */
   leave(attempts: 'go on' | 'end', done: () => void): void {
     this.say(() => (attempts === 'end' ? 'ends everything, and leaves' : 'leaves'))
     this.#enter(

@@ -1,5 +1,5 @@
-// The simulator's code agent: says the output of its process, and keeps in the cursor how many lines that were, as a real one keeps what it must
-// know after a restart.
+// The simulator's code agent: emits the output of its process, and counts the lines in the cursor, as a real one keeps its state there for a
+// restart.
 
 import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import type { Cursor } from '@rdev/shared/domain/attempt'
@@ -14,7 +14,7 @@ interface CountState {
   readonly last: string
 }
 
-/** How long a provider that is asked to stop takes to answer, at the most; more than anybody waits. */
+/** The longest time that a provider takes to answer a request to stop; longer than the runner waits. */
 const slowestAnswerMs = 3_000
 
 export function createCountingAgent(run: AttemptDirectories['run'], timers: Timers): CodeAgent {

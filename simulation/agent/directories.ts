@@ -1,5 +1,5 @@
-// The simulator's side of the AttemptDirectories port, over the model pods. As cluster-agent/src/pods/attempt-directories.ts asks: what was cut
-// is asked again, with growing pauses, for up to a minute; a start tells its own repeats by its owner.
+// The simulator's side of the AttemptDirectories port, over the model pods. It asks as cluster-agent/src/pods/attempt-directories.ts does: a cut
+// question is asked again with full jitter for up to a minute, and a start knows its own repetition by its owner.
 
 import type { ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
@@ -18,7 +18,7 @@ type Work<Answer> = (pod: SimPod, reply: (answer: Answer) => void, session: Sess
 interface Persistence {
   readonly life?: Life
   readonly forMs?: number
-  /** Of one try. */
+  /** The limit of one try. */
   readonly boundMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -37,7 +37,7 @@ export class SimDirectories implements AttemptDirectories {
   readonly kernel: Kernel
   readonly #cluster: Cluster
   readonly #life: Life
-  /** One wait for the end of an attempt serves whoever follows it. */
+  /** All callers that wait for the end of one attempt share one question. */
   readonly #ends = new Map<string, End>()
 
   constructor(cluster: Cluster, life: Life) {
@@ -53,7 +53,7 @@ export class SimDirectories implements AttemptDirectories {
       signal,
     })
     if (outcome !== 'busy' && outcome !== 'failed') return { outcome }
-    // Another try of ours, or another agent's, may still be on its way.
+    // Another try, of this agent or another, may still be on its way.
     if ((await this.refuse(pod, name)) === 'there') return { outcome: 'exists' }
     return outcome === 'busy' ? { outcome, holder: 'another' } : { outcome, detail: 'it failed' }
   }
@@ -109,7 +109,7 @@ export class SimDirectories implements AttemptDirectories {
     if (!removed) throw new Error('it cannot be removed')
   }
 
-  /** Nobody in here keeps notes. */
+  /** The simulator's code agent keeps no notes. */
   async readNote(): Promise<undefined> {
     return undefined
   }
@@ -148,7 +148,7 @@ export class SimDirectories implements AttemptDirectories {
     }
   }
 
-  /** One command. Its answer, or that there is none, is an event of that life: what a killed agent waits for never comes. */
+  /** One command. Its answer, or its failure, is an event of that life: a killed agent gets none. */
   #ask<Answer>(life: Life, pod: string, boundMs: number, work: Work<Answer>): Promise<Answer> {
     const { kernel } = this
     return new Promise((resolve, reject) =>
@@ -169,7 +169,7 @@ export class SimDirectories implements AttemptDirectories {
     )
   }
 
-  /** Again and again until it is answered or `forMs` have gone. */
+  /** Asks until there is an answer or `forMs` have passed. */
   async #persist<Answer>(
     pod: string,
     work: Work<Answer>,

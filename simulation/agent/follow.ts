@@ -1,5 +1,5 @@
-// Follows the output of an attempt in a model pod, as cluster-agent/src/pods/follow.ts does: what is cut is opened again at the offsets that were
-// delivered. What is there is read a moment later, in pieces that chance chooses.
+// Follows the output of an attempt in a model pod, as cluster-agent/src/pods/follow.ts does: a cut follower is opened again at the offsets that
+// were delivered. Output is read a moment later, in chunks of random size.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Chunk } from '../../cluster-agent/src/ports.ts'
@@ -9,13 +9,13 @@ import type { Kernel, Life } from '../world/kernel.ts'
 
 export interface Opened {
   readonly at: SimPod
-  /** Undefined: there is no such attempt. */
+  /** Undefined: the pod has no such attempt. */
   readonly directory: AttemptDirectory | undefined
 }
 
 export interface Following {
   readonly kernel: Kernel
-  /** Ends with the following. */
+  /** Ends when the following ends. */
   readonly life: Life
   readonly signal: AbortSignal
   open(): Promise<Opened>
@@ -37,7 +37,7 @@ export async function* follow(following: Following, from: { stdout: number; stde
     rung = true
     wake()
   }
-  /** Of what happens in the pod this agent learns a moment later. */
+  /** The agent learns a moment later what happened in the pod. */
   let looking = false
   const look = () => {
     if (looking) return
@@ -98,7 +98,7 @@ export async function* follow(following: Following, from: { stdout: number; stde
         yield { stream, offset, bytes }
         if (signal.aborted) return
       }
-      // Whatever is left unread is there a moment later.
+      // The rest is read a moment later.
       if (any) look()
       if (!rung) await new Promise<void>((resolve) => (wake = resolve))
       rung = false

@@ -5,7 +5,7 @@ import type { Dial, DialTarget } from '../../cluster-agent/src/ports.ts'
 import type { Kernel, Life } from '../world/kernel.ts'
 import type { Network } from '../world/network.ts'
 
-/** A line is found by its token, which names the task, the attempt and the epoch. */
+/** The target of a line comes from its token, which names the task, the attempt and the epoch. */
 const placeOf = ({ url, bearer }: DialTarget): string => (url.includes('/clusters/') ? 'hub' : bearer)
 
 export const simDial =

@@ -3,7 +3,7 @@
 import type { Timers } from '../../cluster-agent/src/ports.ts'
 import type { Kernel, Life } from '../world/kernel.ts'
 
-/** `wall`: what the agent's clock shows, which may be far from the true time. */
+/** `wall`: the agent's own clock, which may be far from the true time. */
 export const simTimers = (kernel: Kernel, life: Life, wall: () => number): Timers => ({
   after: (ms, run) => {
     const timer = kernel.after(ms, life, () => {

@@ -1,5 +1,5 @@
-// The simulator's kind of resource: what is there survives every agent, and remembers the highest version that changed it. A command takes a
-// while, fails at times, and one whose asker has died may still arrive.
+// The simulator's kind of resource. The resources outlive every agent, and the kind knows the highest version that changed them. A command takes
+// a while, sometimes fails, and may still arrive after its agent has died.
 
 import type { Resource } from '@rdev/shared/domain/resource'
 import type { ResourceKind } from '../../cluster-agent/src/ports.ts'
@@ -8,7 +8,7 @@ import type { Kernel, Life } from '../world/kernel.ts'
 
 export class SimulatedResources {
   readonly there = new Map<string, Resource['spec']>()
-  /** Of commands: it fails, before or after it was done. */
+  /** The probability that a command fails, before or after it was done. */
   fails = 0
   readonly #kernel: Kernel
   #version = 0
@@ -17,7 +17,7 @@ export class SimulatedResources {
     this.#kernel = kernel
   }
 
-  /** As an agent of that life sees it. */
+  /** The kind for an agent of that life. */
   kind(life: Life): ResourceKind {
     return {
       kind: simulatedKind,
@@ -28,7 +28,7 @@ export class SimulatedResources {
   }
 
   #change(version: number, change: () => void): void {
-    if (version < this.#version) throw new Error(`version ${this.#version} was here`)
+    if (version < this.#version) throw new Error(`version ${this.#version} was applied already`)
     this.#version = version
     change()
   }

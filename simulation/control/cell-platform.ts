@@ -1,6 +1,6 @@
-// The simulator's side of the platform port: one for each life of an object. What the object does leaves it through here, so this is where
-// a crash strikes: before a write, after it, or between two of the things that were to be told. After that the driver's code may run on to
-// the end of its turn, as no exception of ours must pass through it; but nothing of what it does happens any more.
+// The simulator's side of the platform port: one for each life of an object. All effects of the object go through it, so a crash is simulated
+// here: before a write, after it, or between two effects that follow. After a crash the driver's code runs on to the end of its entry, because
+// no exception of the simulator must pass through it, but its effects are dropped.
 
 import type { ObjectPlatform } from '../../control-plane/src/objects/platform.ts'
 import { epochMs, type Kernel, type Life } from '../world/kernel.ts'
@@ -12,9 +12,9 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
   readonly life: Life
   protected readonly cell: ObjectCell<Stored>
   readonly #kernel: Kernel
-  /** How much is still told before the crash that was drawn; Infinity: none was. */
+  /** How many effects still happen before the drawn crash; Infinity: no crash was drawn. */
   #left = Infinity
-  /** Timers, and questions that were not answered yet. */
+  /** How many timers and unanswered questions there are. */
   #awaited = 0
 
   constructor(cell: ObjectCell<Stored>, life: Life) {
@@ -32,7 +32,7 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
   newId(): string {
     return `boot${Math.floor(this.#kernel.random.chance() * 1e12)}`
   }
-  /** Nothing is awaited: it may be put to sleep. */
+  /** Nothing is awaited, so the object may be put to sleep. */
   get idle(): boolean {
     return this.#awaited === 0
   }
@@ -49,7 +49,7 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
     this.#left = random.maybe(0.5) ? random.int(0, 3) : 0
   }
 
-  /** Whether what the object does now still happens. */
+  /** Whether an effect of the object still happens. */
   #happens(): boolean {
     if (this.life.dead) return false
     if (this.#left === Infinity) return true
@@ -58,8 +58,8 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
     return false
   }
 
-  /** Of a turn, or of what an answer brought about. Answers whether the object outlived it. */
-  endTurn(): boolean {
+  /** Ends an entry, or the work after an answer. Answers whether the object outlived it. */
+  endEntry(): boolean {
     if (this.life.dead) return false
     if (this.#left !== Infinity) {
       this.cell.crash()
@@ -117,7 +117,7 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
     return this.life.dead ? never : Promise.resolve(this.cell.alarmAt)
   }
 
-  /** What the object asks outside. An answer begins a turn of its own. */
+  /** Wraps a port that the object asks. An answer begins an entry of its own. */
   outside<Port extends object>(port: Port): Port {
     const ask =
       (question: (...args: never[]) => Promise<unknown>) =>
@@ -137,8 +137,8 @@ export abstract class CellPlatform<Stored, Memory, Write, Attachment> implements
   }
 
   #answered(): void {
-    this.cell.platform.turns++
+    this.cell.platform.entries++
     this.#kernel.touched()
-    this.#kernel.whenQuiet(() => this.endTurn())
+    this.#kernel.whenQuiet(() => this.endEntry())
   }
 }

@@ -32,7 +32,7 @@ import { eventsIn, taskLogKind, type ReaderSocket, type StoredLog } from './task
 export const clusterId = 'hub'
 const schemas = { hubDown: hubDownSchema, taskDown: taskDownSchema }
 
-/** Who asks for everything. */
+/** The actor of every request. */
 export const client: KeyActor = { key_id: 'key_simulated', project_ids: null, request_id: 'req_simulated' }
 
 export interface RpcFaults {
@@ -46,14 +46,14 @@ export class ControlPlane {
   readonly platform: Platform
   readonly network: Network
   readonly resources = new ModelResources()
-  /** What the hub was last told of its cluster's resources. */
+  /** The observed resources that the hub received last. */
   observed: ObservedResources | null = null
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
-  /** What is sent to agents against the wire's own schemas: slow, so not in every history. */
+  /** Check frames to agents with the wire's schemas. It is slow, so not every history does. */
   strict = false
-  /** Told of an event that a log took from a line older than one it had opened. */
+  /** Called when a log took an event from a line that is older than one that it had opened. */
   onStale: (taskId: string, attempt: number, what: string) => void = () => {}
-  /** Told of what an object logs that must never be: a frame that it refuses, an alarm that fails. */
+  /** Called when an object logs what must never happen: a frame that it refuses, an alarm that fails. */
   onComplaint: (name: string, what: string) => void = () => {}
   readonly #epochs = new Map<string, number>()
   readonly #failures = new Map<string, number>()
@@ -75,7 +75,7 @@ export class ControlPlane {
     }
   }
 
-  /** Wall time of the control plane. */
+  /** The wall time of the control plane. */
   now(): number {
     return this.wall(this.kernel.now)
   }
@@ -83,7 +83,7 @@ export class ControlPlane {
     return epochMs + virtualMs
   }
 
-  /** The highest epoch that a log has opened a line of this attempt for. */
+  /** The highest epoch for which a log has opened a line of this attempt. */
   newestEpoch(name: string): number {
     return this.#epochs.get(name) ?? 0
   }
@@ -97,7 +97,7 @@ export class ControlPlane {
   log(taskId: string): ObjectCell<unknown> {
     return this.#cell(taskId, this.#logKind)
   }
-  /** What a task's log holds. */
+  /** The events that a task's log holds. */
   eventsOf(taskId: string): TaskEvent[] {
     const stored = this.platform.cells.get(taskId)?.stored as StoredLog | undefined
     return (stored?.batches ?? []).flatMap(({ body }) => eventsIn(body))
@@ -109,22 +109,22 @@ export class ControlPlane {
     return cell
   }
 
-  /** A frame for an agent, which would pass over what it does not know. */
+  /** Checks a frame to an agent, because an agent would ignore what it does not know. Throws if it does not fit the schema. */
   checked(kind: keyof typeof schemas, text: string): string {
     const parsed = this.strict ? schemas[kind].safeParse(JSON.parse(text)) : undefined
     if (parsed?.success === false) throw new Error(`a ${kind} frame is malformed: ${parsed.error.message} ${text}`)
     return text
   }
 
-  /** Opens a task's log to whoever has it; see `route`. */
+  /** The token of an attempt's line; see `route`. */
   readonly tokens = {
     sign: async (claims: TokenClaims): Promise<string> => {
-      if (claims.kind !== 'attempt') throw new Error('nobody signs that here')
+      if (claims.kind !== 'attempt') throw new Error('the simulator signs only tokens of attempts')
       return `line ${claims.task_id} ${claims.attempt} ${claims.epoch} ${claims.expires_at}`
     },
   }
 
-  /** The log of an object: it takes nothing from an agent that it must refuse as malformed. */
+  /** What an object logs. Agents of the simulator send no malformed frames, so a complaint about one is a violation. */
   logOf(name: string, life: Life): Log {
     return (level, phrase, fields = {}) => {
       if (life.dead) return
@@ -134,7 +134,7 @@ export class ControlPlane {
     }
   }
 
-  /** The platform does not refuse one object for ever: after four failures a call gets through. */
+  /** The platform does not refuse calls to one object for ever: after four failures a call succeeds. */
   #unlucky(name: string): boolean {
     const failures = this.#failures.get(name) ?? 0
     const fails = failures < 4 && this.kernel.random.maybe(this.rpcFaults.fails / 2)
@@ -143,7 +143,7 @@ export class ControlPlane {
     return fails
   }
 
-  /** A call to another object: it may come late, not arrive, or its answer may be lost. */
+  /** A call to another object. It may come late or not arrive, or its answer may be lost. */
   #rpc<Driver extends ObjectDriver, Result>(from: Life, cell: ObjectCell<unknown>, work: (driver: Driver) => Result): Promise<Result> {
     const { kernel, platform } = this
     const { random } = kernel
@@ -203,12 +203,12 @@ export class ControlPlane {
     return (_clusterId: string, ref: AttemptRef): Promise<void> => this.#rpc(life, this.hub, (hub: ClusterHubDriver) => hub.ended(ref))
   }
 
-  /** What a use case is given by somebody of that life. */
+  /** The dependencies of a use case that runs in that life. */
   depsOf(life: Life) {
     const { kernel, database } = this
     const hubs: Hubs = {
       poke: () => this.#poke(life),
-      status: () => Promise.reject(new Error('nobody asks for it here')),
+      status: () => Promise.reject(new Error('the simulator does not ask for the status')),
     }
     const { tasks, dispatch, sessions, projects } = database.stores
     return {
@@ -226,18 +226,18 @@ export class ControlPlane {
     }
   }
 
-  // What clients ask. An API call lives no longer than the program that answers it.
+  // Requests of clients. A request ends when the program that answers it dies.
 
   #call<Result>(work: (life: Life) => Promise<Result>): Promise<Result> {
     this.kernel.touched()
-    if (this.platform.down) return Promise.reject(new Error('nobody answers'))
+    if (this.platform.down) return Promise.reject(new Error('the control plane is down'))
     return work(new Life('api', this.platform.life))
   }
 
   create(asked: AskedTask): Promise<Task> {
     return this.#call((life) => createTask(this.depsOf(life), client, asked, ignore))
   }
-  /** The row is changed, then the hub is told, which may be lost: an operator who is told so does it again. */
+  /** Changes the desired resources, then tells the hub. If that fails, the operator does it again. */
   changeResources(): Promise<void> {
     this.resources.change(this.kernel.random)
     return this.#call((life) => this.#repeat(life, (hub) => hub.resourcesChanged()))
@@ -245,14 +245,14 @@ export class ControlPlane {
   cancel(taskId: string): Promise<Task> {
     return this.#call((life) => cancelTask(this.depsOf(life), taskId, client, ignore))
   }
-  /** As a reader of an ended or unknown log does: the row is read, and the log brought up to it. */
+  /** What happens for a reader of an ended or unknown log: the row is read, and the log is brought up to it. */
   bringUp(taskId: string): Promise<void> {
     return this.#call(async (life) => {
       const task = await this.depsOf(life).tasks.get(taskId, null)
       if (task) await this.logs(life).sync(task)
     })
   }
-  /** Opens a reader's socket, and answers its id; undefined: nobody is there. */
+  /** Opens a reader's socket and answers its id; undefined: the control plane is down. */
   read(taskId: string, after: number, reader: ReaderSocket): string | undefined {
     if (this.platform.down) return undefined
     const id = `reader ${++this.#readers}`
@@ -267,7 +267,7 @@ export class ControlPlane {
     })
     return opened ? id : undefined
   }
-  /** Its socket was cut; the log is told, or it is not. */
+  /** A reader's socket was cut; the log may be told or not. */
   leave(taskId: string, id: string): void {
     const cell = this.log(taskId)
     const gone = cell.sockets.delete(id)

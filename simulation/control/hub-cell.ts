@@ -1,4 +1,4 @@
-// A cluster's hub in the simulator: the shipped driver on a cell that keeps its memory.
+// A cluster's hub in the simulator: the shipped driver on a cell that stores its memory.
 
 import {
   ClusterHubDriver,

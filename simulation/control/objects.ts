@@ -1,45 +1,45 @@
-// The platform under the two objects: storage that survives, memory that does not, sockets that outlive a sleep, alarms that come at
-// least once and late. What an object does in one turn leaves it only when its write is on disk; a crash between write and sending
-// loses what would have been sent, one before the write loses both. The whole program can be killed, or one object reset or put to sleep.
+// The platform under the two objects: storage that survives, memory that does not, sockets that outlive a sleep, alarms that come at least
+// once and late. What an object sends in one entry leaves it only when its write is on disk: a crash between the write and the sending loses
+// what would be sent, a crash before the write loses both. The whole program can be killed, and one object can be reset or put to sleep.
 
 import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
 import { epochMs, Life, type Kernel, type Timer } from '../world/kernel.ts'
 import type { Network, ServerEnd, SimConnection } from '../world/network.ts'
 
-/** A socket as the object has it: of an agent, or of a reader. */
+/** An object's socket: of an agent, or of a reader. */
 export interface CellSocket {
   readonly id: string
-  /** What the object keeps with it; undefined until it was accepted. */
+  /** The object's attachment; undefined until the socket was accepted. */
   attachment: unknown
   readonly lastPingAt: number
   accepted(): void
   send(text: string): void
   close(code: number): void
-  /** The object is gone, and the socket with it. */
+  /** The object was reset, which ends the socket. */
   cut(): void
 }
 
-/** What is in memory while an object is: the driver, and the platform that it was given. */
+/** An object in memory: the driver and its platform. */
 export interface Awake {
   readonly driver: ObjectDriver
-  readonly platform: { readonly idle: boolean; endTurn(): boolean }
+  readonly platform: { readonly idle: boolean; endEntry(): boolean }
 }
 
-/** What the two kinds of objects differ in. */
+/** The differences between the two kinds of objects. */
 export interface CellKind<Stored> {
   wake(cell: ObjectCell<Stored>, life: Life): Awake
   connected(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection): void
   message(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection, text: string): void
-  /** A frame for the far side; throws if it is not what the wire says. */
+  /** Checks a frame to be sent; throws if it does not fit the wire's schema. */
   checked(text: string): string
 }
 
 export interface ObjectFaults {
-  /** Of each turn that writes. */
+  /** The probability that an entry that writes crashes. */
   crash: number
-  /** Of each turn: asleep right after it, if it is idle. */
+  /** The probability that an idle object is put to sleep after an entry. */
   sleep: number
-  /** Of each alarm: it comes late, or its handler fails at first. */
+  /** The probabilities that an alarm comes late, and that its handler fails at first. */
   alarmLate: number
   alarmFails: number
 }
@@ -54,7 +54,7 @@ export class ObjectCell<Stored> {
   alarmAt: number | null = null
   #awake: Awake | undefined
   #timer: Timer | undefined
-  /** An alarm is being handled; if we die of it, it comes again. */
+  /** An alarm is being handled; if the object dies meanwhile, the alarm comes again. */
   #handling = false
   #delivering = false
   #failures = 0
@@ -74,13 +74,13 @@ export class ObjectCell<Stored> {
     return this.#awake !== undefined
   }
 
-  /** Runs one turn of the object, loading it if it is not in memory. False: it died before the end of it. */
+  /** Enters the object once; loads it if it is not in memory. Answers false if it died before the end. */
   enter(work: (driver: ObjectDriver) => void): boolean {
-    this.platform.turns++
+    this.platform.entries++
     const awake = (this.#awake ??= this.#wake())
     if (awake === undefined) return false
     work(awake.driver)
-    return awake.platform.endTurn()
+    return awake.platform.endEntry()
   }
 
   #wake(): Awake | undefined {
@@ -88,12 +88,12 @@ export class ObjectCell<Stored> {
     const life = new Life(this.name, this.platform.life)
     this.life = life
     this.kernel.say(this.name, () => 'wakes')
-    // Its first turn is in here; it may die of that.
+    // Loading is part of its first entry, and it may crash in it.
     const awake = this.kind.wake(this, life)
     return life.dead ? undefined : awake
   }
 
-  /** After each turn that it has outlived. */
+  /** Called after each entry that the object outlived. */
   rest(): void {
     if (this.#awake?.platform.idle === true && !this.#handling && this.kernel.random.maybe(this.platform.faults.sleep)) this.#sleep()
   }
@@ -105,13 +105,13 @@ export class ObjectCell<Stored> {
     this.#awake = undefined
   }
 
-  /** In the middle of a turn: this object dies, or the whole program. */
+  /** In the middle of an entry: this object dies, or the whole program. */
   crash(): void {
-    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in a turn', this.kernel.random.skewed(50, 20_000))
-    else this.reset('crashed in a turn')
+    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in an entry', this.kernel.random.skewed(50, 20_000))
+    else this.reset('crashed in an entry')
   }
 
-  /** Memory and sockets are gone. */
+  /** Drops memory and sockets. */
   reset(why: string): void {
     this.kernel.say(this.name, () => `is reset: ${why}`)
     this.kernel.count('reset')
@@ -137,7 +137,7 @@ export class ObjectCell<Stored> {
   }
 
   #ring(): void {
-    // Kept by the platform: a program that is down finds it when it is back.
+    // The platform keeps the alarm while the program is down.
     if (this.platform.down) return this.platform.whenUp(() => this.alarmAt !== null && this.alarmAt <= this.platform.wall() && this.#ring())
     const { random } = this.kernel
     if (this.#failures < 5 && random.maybe(this.platform.faults.alarmFails)) {
@@ -154,7 +154,7 @@ export class ObjectCell<Stored> {
     this.kernel.say(this.name, () => 'alarm')
     this.kernel.touched()
     this.enter((driver) => {
-      // An alarm that is set while its call is on the way cancels the call.
+      // Setting an alarm while the call of an earlier one is on its way cancels that call.
       if (!this.#delivering) return void (this.#handling = false)
       this.#delivering = false
       const { life } = this
@@ -172,10 +172,10 @@ export class Platform implements ServerEnd {
   network!: Network
   life: Life
   down = false
-  /** How often an object was asked to do anything. */
-  turns = 0
+  /** How often any object was entered. */
+  entries = 0
   #waiting: (() => void)[] = []
-  /** Finds the object that a path leads to, or the close code that a token is refused with. */
+  /** Finds the object of a path, or the close code with which its token is refused. */
   route!: (target: string) => ObjectCell<unknown> | number
 
   constructor(kernel: Kernel) {
@@ -183,7 +183,7 @@ export class Platform implements ServerEnd {
     this.life = new Life('control plane', kernel.world)
   }
 
-  /** Wall time, in which alarms are set. */
+  /** The wall time, in which alarms are set. */
   wall(): number {
     return epochMs + this.kernel.now
   }

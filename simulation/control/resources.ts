@@ -1,4 +1,4 @@
-// What the cluster should have beside attempts, as an operator changes it. The product has no kind of its own yet; this one is the simulator's.
+// The desired resources of the cluster, which an operator changes. The product has no kind of resource yet, so the simulator has its own.
 
 import type { DesiredResources, Resource } from '@rdev/shared/domain/resource'
 import type { ResourceSource } from '../../control-plane/src/ports/resource-source.ts'
@@ -21,7 +21,7 @@ export class ModelResources implements ResourceSource {
     return { version: this.#version, resources: [...this.#resources.values()] }
   }
 
-  /** One is wanted, wanted otherwise, or not wanted any more. */
+  /** Adds, changes or removes one desired resource. */
   change(random: Random): void {
     const name = random.pick(names)
     if (this.#resources.has(name) && random.maybe(0.4)) this.#resources.delete(name)

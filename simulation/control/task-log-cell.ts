@@ -1,4 +1,4 @@
-// A task's log in the simulator: the shipped driver on a cell that keeps its batches, and a watch on what it takes from which line.
+// A task's log in the simulator: the shipped driver on a cell that stores its batches. It checks from which line the log takes events.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { Batch } from '../../control-plane/src/objects/task-log/batches.ts'
@@ -19,14 +19,14 @@ export interface StoredLog {
   readonly batches: readonly Batch[]
 }
 
-/** A reader's socket: it outlives a sleep, and ends with a reset. */
+/** A reader's socket. It outlives a sleep and ends with a reset. */
 export interface ReaderSocket {
   text(text: string): void
   closed(code: number): void
   cut(): void
 }
 
-/** As readers get them: `<seq> <type> <json>` each. */
+/** Log entries as readers get them: `<seq> <type> <json>` each. */
 export const eventsIn = (text: string): TaskEvent[] =>
   text.split('\n').map((entry) => JSON.parse(entry.slice(entry.indexOf(' ', entry.indexOf(' ') + 1) + 1)) as TaskEvent)
 

@@ -1,10 +1,10 @@
-// What is left of a cluster's desired resources when everything has come to rest.
+// Checks the cluster's resources when everything has come to rest.
 
 import type { ObservedResources, Resource } from '@rdev/shared/domain/resource'
 import type { History } from '../history.ts'
 import { simulatedKind } from '../control/resources.ts'
 
-/** Says what is wrong; the agents are as desired, and the hub knows it. */
+/** The problems: the resources must be as desired, and the hub must know it. */
 export function judgeResources(history: History): readonly string[] {
   const { version, resources } = history.plane.resources.now
   const problems: string[] = []
@@ -16,7 +16,7 @@ export function judgeResources(history: History): readonly string[] {
       problems.push(`resource ${name} should be ${spec} in version ${version}, and is ${JSON.stringify(found) ?? 'missing'}`)
     }
   }
-  for (const name of there.keys()) if (!wanted.has(name)) problems.push(`resource ${name} is there, and nobody wants it`)
+  for (const name of there.keys()) if (!wanted.has(name)) problems.push(`resource ${name} exists and is not desired`)
   const told = history.plane.observed
   const expected = statesOf(resources)
   if (told === null || told.version !== version || observedStates(told) !== expected) {

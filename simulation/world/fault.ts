@@ -1,14 +1,14 @@
-// A fault, and how it comes again.
+// A fault, and how it is repeated.
 
 import type { History } from '../history.ts'
 
 export interface Fault {
   readonly name: string
-  /** Lets it happen from now until `untilMs`, again and again or as a state of the world. */
+  /** Lets the fault happen from now until `untilMs`: repeatedly, or as a state of the world. */
   begin(history: History, untilMs: number): void
 }
 
-/** Again and again, on average every `meanMs`. */
+/** Repeats `run`, on average every `meanMs`. */
 export function often(history: History, untilMs: number, meanMs: number, happen: () => void): void {
   const { kernel } = history
   const next = () => {
@@ -22,7 +22,7 @@ export function often(history: History, untilMs: number, meanMs: number, happen:
   next()
 }
 
-/** A state that comes and goes. */
+/** Begins and ends a state repeatedly. */
 export function episodes(history: History, untilMs: number, meanMs: number, longestMs: number, begin: () => void, end: () => void): void {
   const { kernel } = history
   often(history, untilMs, meanMs, () => {

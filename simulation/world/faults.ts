@@ -1,4 +1,4 @@
-// What can go wrong. Each history draws some of these, with strengths of its own; at the end all of them are healed.
+// The faults. Each history draws some of them, with strengths of its own; `History#heal` ends them all.
 
 import { episodes, often, type Fault } from './fault.ts'
 import { moments } from './moments.ts'
@@ -37,7 +37,7 @@ export const faults: readonly Fault[] = [
         () => {
           network.faults.upBlocked = network.faults.downBlocked = false
           kernel.say('network', () => 'free again')
-          // Some connections have not lived through it.
+          // Some connections did not survive the partition.
           for (const connection of network.connections)
             if (kernel.random.maybe(0.3)) network.cut(connection, kernel.random.pick(['both', 'client', 'server', 'none']))
           network.unblocked()
@@ -45,7 +45,7 @@ export const faults: readonly Fault[] = [
       )
     },
   },
-  { name: 'crashes in a turn', begin: ({ platform, kernel }) => void (platform.faults.crash = 0.002 + kernel.random.chance() * 0.02) },
+  { name: 'crashes in an entry', begin: ({ platform, kernel }) => void (platform.faults.crash = 0.002 + kernel.random.chance() * 0.02) },
   { name: 'sleep', begin: ({ platform, kernel }) => void (platform.faults.sleep = 0.02 + kernel.random.chance() * 0.4) },
   {
     name: 'alarms',
@@ -232,7 +232,7 @@ export const faults: readonly Fault[] = [
         kernel.say(`pod ${pod.name}/${pod.uid}`, () => 'cannot be reached; what runs in it goes on')
         pod.reachable = false
         pod.cutStreams()
-        // The inventory notices later than commands do.
+        // The inventory shows it later than commands do.
         kernel.after(kernel.random.skewed(1, 40_000), kernel.world, () => cluster.changed())
         kernel.after(kernel.random.skewed(500, kernel.random.pick([20_000, 600_000])), kernel.world, () => {
           pod.reachable = true

@@ -1,11 +1,11 @@
-// Faults that wait for their moment: what a thousand histories would meet once by chance, each of these meets often.
+// Faults that wait for a moment, such as a frame of some type. They make coincidences common that chance alone gives once in a thousand histories.
 
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { History } from '../history.ts'
 import { often, type Fault } from './fault.ts'
 
-/** `then` for some of the frames of a type, with the frame and the connection that carries it. */
+/** Calls `then` for a share of the frames of a type, with the frame and its connection. */
 function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[2]) => void): void {
   const { network, kernel } = history
   network.listeners.push((its, text, connection) => {
@@ -16,7 +16,7 @@ type Listener = History['network']['listeners'][number]
 type Assign = { readonly tasks: readonly Assignment[] }
 
 const podOf = ({ tasks }: Assign): string => tasks[0]?.pod ?? ''
-/** Of the line that brings a result. */
+/** The task of a line. */
 const taskOf = (target: string): string => target.split(' ')[1] ?? ''
 
 export const moments: readonly Fault[] = [
@@ -53,7 +53,7 @@ export const moments: readonly Fault[] = [
       const { cluster, kernel } = history
       on<Assign>(history, 'assign', 0.3, (frame, { client }) => {
         cluster.failProbe(podOf(frame), kernel.random.skewed(1, 5_000))
-        // And is asked for a hello, or has a reason of its own: the assignment is repeated.
+        // A hello, for whatever reason, makes the hub repeat the assignment.
         if (kernel.random.maybe(0.5)) history.agents.find(({ life }) => life === client.life)?.hello()
       })
     },

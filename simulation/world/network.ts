@@ -1,6 +1,6 @@
-// Sockets between the cluster and the control plane. In each direction frames arrive in order, each after a delay; a cut loses what is on
-// its way (a suffix, so also the rest of a frame), and may be noticed by both ends, one, or neither. While a direction is blocked nothing
-// passes, pings included; what was sent meanwhile comes when it is free again, if the connection still lives then.
+// Sockets between the cluster and the control plane. In each direction frames arrive in order, each after a delay. A cut loses the frames that
+// are on their way, and both ends, one or neither may notice it. While a direction is blocked nothing passes, also no ping; what was sent
+// meanwhile arrives when the direction is free again, if the connection still lives.
 
 import type { Kernel, Life } from './kernel.ts'
 
@@ -12,26 +12,26 @@ export interface ClientEnd {
   closed(code: number): void
 }
 
-/** What a socket is at the server: it knows the connection by its id only. */
+/** The server's side of a socket; it knows a connection only by its id. */
 export interface ServerEnd {
-  /** Answers false: nobody is there, the dial fails. */
+  /** Answers false if the server is down: the dial fails. */
   accept(connection: SimConnection): boolean
   text(connection: SimConnection, text: string): void
   closed(connection: SimConnection): void
 }
 
 export interface NetworkFaults {
-  /** Extra delay of a frame. */
+  /** The longest extra delay of a frame. */
   slowMs: number
   upBlocked: boolean
   downBlocked: boolean
-  /** Of each batch of events on a line: somebody in the middle loses it, or sends it twice. */
+  /** The probability that a batch of events on a line is lost or sent twice on its way. */
   unfaithful: number
-  /** Of each acknowledgement of a result: it is lost with its connection, and the next dials there hang for a while. */
+  /** The probability that an acknowledgement of a result is lost with its connection, and the next dials there hang for a while. */
   resultCut: number
 }
 
-/** Sees what agents do, from outside of them. */
+/** Sees from outside what agents send. */
 export interface NetworkObserver {
   dialled(connection: SimConnection): void
   sentUp(connection: SimConnection, type: string): void
@@ -45,14 +45,14 @@ export class SimConnection {
   clientUp = false
   serverOpen = false
   lastPingAt = 0
-  /** What the server's object keeps with the socket; it outlives a sleep. */
+  /** The attachment of the server's object; it outlives a sleep. */
   attachment: unknown
   upAt = 0
   downAt = 0
-  /** What waits for a blocked direction. */
+  /** Frames that wait for a blocked direction. */
   readonly upHeld: (() => void)[] = []
   readonly downHeld: (() => void)[] = []
-  /** Raised by a cut: what was sent before it never arrives. */
+  /** A cut raises it: frames that were sent before never arrive. */
   cutUp = 0
   cutDown = 0
 
@@ -66,12 +66,12 @@ export class SimConnection {
 export class Network {
   readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 }
   readonly connections = new Set<SimConnection>()
-  /** Hear of each frame as it is sent: for faults that wait for their moment. */
+  /** Called for each frame when it is sent, for faults that wait for a moment. */
   readonly listeners: ((type: string, text: string, connection: SimConnection) => void)[] = []
   observer: NetworkObserver | undefined
   readonly #kernel: Kernel
   readonly #server: ServerEnd
-  /** Dials that hang, by what they are for, until when. */
+  /** Targets whose dials hang, and until when. */
   readonly #hanging = new Map<string, number>()
   #ids = 0
 
@@ -93,7 +93,7 @@ export class Network {
         return this.#down(connection, () => this.#clientClosed(connection, 1006))
       }
     })
-    // Nobody answers for ten seconds: the handshake has a time limit of its own.
+    // Without an answer the dial fails after ten seconds, the limit of the handshake.
     const asked = connection
     this.#kernel.after(10_000, client.life, () => {
       if (asked.clientOpen && !asked.clientUp) this.#clientClosed(asked, 1006)
@@ -101,7 +101,7 @@ export class Network {
     return connection
   }
 
-  /** The server has taken it. */
+  /** The server accepted the connection. */
   accepted(connection: SimConnection): void {
     this.#down(connection, () => {
       if (!connection.clientOpen) return
@@ -145,7 +145,7 @@ export class Network {
     })
   }
 
-  /** Answered by the platform, without waking the object. */
+  /** The platform answers a ping without waking the object. */
   ping(connection: SimConnection): void {
     this.#up(connection, () => {
       if (!connection.serverOpen) return
@@ -156,11 +156,11 @@ export class Network {
     })
   }
 
-  /** The client lets go: by a closing handshake, or at once. The server learns of it if anything gets through. */
+  /** The client closes, with a closing handshake or at once. The server notices it if the network lets anything pass. */
   clientGone(connection: SimConnection, abrupt: boolean): void {
     if (!connection.clientOpen) return
     connection.clientOpen = false
-    // Of what was on its way some may still arrive: late frames of an old connection beside a new one.
+    // Frames on their way may still arrive: late frames of an old connection beside a new one.
     if (abrupt && this.#kernel.random.maybe(0.5)) connection.cutUp++
     if (abrupt && (this.faults.upBlocked || this.#kernel.random.maybe(0.1))) return
     this.#up(connection, () => this.#serverClosed(connection))
@@ -173,7 +173,7 @@ export class Network {
     this.#forget(connection)
   }
 
-  /** Somebody in the middle cuts it, or one end dies. */
+  /** The network cuts the connection, or one end dies. */
   cut(connection: SimConnection, noticedBy: 'both' | 'client' | 'server' | 'none'): void {
     this.#kernel.count(`cut:${noticedBy}`)
     connection.cutUp++
@@ -244,7 +244,7 @@ export class Network {
   }
 }
 
-/** Every frame of ours begins with it. */
+/** The type of a frame: every encoded frame begins with it. Throws if it does not. */
 function typeOf(text: string): string {
   const type = /^\{"type":"(\w+)"/.exec(text)?.[1]
   if (type === undefined) throw new Error(`a frame does not begin with its type: ${text.slice(0, 100)}`)

@@ -1,4 +1,4 @@
-// Somebody who follows a task's log: is cut at any moment, comes back with the number of the last event it has, and must see each once.
+// A reader of a task's log. It is cut at any moment, connects again with the number of its last event, and must see each event once.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { closeCodes } from '@rdev/shared/wire/limits'
@@ -35,7 +35,7 @@ export class LogReader {
     const connection = new Life('reader', world)
     this.#connection = connection
     let downAt = 0
-    /** In order, each a little later; what is on its way at a cut is lost. */
+    /** Events arrive in order, each a little later; those on their way at a cut are lost. */
     const deliver = (take: () => void) => {
       downAt = Math.max(downAt, this.#kernel.now + random.int(1, 5))
       this.#kernel.after(downAt - this.#kernel.now, connection, take)

@@ -1,4 +1,4 @@
-// Everything that a provider says goes through here before it is kept: no text and no value may grow an event or a cursor without bound.
+// Bounds everything that comes from a provider before it is kept, so that no event and no cursor grows without limit.
 
 import type { EventData } from '@rdev/shared/domain/event'
 import { maxEventTextBytes } from '@rdev/shared/domain/limits'
@@ -8,7 +8,7 @@ import type { NewEvent } from '../ports.ts'
 
 /** What no event type fits is kept for the curious, not for replay. */
 export const maxRawBytes = 16 * 1024
-/** Of what was said outside the protocol: enough for a stack trace's beginning. */
+/** The limit of text outside the protocol: enough for the beginning of a stack trace. */
 export const maxWordsLength = 2048
 
 const jsonBytes = (value: string): number => Buffer.byteLength(JSON.stringify(value))
@@ -20,7 +20,7 @@ export function boundText(value: string, maxBytes: number = maxEventTextBytes): 
   let room = maxBytes
   for (;;) {
     const { text, removed } = truncateUtf8(value, room)
-    // Control characters and quotes grow in JSON; halving ends soon, at the latest at the sixth of the room.
+    // Control characters and quotes grow in JSON. Halving ends at a sixth of the room at the latest.
     if (jsonBytes(text) <= maxBytes) return removed === 0 ? text : `${text}\n… [${removed} bytes removed]`
     room = Math.floor(room / 2)
   }
@@ -35,6 +35,6 @@ export function boundValue(value: unknown, maxBytes: number = maxEventTextBytes)
 
 export const event = (type: NewEvent['type'], data: EventData): NewEvent => ({ type, data })
 
-/** What no other type fits: kept, bounded. */
+/** An event for what fits no other type, with a bounded size. */
 export const raw = (provider: AgentProvider, type: string, data: unknown): NewEvent =>
   event('provider.raw', { provider, type, data: boundValue(data, maxRawBytes) })

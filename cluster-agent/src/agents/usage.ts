@@ -1,4 +1,4 @@
-// What both providers say of tokens: the words of their messages, and those of our own cursors.
+// The usage of tokens: the field names in both providers' messages, and those in the cursors.
 
 import type { Usage } from '@rdev/shared/domain/event'
 import { count, json } from './json.ts'

@@ -1,6 +1,6 @@
 /**
- * What an agent may do in its pod if nothing else was asked: read, edit, run commands, look things up. The pod is the wall; without this a
- * headless run would be denied its first command. A prompt that remains is denied at once (`-p` has nobody to ask), never waited for.
+ * What an agent may do in its pod if the task names no tools: read, edit, run commands, look things up. The pod is the boundary. Without this list
+ * a run without a person would be denied its first command. Other tools are denied at once, because `-p` has nobody to ask.
  */
 export const usualTools = [
   'Bash',

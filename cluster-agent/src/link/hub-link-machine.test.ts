@@ -57,7 +57,7 @@ test('open, gather, hello, welcome', () => {
   expect(it.state).toMatchObject({ phase: 'welcomed', epoch: 3 })
 })
 
-test('what was gathered for an earlier connection is not told to this one', () => {
+test('what was gathered for an earlier connection is not sent on this one', () => {
   const it = setup()
   it.feed({ type: 'opened' })
   it.feed({ type: 'lost' })
@@ -68,7 +68,7 @@ test('what was gathered for an earlier connection is not told to this one', () =
   expect(it.gathered(2)).toEqual([])
 })
 
-test('what happens while the pods are asked is told after the hello, and nothing of it survives a lost connection', () => {
+test('what happens while the pods are asked is sent after the hello; it is dropped when the connection is lost', () => {
   const it = setup()
   it.feed({ type: 'opened' })
   expect(it.feed({ type: 'accepted', ref, startedAt: 1 })).toEqual([])
@@ -80,18 +80,18 @@ test('what happens while the pods are asked is told after the hello, and nothing
   expect(sentTypes(it.gathered())).toEqual(['hello'])
 })
 
-test('sync asks for a hello at once, also twice', () => {
+test('each sync makes the link gather and send a hello at once', () => {
   const it = setup()
   it.welcomed()
   expect(it.frame({ type: 'sync' })).toEqual([{ type: 'gather', gathering: 2 }])
   expect(it.frame({ type: 'sync' })).toEqual([])
-  // A welcome that was on its way belongs to the earlier hello.
+  // This welcome answers the earlier hello.
   expect(it.frame(welcome)).toMatchObject([{ type: 'confirmed' }, { type: 'welcome' }])
   expect(it.state.phase).toBe('gathering')
   expect(sentTypes(it.gathered())).toEqual(['hello'])
 })
 
-test('a changed inventory goes up as it is, a new pod as a hello that speaks for what runs in it', () => {
+test('a changed inventory is sent as it is; a new pod causes a hello that lists its attempts', () => {
   const it = setup()
   expect(it.feed({ type: 'pods', pods: [pod], unlisted: false })).toEqual([])
   it.welcomed()
@@ -100,7 +100,7 @@ test('a changed inventory goes up as it is, a new pod as a hello that speaks for
   expect(it.feed({ type: 'pods', pods: [pod], unlisted: true })).toMatchObject([{ type: 'gather' }])
 })
 
-test('hellos that this side wants keep their distance, and none is forgotten', () => {
+test('hellos that the agent wants by itself are at least two seconds apart, and none is forgotten', () => {
   const it = setup()
   it.welcomed()
   expect(it.feed({ type: 'hello' })).toEqual([{ type: 'hello_timer', inMs: helloEveryMs }])
@@ -116,7 +116,7 @@ test('hellos that this side wants keep their distance, and none is forgotten', (
   expect(it.feed({ type: 'hello_due' })).toEqual([])
 })
 
-test('without a connection nobody is asked anything', () => {
+test('without a connection no pod is asked and nothing is sent', () => {
   const it = setup()
   expect(it.feed({ type: 'hello' })).toEqual([])
   expect(it.feed({ type: 'hello_due' })).toEqual([])
@@ -124,7 +124,7 @@ test('without a connection nobody is asked anything', () => {
   expect(it.frame(welcome)).toEqual([])
 })
 
-test('an assignment reaches the runner also while draining, which is told once on each connection', () => {
+test('an assignment reaches the runner also while draining; the drain is sent once on each connection', () => {
   const it = setup()
   it.welcomed()
   expect(sentTypes(it.feed({ type: 'drain' }))).toEqual(['drain'])
@@ -135,7 +135,7 @@ test('an assignment reaches the runner also while draining, which is told once o
   expect(sentTypes(it.gathered())).toEqual(['hello', 'drain'])
 })
 
-test('a drain that begins while the pods are asked is told once', () => {
+test('a drain that begins while the pods are asked is sent once', () => {
   const it = setup()
   it.feed({ type: 'opened' })
   it.feed({ type: 'drain' })
@@ -149,7 +149,7 @@ test('a rejection carries its reason and a bounded detail', () => {
   expect(effect).toMatchObject({ frame: { type: 'rejected', attempts: [{ ...ref, reason: 'start_failed', detail: 'x'.repeat(2000) }] } })
 })
 
-test('desired resources are handed on, and what is found of them is told; alive needs no answer', () => {
+test('desired resources are handed on and observed ones are sent; alive needs no answer', () => {
   const it = setup()
   it.welcomed()
   const desired = { version: 4, resources: [{ kind: 'pool', name: 'main', spec: { size: 2 } }] }

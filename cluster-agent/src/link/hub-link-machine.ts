@@ -1,5 +1,5 @@
-// The agent's conversation with its cluster's hub, without the socket. Level-triggered: `hello` tells all that is, `welcome` and `assign`
-// all that should be; nothing is kept for an absent hub, because the next hello says it again.
+// The agent's side of the control socket to its cluster's hub, without the socket. It is level-triggered: `hello` tells everything that
+// runs, `welcome` and `assign` tell what should run. Nothing is queued while the hub is away, because the next hello tells it all again.
 
 import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -9,17 +9,17 @@ import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolVersion } from '@rdev/shared/wire/version'
 
-/** Hellos that this side asks for keep this distance: a refused token must not become a loop. */
+/** The shortest time between two hellos that the agent wants by itself. A token that is refused again and again must not become a loop. */
 export const helloEveryMs = 2_000
-/** While attempts live, the whole list goes up this often; it repairs what a lost frame left wrong. */
+/** While attempts live, their whole list is sent this often, which repairs what a lost frame left wrong. */
 export const heartbeatEveryMs = 60_000
 
 export interface LinkState {
-  /** `gathering`: open, and the pods are being asked what lives in them. */
-  readonly phase: 'down' | 'gathering' | 'greeting' | 'welcomed'
+  /** `gathering`: the socket is open, and the pods are being asked for their attempts. `hello_sent`: the welcome is awaited. */
+  readonly phase: 'down' | 'gathering' | 'hello_sent' | 'welcomed'
   /** Counts gatherings, so that the answer of an earlier one is not taken for the current one's. */
   readonly gathering: number
-  /** Something changed meanwhile: say hello once more after this. */
+  /** Something changed meanwhile: send another hello after this one. */
   readonly again: boolean
   readonly helloAt: number | null
   readonly held: readonly HubUp[]
@@ -38,7 +38,7 @@ export type LinkInput =
       readonly attempts: readonly AttemptPresence[]
       readonly about: { readonly version: string; readonly instance: string; readonly wallMs: number }
     }
-  /** `unlisted`: there is a pod that the last hello did not speak for. */
+  /** `unlisted`: there is a pod whose attempts the last hello did not list. */
   | { readonly type: 'pods'; readonly pods: readonly Pod[]; readonly unlisted: boolean }
   | { readonly type: 'accepted'; readonly ref: AttemptRef; readonly startedAt: number }
   | { readonly type: 'rejected'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
@@ -109,7 +109,7 @@ export function stepLink(state: LinkState, input: LinkInput, { now }: StepContex
   }
 }
 
-/** What the pods hold may be older than what happened while they were asked: frames of that time follow the hello. */
+/** While the pods are asked, frames are held back and follow the hello: the pods' answers may be older than what the frames tell. */
 function send(state: LinkState, frame: HubUp): LinkStep {
   if (state.phase === 'down') return nothing(state)
   if (state.phase === 'gathering') return nothing({ ...state, held: [...state.held, frame] })
@@ -143,7 +143,7 @@ function gathered(state: LinkState, input: Extract<LinkInput, { type: 'gathered'
   const frames: HubUp[] = [hello, ...state.held]
   if (state.draining && !state.held.some((frame) => frame.type === 'drain')) frames.push({ type: 'drain' })
   return {
-    state: { ...state, phase: 'greeting', helloAt: now, held: [] },
+    state: { ...state, phase: 'hello_sent', helloAt: now, held: [] },
     effects: frames.map((frame): LinkEffect => ({ type: 'send', frame })),
   }
 }
@@ -153,13 +153,13 @@ function frame(state: LinkState, frame: HubDown): LinkStep {
   switch (frame.type) {
     case 'welcome': {
       const effects: LinkEffect[] = [{ type: 'confirmed' }, { type: 'welcome', epoch: frame.epoch, adopt: frame.adopt, stop: frame.stop }]
-      // A welcome that answers an earlier hello leaves the gathering under way alone.
+      // While the pods are asked, a welcome can only answer an earlier hello: the gathering goes on.
       const phase = state.phase === 'gathering' ? 'gathering' : 'welcomed'
       if (phase === 'welcomed' && state.again) effects.push({ type: 'hello_timer', inMs: helloEveryMs })
       return { state: { ...state, phase, epoch: frame.epoch }, effects }
     }
     case 'assign':
-      // Also while draining: only the runner knows whether it is the repetition of one that runs, which must not be refused.
+      // Also while draining: an assignment may repeat one that runs, which must not be refused, and only the runner knows that.
       return { state, effects: [{ type: 'assign', tasks: frame.tasks }] }
     case 'sync':
       return state.phase === 'gathering' ? nothing(state) : gather(state)

@@ -16,13 +16,13 @@ import { heartbeatEveryMs, newLink, stepLink } from './hub-link-machine.ts'
 import type { SocketPlatform } from './reconnecting-socket.ts'
 import { ReconnectingSocket } from './reconnecting-socket.ts'
 
-/** Whom the link speaks for. */
+/** What the link asks and tells: the runner and the resources. */
 export interface HubLinkOwner {
-  /** What is here now. Pods whose attempts could not be listed are left out: of those the hub must conclude nothing. */
+  /** The pods, and the attempts in them. A pod whose attempts could not be listed is in it as not ready: the hub concludes nothing of it. */
   gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }>
   welcome(adopt: readonly Assignment[], stop: readonly AttemptRef[]): void
   assign(tasks: readonly Assignment[]): void
-  /** All that the cluster should have; told again after every welcome. */
+  /** All that the cluster should have; repeated after every welcome. */
   desired(desired: DesiredResources): void
   /** The connection: another agent may take this one's place. */
   lost(): void
@@ -34,13 +34,13 @@ export interface HubLinkOptions {
   readonly clusterId: string
   readonly key: string
   readonly version: string
-  /** Random per process: a restarted agent is a new one. */
+  /** Random per process, so that the hub knows a restarted agent. */
   readonly instance: string
   readonly log: Log
 }
 
 export interface HubLink extends HubReports {
-  /** Once; repeating it does nothing. */
+  /** Dials. A second call does nothing. */
   start(): void
   pods(pods: readonly Pod[], unlisted: boolean): void
   observed(observed: ObservedResources): void
@@ -58,7 +58,7 @@ export function createHubLink(platform: SocketPlatform, options: HubLinkOptions,
   const socket = new ReconnectingSocket<HubDown>(platform, {
     path: `/v1/clusters/${encodeURIComponent(options.clusterId)}/connect`,
     bearer: () => options.key,
-    // Also in hello; here it is read before this connection takes the place of another agent's.
+    // `hello` has it too. In the header it is read before this connection supersedes another agent's.
     headers: { [protocolHeader]: String(protocolVersion) },
     spreadMs: 0,
     decode: (text) => decodeFrame(hubDownSchema, text),

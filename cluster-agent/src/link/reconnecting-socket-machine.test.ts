@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { closeCodes, pingEveryMs, pongTimeoutMs } from '@rdev/shared/wire/limits'
 import type { ReconnectEffect, ReconnectInput, ReconnectState } from './reconnecting-socket-machine.ts'
 import {
-  greetingTimeoutMs,
+  unconfirmedTimeoutMs,
   hastenEveryMs,
   healthyAfterMs,
   maxRetryAfterMs,
@@ -23,7 +23,7 @@ function setup(random = 0.999_999) {
     return effects
   }
   const closed = (code = 1006, retryAfterMs: number | null = null) => feed({ type: 'closed', socket: state.socket, code, retryAfterMs })
-  const timer = (name: 'dial' | 'ping' | 'greeting') => feed({ type: 'timer', timer: name, socket: state.socket })
+  const timer = (name: 'dial' | 'ping' | 'unconfirmed') => feed({ type: 'timer', timer: name, socket: state.socket })
   return {
     feed,
     closed,
@@ -34,7 +34,7 @@ function setup(random = 0.999_999) {
     wait: (ms: number) => {
       now += ms
     },
-    /** Fails until the wait is as long as it gets. */
+    /** Fails until the wait has reached its longest. */
     away: () => {
       feed({ type: 'dial' })
       for (let i = 0; i < 7; i++) {
@@ -51,7 +51,7 @@ function setup(random = 0.999_999) {
   }
 }
 
-test('it dials when told, and being told again while it does changes nothing', () => {
+test('it dials when told to; a second dial meanwhile changes nothing', () => {
   const it = setup()
   expect(it.feed({ type: 'dial' })).toEqual([{ type: 'dial', socket: 1 }])
   expect(it.feed({ type: 'dial' })).toEqual([])
@@ -81,7 +81,7 @@ test('the delay is uniform inside of the window', () => {
   expect(it.delay()).toMatchObject({ inMs: 250 })
 })
 
-test('a minute of health forgives earlier failures; less does not, nor does an open socket whose peer never spoke', () => {
+test('after a minute of a confirmed connection the waits start anew; after less, or without confirmation, they do not', () => {
   for (const [healthMs, confirmed, expected] of [
     [healthyAfterMs, true, 0],
     [healthyAfterMs - 1, true, 1_999],
@@ -111,7 +111,7 @@ test('Retry-After is honoured, but not for ever', () => {
   expect(it.delay()).toMatchObject({ inMs: maxRetryAfterMs })
 })
 
-test('who was superseded waits 30 s, however healthy it was', () => {
+test('a superseded socket waits 30 s, even after a healthy connection', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
@@ -139,7 +139,7 @@ test('pings go out, and a pong that is overdue ends the socket without a handsha
   expect(it.state.phase).toBe('waiting')
 })
 
-test('a machine that slept finds the silence at its first timer', () => {
+test('after the computer was suspended the first timer gives the silent socket up', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
@@ -149,12 +149,12 @@ test('a machine that slept finds the silence at its first timer', () => {
   expect(it.types()).toContain('terminate')
 })
 
-test('a peer that does not greet in time is given up; one that did is not', () => {
+test('a peer that does not confirm the connection in time is given up; one that did is not', () => {
   const silent = setup()
   silent.feed({ type: 'dial' })
   silent.opened()
-  silent.wait(greetingTimeoutMs)
-  silent.timer('greeting')
+  silent.wait(unconfirmedTimeoutMs)
+  silent.timer('unconfirmed')
   expect(silent.types()).toEqual(['terminate', 'down', 'timer'])
 
   const polite = setup()
@@ -162,10 +162,10 @@ test('a peer that does not greet in time is given up; one that did is not', () =
   polite.opened()
   polite.confirm()
   polite.confirm()
-  expect(polite.timer('greeting')).toEqual([])
+  expect(polite.timer('unconfirmed')).toEqual([])
 })
 
-test('what an earlier socket or timer still says is ignored', () => {
+test('inputs of an earlier socket or timer are ignored', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
@@ -178,7 +178,7 @@ test('what an earlier socket or timer still says is ignored', () => {
     { type: 'closed', socket: 1, code: 1006, retryAfterMs: null },
     { type: 'received', socket: 1 },
     { type: 'timer', timer: 'ping', socket: 1 },
-    { type: 'timer', timer: 'greeting', socket: 1 },
+    { type: 'timer', timer: 'unconfirmed', socket: 1 },
     { type: 'timer', timer: 'dial', socket: 1 },
   ] as const) {
     expect(it.feed(input)).toEqual([])
@@ -198,7 +198,7 @@ test('inputs that do not fit the phase change nothing', () => {
   expect(it.state).toEqual(newReconnect)
 })
 
-test('a dropped connection is closed with its reason and dialled again', () => {
+test('a dropped connection is closed with the reason and dialled again', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
@@ -209,7 +209,7 @@ test('a dropped connection is closed with its reason and dialled again', () => {
   ])
 })
 
-test('a parked one waits until it is told to dial, without any delay then', () => {
+test('a parked socket waits until it is told to dial, then dials without delay', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.closed(closeCodes.unauthorized)
@@ -220,7 +220,7 @@ test('a parked one waits until it is told to dial, without any delay then', () =
   expect(it.feed({ type: 'park', code: 1000, reason: 'waiting' })).toEqual([{ type: 'close', code: 1000, reason: 'waiting' }])
 })
 
-test('a stopped one never dials again', () => {
+test('a stopped socket never dials again', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()
@@ -229,14 +229,14 @@ test('a stopped one never dials again', () => {
   expect(it.timer('dial')).toEqual([])
 })
 
-test('what waits dials when another connection is back, spread over the time that it is given', () => {
+test('a waiting socket dials when another connection is back, spread over the given time', () => {
   const it = setup(0.5)
   it.away()
   expect(it.hasten()).toEqual([{ type: 'timer', timer: 'dial', inMs: 150, socket: it.state.socket }])
   expect(it.timer('dial')).toEqual([{ type: 'dial', socket: it.state.socket }])
 })
 
-test('who would dial sooner anyway is left alone', () => {
+test('a socket that would dial sooner anyway keeps its time', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.closed()
@@ -244,7 +244,7 @@ test('who would dial sooner anyway is left alone', () => {
   expect(it.hasten()).toEqual([])
 })
 
-test('a peer that accepts and hangs up is not dialled in a loop: group counts once in a while', () => {
+test('a peer that accepts and hangs up is not dialled in a loop: hasten works only every two seconds', () => {
   const it = setup()
   it.away()
   it.hasten(0)
@@ -257,7 +257,7 @@ test('a peer that accepts and hangs up is not dialled in a loop: group counts on
   expect(it.hasten(0)).toEqual([{ type: 'timer', timer: 'dial', inMs: 0, socket: it.state.socket }])
 })
 
-test('who was told to wait does, whatever the others say', () => {
+test('a socket that was told to wait does so, also when another connection is back', () => {
   for (const [code, retryAfterMs] of [
     [closeCodes.superseded, null],
     [closeCodes.unsupportedProtocol, null],
@@ -274,7 +274,7 @@ test('who was told to wait does, whatever the others say', () => {
   }
 })
 
-test('a dial from before the group is begun anew if it has hung for long, and its failure does not cost a window', () => {
+test('a dial that began before another connection was back is begun again if it hangs; its failure does not lengthen the wait', () => {
   const hung = setup()
   hung.away()
   hung.timer('dial')
@@ -294,7 +294,7 @@ test('a dial from before the group is begun anew if it has hung for long, and it
   expect(fresh.delay()).toMatchObject({ inMs: 31_999 })
 })
 
-test('only who comes back after a loss has news; what is open, parked or stopped takes none', () => {
+test('only a socket that is open again after a loss says recovered; an open, parked or stopped one ignores hasten', () => {
   const it = setup()
   expect(it.hasten()).toEqual([])
   it.feed({ type: 'dial' })
@@ -308,7 +308,7 @@ test('only who comes back after a loss has news; what is open, parked or stopped
   expect(it.hasten()).toEqual([])
 })
 
-test('who is not understood comes back slowly', () => {
+test('a socket whose protocol is not supported dials again only after a minute', () => {
   const it = setup()
   it.feed({ type: 'dial' })
   it.opened()

@@ -1,4 +1,4 @@
-// The driver of reconnecting-socket-machine.ts: keeps one connection at a time and the timers, and decides nothing.
+// The driver of reconnecting-socket-machine.ts: has at most one connection at a time, and the timers; the machine decides.
 
 import type { Decoded } from '@rdev/shared/wire/codec'
 import { closeCodes, pingText, pongText } from '@rdev/shared/wire/limits'
@@ -19,12 +19,12 @@ export interface SocketPlatform {
 
 export interface ReconnectingSocketOptions<Frame> {
   readonly path: string
-  /** Asked at every dial: tokens change. */
+  /** Called at every dial, because tokens change. */
   readonly bearer: () => string
   readonly headers?: Readonly<Record<string, string>>
   /** After another connection's success the next dial is spread over this time. */
   readonly spreadMs: number
-  /** A frame of an unknown type is ignored; any other that it cannot read ends the connection. */
+  /** A frame of an unknown type is ignored; any other that cannot be decoded closes the connection. */
   readonly decode: (text: string) => Decoded<Frame>
   readonly up: () => void
   readonly down: (code: number, retryInMs: number) => void
@@ -35,7 +35,7 @@ export class ReconnectingSocket<Frame> {
   readonly #platform: SocketPlatform
   readonly #options: ReconnectingSocketOptions<Frame>
   readonly #target: Omit<DialTarget, 'bearer'>
-  readonly #timers: NamedTimers<'dial' | 'ping' | 'greeting'>
+  readonly #timers: NamedTimers<'dial' | 'ping' | 'unconfirmed'>
   readonly #machine
   #connection: Connection | undefined
 
@@ -52,30 +52,34 @@ export class ReconnectingSocket<Frame> {
     return this.#connection?.bufferedBytes ?? 0
   }
 
-  /** Dials unless a connection is there; a wait for the next try ends. */
+  /** Dials at once, unless a connection is open or being dialled; a wait for the next try ends. */
   dial(): void {
     this.#machine.step({ type: 'dial' })
   }
+  /** The peer sent the first frame that was expected of it. */
   confirmed(): void {
     this.#machine.step({ type: 'confirmed' })
   }
-  /** Another connection is back: the wait for the next try is over, within this time. */
+  /** Another connection is back: dials within this time. */
   hasten(withinMs: number): void {
     this.#machine.step({ type: 'hasten', withinMs })
   }
+  /** Closes the connection and dials again, as after a loss. */
   drop(code: number, reason: string): void {
     this.#machine.step({ type: 'drop', code, reason })
   }
-  /** Dials no more until `dial`. */
+  /** Closes the connection and does not dial until `dial` is called. */
   park(): void {
     this.#platform.group.settled(this)
     this.#machine.step({ type: 'park', code: 1000, reason: 'waiting' })
   }
+  /** Closes the connection for ever. */
   stop(): void {
     this.#platform.group.settled(this)
     this.#machine.step({ type: 'stop', code: 1000, reason: 'done' })
     this.#timers.cancelAll()
   }
+  /** Without a connection the text is dropped. */
   send(text: string): void {
     this.#connection?.send(text)
   }
@@ -108,7 +112,7 @@ export class ReconnectingSocket<Frame> {
     }
   }
 
-  /** The connection, which is this socket's no more. */
+  /** Forgets the connection, so that what it still reports is ignored. */
   #take(): Connection | undefined {
     const connection = this.#connection
     this.#connection = undefined
@@ -138,7 +142,7 @@ export class ReconnectingSocket<Frame> {
   }
 }
 
-/** http(s) → ws(s), with the path appended to whatever path the base has. */
+/** http(s) → ws(s), with the path appended to the base's own path. */
 function socketUrl(base: string, path: string): string {
   const url = new URL(base)
   url.protocol = url.protocol === 'https:' || url.protocol === 'wss:' ? 'wss:' : 'ws:'

@@ -39,7 +39,7 @@ function setup() {
 const sent = (effects: readonly LineEffect[]) => effects.filter((effect) => effect.type === 'events')
 const events = (effects: readonly LineEffect[]) => sent(effects).flatMap((effect) => effect.events)
 
-test('nothing leaves before the log has spoken; then everything does, in order', () => {
+test('nothing is sent before the resume; then everything is, in order', () => {
   const it = setup()
   expect(it.emit(unit(1), unit(2))).toEqual([])
   it.feed({ type: 'opened' })
@@ -49,7 +49,7 @@ test('nothing leaves before the log has spoken; then everything does, in order',
   expect(sent(effects)).toEqual([{ type: 'events', after: 0, cursor: { stdout: 3, stderr: 0 }, events: ['e1', 'e2', 'e3'] }])
 })
 
-test('the first event after silence leaves at once; while one is unacknowledged the next wait together', () => {
+test('an event is sent at once if nothing is unacknowledged; otherwise events wait and are sent together', () => {
   const it = setup()
   it.up()
   expect(events(it.emit(unit(1)))).toEqual(['e1'])
@@ -58,7 +58,7 @@ test('the first event after silence leaves at once; while one is unacknowledged 
   expect(sent(it.ack(1))).toEqual([{ type: 'events', after: 1, cursor: { stdout: 3, stderr: 0 }, events: ['e2', 'e3'] }])
 })
 
-test('the timer sends what waits; a late one sends nothing', () => {
+test('the timer sends what waits; a late timer sends nothing', () => {
   const it = setup()
   it.up()
   it.emit(unit(1), unit(2))
@@ -77,7 +77,7 @@ test('a full batch does not wait: by number, by bytes', () => {
   expect(events(large)).toEqual(['e100'])
 })
 
-test('events of one unit are never torn apart, whatever their size', () => {
+test('the events of one unit are sent in one batch, whatever their size', () => {
   const it = setup()
   it.up()
   const big: Unit = { events: Array.from({ length: 100 }, (_, i) => `b${i}`), cursor: { stdout: 9, stderr: 0 }, bytes: 4 * maxBatchBytes }
@@ -111,7 +111,7 @@ test('an acknowledgement of what was never sent, or of half a unit, ends the con
   expect(half.ack(1)).toMatchObject([{ type: 'drop', code: closeCodes.gap }])
 })
 
-test('after a loss exactly what the log lacks is sent again', () => {
+test('after a lost connection exactly the events that the log lacks are sent again', () => {
   const it = setup()
   it.up()
   it.emit(unit(1), unit(2), unit(3))
@@ -124,7 +124,7 @@ test('after a loss exactly what the log lacks is sent again', () => {
   expect(effects.some((effect) => effect.type === 'restart')).toBe(false)
 })
 
-test('a log that holds everything gets nothing again', () => {
+test('nothing is sent again to a log that holds everything', () => {
   const it = setup()
   it.up()
   it.emit(unit(1))
@@ -134,7 +134,7 @@ test('a log that holds everything gets nothing again', () => {
   expect(it.state.units).toEqual([])
 })
 
-test('one that does not know the position is told it, and reads from the cursor of the log', () => {
+test('a line without a position is told it, and reads from the cursor of the log', () => {
   const opened = stepLine(newLine(undefined), { type: 'opened' }, { now: 0, random: 0 }).state
   const { effects, state } = stepLine(
     opened,
@@ -165,7 +165,7 @@ test.each([
   expect(sent(it.emit(unit(5)))).toMatchObject([{ after: received }])
 })
 
-test('a log with the right number of events but another cursor was written by somebody else: restart', () => {
+test('a log with the same number of events but another cursor was written by another agent: restart', () => {
   const it = setup()
   it.up()
   it.emit(unit(1), unit(2))
@@ -196,7 +196,7 @@ test('a result that the log already holds ends the line at resume', () => {
   expect(it.emit(unit(1))).toEqual([])
 })
 
-test('commands pass, the pending ones after every resume', () => {
+test('commands are passed on; pending ones after every resume', () => {
   const it = setup()
   it.feed({ type: 'opened' })
   const cancel = { type: 'cancel', grace_s: 5 } as const
@@ -207,7 +207,7 @@ test('commands pass, the pending ones after every resume', () => {
   expect(it.resume(0, { pending: [cancel] })).toContainEqual({ type: 'command', command: cancel })
 })
 
-test('a refused token waits for a fresh one; a superseded or cut line does not', () => {
+test('a line with a refused token waits for a fresh one; a superseded or cut line does not', () => {
   for (const code of [closeCodes.stale, closeCodes.unauthorized]) {
     const it = setup()
     it.up()

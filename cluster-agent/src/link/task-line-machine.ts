@@ -1,7 +1,7 @@
-// An attempt's line to its task's log, without the socket. What it promises: the log gets every event once and in order, each together
-// with the cursor after it, through any number of connections. What it keeps: only what the log has not acknowledged, within a window;
-// past it nothing more is taken, so the pod's files are not read and memory stays bounded. What it cannot serve from the window
-// (the log forgot, or somebody else wrote) it does not repair: it asks for a restart from the log's own cursor.
+// An attempt's line to its task's log, without the socket. It promises that the log gets every event once and in order, each together
+// with the cursor after it, through any number of connections. It keeps only what the log has not acknowledged, within a window. When
+// the window is full it takes nothing more, so the pod's files are not read and memory stays bounded. If the log's position does not lie
+// in the window (the log lost data, or another agent wrote), it asks for a restart from the log's own cursor.
 
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
@@ -11,7 +11,7 @@ import type { TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes, maxBatchBytes, maxBatchEvents, maxBatchWaitMs, maxUnackedBytes } from '@rdev/shared/wire/limits'
 import type { TaskCommand, TaskDown } from '@rdev/shared/wire/task-frames'
 
-/** Units in the window; it bounds the cost of a step where the bytes alone would allow tens of thousands of tiny events. */
+/** Units in the window. It bounds the cost of a step: the bytes alone would allow tens of thousands of tiny events. */
 export const maxUnackedUnits = 1024
 
 /** Events that must be stored together with the cursor after them. */
@@ -23,14 +23,14 @@ export interface Unit {
 
 export interface LineState {
   readonly phase: 'down' | 'waiting' | 'up' | 'over'
-  /** The attempt's own count that the log holds; undefined until the log told it. */
+  /** How many of this attempt's events the log holds; undefined until the log has told it. */
   readonly acked: number | undefined
   /** The cursor stored with the last of them. */
   readonly cursor: Cursor
-  /** Not acknowledged, in order; the first `sent` of them went out on this connection. */
+  /** Units that are not acknowledged, in order. The first `sent` of them were sent on this connection. */
   readonly units: readonly Unit[]
   readonly sent: number
-  /** Events in those. */
+  /** The number of events in the units that were sent. */
   readonly sentEvents: number
   readonly unackedBytes: number
   readonly flushAt: number | null
@@ -52,12 +52,12 @@ export type LineEffect =
   | { readonly type: 'result'; readonly after: number; readonly outcome: TaskOutcome }
   | { readonly type: 'deltas'; readonly deltas: readonly EventData[] }
   | { readonly type: 'flush_timer'; readonly inMs: number }
-  /** The connection is as it should be. */
+  /** The log sent the first frame that was expected of it. */
   | { readonly type: 'confirmed' }
   | { readonly type: 'restart'; readonly received: number; readonly cursor: Cursor }
   | { readonly type: 'command'; readonly command: TaskCommand }
   | { readonly type: 'finished'; readonly how: 'acked' | 'ended' }
-  /** Only a fresh token helps. */
+  /** The log refused the token: do not dial again before there is a fresh one. */
   | { readonly type: 'refused' }
   | { readonly type: 'drop'; readonly code: number; readonly reason: string }
 
@@ -105,7 +105,7 @@ export function stepLine(state: LineState, input: LineInput, { now }: StepContex
 function lost(state: LineState, code: number): LineStep {
   const down: LineState = { ...state, phase: 'down', sent: 0, sentEvents: 0, outcomeSent: false, flushAt: null }
   if (code === closeCodes.ended) return { state: { ...down, phase: 'over' }, effects: [{ type: 'finished', how: 'ended' }] }
-  // A stale line may be a zombie's: somebody with a newer token may be pumping the very same process, so nothing is done to it here.
+  // If the token is stale, another agent with a newer token may be reading the same process: do nothing to the process.
   return { state: down, effects: code === closeCodes.stale || code === closeCodes.unauthorized ? [{ type: 'refused' }] : [] }
 }
 
@@ -125,7 +125,7 @@ function resume(state: LineState, frame: Extract<TaskDown, { type: 'resume' }>, 
   if (frame.result) return { state: { ...state, phase: 'over' }, effects: [confirmed, { type: 'finished', how: 'acked' }] }
   const commands = frame.pending.map((command): LineEffect => ({ type: 'command', command }))
   const kept = keepAfter(state, frame.received)
-  // The same count with another cursor: somebody else cut the same bytes into other events.
+  // The same count with another cursor: another agent divided the same bytes into other events.
   if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {
     return {
       state: { ...newLine(frame), phase: 'up' },
@@ -136,7 +136,7 @@ function resume(state: LineState, frame: Extract<TaskDown, { type: 'resume' }>, 
   return { state: step.state, effects: [confirmed, ...step.effects, ...commands] }
 }
 
-/** The state without what the log holds; undefined if the window cannot go on exactly there. */
+/** The state without what the log holds; undefined if `received` is not the end of a unit in the window. */
 function keepAfter(state: LineState, received: number): LineState | undefined {
   if (state.acked === undefined || received < state.acked) return undefined
   let { acked, cursor, unackedBytes } = state
@@ -159,17 +159,17 @@ const sameCursor = (a: Cursor, b: Cursor): boolean =>
 
 function ack(state: LineState, frame: Extract<TaskDown, { type: 'ack' }>, now: number): LineStep {
   if (frame.result) return { state: { ...state, phase: 'over' }, effects: [{ type: 'finished', how: 'acked' }] }
-  // A late or repeated one says nothing new.
+  // A late or repeated acknowledgement changes nothing.
   if (state.acked === undefined || frame.received <= state.acked) return nothing(state)
   const kept = frame.received <= state.acked + state.sentEvents ? keepAfter(state, frame.received) : undefined
-  // It acknowledges what was never sent, or half of what had to be stored whole: the next resume tells where the log really stands.
+  // It acknowledges what was never sent, or half of a unit, which must be stored whole: the next resume tells the log's true position.
   if (!kept) return { state, effects: [{ type: 'drop', code: closeCodes.gap, reason: 'acknowledged what was not sent' }] }
   return pump(kept, now, false)
 }
 
 /**
- * Sends what may leave: full batches always; a part of one if nothing is unacknowledged (the first after silence), or if `force`.
- * Otherwise it waits for the acknowledgement, for a full batch, or for the timer, whichever comes first.
+ * Sends full batches always, and a partial batch if nothing unacknowledged is out, or if `force`. Otherwise the rest waits for the
+ * acknowledgement, for a full batch, or for the timer, whichever comes first.
  */
 function pump(state: LineState, now: number, force: boolean): LineStep {
   if (state.phase !== 'up' || state.acked === undefined) return nothing(state)

@@ -31,7 +31,7 @@ class SocketLine implements TaskLine {
   readonly #timers: NamedTimers<'flush'>
   readonly #machine
   #token: string
-  /** Emitted while the window was full, in order. Callers wait, so it holds one unit per caller. */
+  /** Units that were emitted while the window was full, in order. Callers await `emit`, so each has at most one here. */
   readonly #waiting: Waiting[] = []
   readonly #whenFlushed: (() => void)[] = []
 
@@ -63,7 +63,7 @@ class SocketLine implements TaskLine {
   }
 
   delta(data: EventData): void {
-    // Not stored, so not worth queueing behind a slow network.
+    // Deltas are not stored, so on a slow network they are dropped instead of queued.
     if (this.#socket.bufferedBytes < maxUnackedBytes) this.#step({ type: 'delta', data })
   }
 
@@ -91,7 +91,7 @@ class SocketLine implements TaskLine {
     return this.#machine.state.units.length === 0 && this.#waiting.length === 0
   }
 
-  /** Lets go of everything that waits: nobody reads here any more. */
+  /** Resolves everything that waits: its units are no longer wanted. */
   #forget(): void {
     for (const { taken } of this.#waiting.splice(0)) taken()
     for (const resolve of this.#whenFlushed.splice(0)) resolve()
@@ -110,7 +110,7 @@ class SocketLine implements TaskLine {
   #perform(effect: LineEffect): void {
     switch (effect.type) {
       case 'events':
-        // Each event was encoded once, when it was emitted.
+        // The events are JSON already: each was encoded once, when it was emitted.
         return this.#socket.send(
           `{"type":"events","after":${effect.after},"cursor":${JSON.stringify(effect.cursor)},"events":[${effect.events.join(',')}]}`,
         )

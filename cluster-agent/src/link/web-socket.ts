@@ -5,7 +5,7 @@ import { WebSocket } from 'ws'
 import { closeCodes, maxFrameBytes } from '@rdev/shared/wire/limits'
 import type { Dial } from '../ports.ts'
 
-/** TCP, TLS and the upgrade together. */
+/** For TCP, TLS and the upgrade together. */
 const handshakeTimeoutMs = 10_000
 
 export const dialWebSocket: Dial = (target, events) => {
@@ -22,7 +22,7 @@ export const dialWebSocket: Dial = (target, events) => {
     response.resume()
     socket.terminate()
   })
-  // `close` always follows; it is the one that counts.
+  // `close` always follows an error and is handled; without this listener an error would end the process.
   socket.on('error', () => {})
   socket.on('close', (code) => events.closed(refusal?.code ?? code, refusal?.retryAfterMs ?? null))
   socket.on('message', (data: Buffer, binary) => events.text(binary ? '' : data.toString('utf8')))
@@ -31,11 +31,11 @@ export const dialWebSocket: Dial = (target, events) => {
       return socket.bufferedAmount
     },
     send: (text) => {
-      // ws throws while it connects, and is silent after the end.
+      // `send` of ws throws while it connects, and does nothing after the end.
       if (socket.readyState !== WebSocket.CONNECTING) socket.send(text)
     },
     close: (code, reason) => {
-      // While still connecting, close() would be an error event and no more; terminate() is the same for the peer.
+      // While it connects, close() of ws only emits an error; terminate() looks the same to the peer.
       if (socket.readyState === WebSocket.CONNECTING) socket.terminate()
       else socket.close(code, reason)
     },
@@ -43,7 +43,7 @@ export const dialWebSocket: Dial = (target, events) => {
   }
 }
 
-/** The close code that says the same as the HTTP status of a refused upgrade. */
+/** The close code that means the same as the HTTP status of a refused upgrade. 1006: closed without a close frame (RFC 6455, 7.4.1). */
 function codeOf(status: number): number {
   if (status === 401) return closeCodes.unauthorized
   if (status === 403) return closeCodes.stale

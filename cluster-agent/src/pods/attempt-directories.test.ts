@@ -4,8 +4,8 @@ import { createAttemptDirectories } from './attempt-directories.ts'
 
 const name = 'task_01kdvdna0m7b1wdzn9zk6czza6.1'
 
-// Found by the simulator: the pod was gone, its task went on elsewhere, and a pod that took its name and disk got the start all the same.
-test('a start that nobody wants any more is not asked for again', async () => {
+// Found by the simulator: the pod was gone, its task went on elsewhere, and a later pod with its name and disk got the start.
+test('a start that was aborted is not tried again', async () => {
   let asked = 0
   const unwanted = new AbortController()
   const host: PodHost = {

@@ -30,7 +30,7 @@ const told = (effects: readonly ResourcesEffect[]) => {
   return report && { version: report.version, states: report.resources.map(({ name, state }) => `${name} ${state}`) }
 }
 
-test('what is desired is applied, and reported whole: pending, then ready', () => {
+test('the desired set is applied, and the whole set reported: pending, then ready', () => {
   const it = setup()
   const first = it.desired(1, pool(2))
   expect(deeds(first)).toEqual(['list pool', 'apply main 2'])
@@ -40,7 +40,7 @@ test('what is desired is applied, and reported whole: pending, then ready', () =
   expect(told(done)).toEqual({ version: 1, states: ['main ready'] })
 })
 
-test('the same set again changes nothing, and is answered', () => {
+test('the same set again changes nothing, and is reported again', () => {
   const it = setup()
   it.desired(1, pool(2))
   it.operated()
@@ -49,7 +49,7 @@ test('the same set again changes nothing, and is answered', () => {
   expect(told(again)).toEqual({ version: 1, states: ['main ready'] })
 })
 
-test('what the set does not name any more is removed, and then not listed', () => {
+test('a resource that the set does not name any more is removed, and then not reported', () => {
   const it = setup()
   it.desired(1, pool(2))
   it.operated()
@@ -59,7 +59,7 @@ test('what the set does not name any more is removed, and then not listed', () =
   expect(told(it.operated())).toEqual({ version: 2, states: [] })
 })
 
-test('one operation at a time: a change meanwhile follows it, and only the last one counts', () => {
+test('one operation at a time: a change during it follows afterwards, and only the last change counts', () => {
   const it = setup()
   it.desired(1, pool(2))
   expect(deeds(it.desired(2, pool(3)))).toEqual([])
@@ -70,7 +70,7 @@ test('one operation at a time: a change meanwhile follows it, and only the last 
   expect(told(it.operated())).toEqual({ version: 3, states: ['main ready'] })
 })
 
-test('removed while it is being applied, wanted again while it is being removed', () => {
+test('a resource is removed while it is being applied, and desired again while it is being removed', () => {
   const it = setup()
   it.desired(1, pool(2))
   it.desired(2)
@@ -80,7 +80,7 @@ test('removed while it is being applied, wanted again while it is being removed'
   expect(told(it.operated())).toEqual({ version: 3, states: ['main ready'] })
 })
 
-test('a failure is told with its words and tried again; a hub that repeats itself does not hurry it', () => {
+test('a failure is reported with its message and tried again; a repeated set does not make that sooner', () => {
   const it = setup()
   it.desired(1, pool(2))
   const failed = it.operated('no room')
@@ -94,7 +94,7 @@ test('a failure is told with its words and tried again; a hub that repeats itsel
   expect(told(it.operated())).toEqual({ version: 2, states: ['main ready'] })
 })
 
-test('what an earlier process left and nobody wants is removed; what is wanted stays', () => {
+test('a resource of an earlier process is removed if it is not desired', () => {
   const it = setup()
   it.desired(1, pool(2))
   expect(deeds(it.feed({ type: 'listed', kind: 'pool', names: ['main', 'old'] }))).toEqual(['remove old'])
@@ -110,7 +110,7 @@ test('a list that fails is asked for again', () => {
   expect(deeds(it.feed({ type: 'retry_list', kind: 'pool' }))).toEqual(['list pool'])
 })
 
-test('a kind that this agent does not know is said to be unsupported, and forgotten when nobody wants it', () => {
+test('a kind that this agent does not know is reported as unsupported, and forgotten when it is not desired any more', () => {
   const it = setup([])
   const first = it.desired(1, pool(2))
   expect(deeds(first)).toEqual([])

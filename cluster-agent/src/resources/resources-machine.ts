@@ -11,11 +11,11 @@ import type { Step, StepContext } from '@rdev/shared/domain/step'
 interface Entry {
   readonly kind: string
   readonly name: string
-  /** What it should become; null: it should not be there. */
+  /** The desired resource; null: it should not exist. */
   readonly wanted: Resource | null
   readonly state: ObservedResource['state']
   readonly detail: string | null
-  /** The operation in flight is for this; undefined: none is in flight. */
+  /** What the operation in flight brings about; undefined: none is in flight. */
   readonly doing: Resource | null | undefined
   /** Another agent may have changed it since that operation began: its end says nothing. */
   readonly doubted: boolean
@@ -40,23 +40,23 @@ export type ResourcesInput =
   /** What of a kind is there, whoever made it. */
   | { readonly type: 'listed'; readonly kind: string; readonly names: readonly string[] }
   | { readonly type: 'list_failed'; readonly kind: string }
-  /** The operation in flight for that key has ended; `error` undefined: well. */
+  /** The operation in flight for that key has ended; `error` undefined: it succeeded. */
   | { readonly type: 'operated'; readonly key: string; readonly error: string | undefined }
   | { readonly type: 'retry'; readonly key: string }
   | { readonly type: 'retry_list'; readonly kind: string }
 
 export type ResourcesEffect =
   | { readonly type: 'list'; readonly kind: string }
-  /** `version`: of the set that this is for. */
+  /** `version`: that of the desired set. */
   | { readonly type: 'apply'; readonly resource: Resource; readonly version: number }
   | { readonly type: 'remove'; readonly kind: string; readonly name: string; readonly version: number }
-  /** Feed `input` back after that time. */
+  /** Step `input` after that time. */
   | { readonly type: 'timer'; readonly inMs: number; readonly input: Extract<ResourcesInput, { type: 'retry' | 'retry_list' }> }
   | { readonly type: 'report'; readonly observed: ObservedResources }
 
 type ResourcesStep = Step<ResourcesState, ResourcesEffect>
 
-/** A failed operation is tried again after a uniform delay below 2, 4 … 60 s, and at least this. */
+/** A failed operation is tried again after this, plus full jitter below 2, 4 … 60 s. */
 const minRetryMs = 1_000
 const maxDetail = 2_000
 
@@ -97,7 +97,7 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
       const detail = 'this agent does not know the kind'
       entries.set(key, { kind, name, wanted: resource, state: 'unsupported', detail, doing: undefined, doubted: false, tries: 0 })
     } else if (before !== undefined && isSame(before.wanted, resource)) {
-      // A failed one keeps its time: a hub that repeats itself must not make us hurry.
+      // A failed one keeps its retry time: a hub that repeats the same set must not cause more tries.
       entries.set(key, { ...before, wanted: resource })
     } else {
       const entry: Entry = {
@@ -162,7 +162,7 @@ function operated(state: ResourcesState, key: string, error: string | undefined,
   return reported({ ...state, entries }, [])
 }
 
-/** Begins the operation of each that has none in flight; one in flight is followed by the next when it has ended. */
+/** Begins the operation of each entry that has none in flight. The others begin theirs when the one in flight has ended. */
 function changed(state: ResourcesState, list: readonly Entry[]): [ResourcesState, ResourcesEffect[]] {
   const entries = new Map(state.entries)
   const version = state.version ?? 0

@@ -1,4 +1,4 @@
-// The driver of resources-machine.ts: applies what the cluster should have through the kinds that it is given, and tells what it finds.
+// The driver of resources-machine.ts: lists, applies and removes resources through the given kinds, and reports what it observes.
 
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import { resourceKey } from '@rdev/shared/domain/resource'

@@ -1,5 +1,6 @@
-// What an attempt asks of its pod: that its process starts, ends, is gone. A failure to ask proves nothing, so it is asked again until there is an
-// answer or the attempt is over: the pod makes that safe, giving the task to somebody else would not be.
+// What an attempt asks of its pod: to start its process, to tell its end, to stop it, to remove its directory. A pod that cannot be asked
+// proves nothing, so it is asked again until it answers or the attempt is over. The pod's guards make repeating safe; giving the task to
+// another pod would not be.
 
 import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
@@ -10,7 +11,7 @@ import type { AttemptInput } from './attempt-run-machine.ts'
 
 const removeTries = 5
 
-/** Thrown to a code agent whose process must not run; how it takes it does not matter. */
+/** Thrown to a code agent whose process must not run. What the code agent answers then is not used. */
 export class RejectedStart extends Error {
   constructor() {
     super('this attempt must not be started here')
@@ -36,17 +37,17 @@ export class AttemptProcess {
   readonly #step: (input: AttemptInput) => void
   readonly #over = new AbortController()
   readonly #record = Promise.withResolvers<ExitRecord>()
-  /** Its start is certain: that its directory is not there proves then that it is lost. */
+  /** The process is known to have started: if its directory is missing then, the attempt is lost. */
   #started = false
 
-  /** Its answers are steps of the attempt's machine. */
+  /** The pod's answers become steps of the attempt's machine. */
   constructor(deps: AttemptProcessDeps, at: AttemptInPod, step: (input: AttemptInput) => void) {
     this.#deps = deps
     this.#at = at
     this.#step = step
   }
 
-  /** Resolves when the process tree has ended and that is known here. */
+  /** Resolves with the exit record when this agent knows it. */
   get record(): Promise<ExitRecord> {
     return this.#record.promise
   }
@@ -61,7 +62,7 @@ export class AttemptProcess {
     throw new RejectedStart()
   }
 
-  /** It runs, or did: its end is waited for. */
+  /** Waits for the end of a process that was started. */
   watchEnd(): void {
     this.#started = true
     const { pod, name } = this.#at
@@ -79,13 +80,13 @@ export class AttemptProcess {
     if (done) this.#step({ type: 'emptied' })
   }
 
-  /** Asks the pod for any answer. */
+  /** Asks the pod until it answers. */
   async reach(): Promise<void> {
     const done = await this.#until('reach', () => this.#deps.directories.touch(this.#at.pod).then(() => true))
     if (done) this.#step({ type: 'reached' })
   }
 
-  /** Its directory, once the log holds its result. Also after `over`. */
+  /** Removes the directory, after the log holds the result. Works also after `over`. Never rejects. */
   async remove(): Promise<void> {
     const { directories, log, timers } = this.#deps
     const { pod, name, ref } = this.#at
@@ -96,16 +97,16 @@ export class AttemptProcess {
         await pause(timers, fullJitter(tries, timers.random(), 500, 10_000))
       }
     }
-    // It will be in the next hello, and the hub will want it stopped.
+    // The next hello lists it, and the hub's welcome asks for it to be stopped.
     log('warn', 'attempt directory could not be removed', { ...ref, pod })
   }
 
-  /** Nothing is asked any more. */
+  /** Stops asking the pod. */
   over(): void {
     this.#over.abort()
   }
 
-  /** Repeats what throws, with pauses, until the attempt is over; undefined then. */
+  /** Repeats a call that throws, with full jitter, until the attempt is over; undefined then. */
   async #until<Result>(what: string, ask: () => Promise<Result>): Promise<Result | undefined> {
     const { timers, log } = this.#deps
     const { ref, pod } = this.#at
@@ -114,7 +115,7 @@ export class AttemptProcess {
         return await ask()
       } catch (error) {
         if (this.#over.signal.aborted) return undefined
-        // The pod answers, and what it had of the attempt is no more: as lost as with the pod.
+        // The pod answers that it has no directory of a started attempt: the attempt is as lost as if the pod were gone.
         if (error instanceof Error && error.name === 'AttemptGone' && this.#started) {
           await this.#raiseFloor()
           this.#step({ type: 'pod_gone' })
@@ -128,7 +129,7 @@ export class AttemptProcess {
     return undefined
   }
 
-  /** What is given up here must not begin after that. */
+  /** An attempt that is given up here must not start later. */
   async #raiseFloor(): Promise<void> {
     const { pod, name, ref } = this.#at
     try {

@@ -41,7 +41,7 @@ test('exit and result in the other order', () => {
   expect(it.types(executed())).toEqual(['let_go', 'report'])
 })
 
-test('what comes twice or too late changes nothing', () => {
+test('inputs that are repeated or late change nothing', () => {
   const it = setup()
   it.feed({ type: 'started' }, executed(), exited)
   const before = it.state
@@ -66,7 +66,7 @@ test('what comes twice or too late changes nothing', () => {
   }
 })
 
-test('a rejected start is told and forgotten, also if somebody wanted it cancelled meanwhile', () => {
+test('a rejected start is told and forgotten, also if a cancel came meanwhile', () => {
   const it = setup()
   expect(it.feed({ type: 'cancel', graceS: 1 })).toEqual([])
   expect(it.feed({ type: 'rejected', reason: 'floor', detail: 'd' })).toEqual([
@@ -76,7 +76,7 @@ test('a rejected start is told and forgotten, also if somebody wanted it cancell
   ])
 })
 
-test('a cancel during the start takes effect as soon as it has started; the first wish counts', () => {
+test('a cancel during the start takes effect as soon as it has started; the first request counts', () => {
   const it = setup()
   it.feed({ type: 'cancel', graceS: 3 }, { type: 'shutdown' })
   expect(it.feed({ type: 'started' })).toEqual([
@@ -110,7 +110,7 @@ test('a cancel after the process has ended by itself is too late', () => {
   expect(it.state.cause).toBeUndefined()
 })
 
-test('a process that does not exit after its result is stopped; one that did is not', () => {
+test('a process that does not exit after its result is stopped; one that exited is not', () => {
   const it = setup()
   it.feed({ type: 'started' }, executed())
   expect(it.feed({ type: 'timer', timer: 'grace' })).toEqual([{ type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }])
@@ -121,7 +121,7 @@ test('a process that does not exit after its result is stopped; one that did is 
   expect(running.feed({ type: 'timer', timer: 'grace' })).toEqual([])
 })
 
-test('a code agent that never answers is given up when its process has ended', () => {
+test('a code agent that does not answer after the end of its process is given up', () => {
   const it = setup()
   it.feed({ type: 'started' })
   expect(it.feed({ type: 'timer', timer: 'settle' })).toEqual([])
@@ -131,14 +131,14 @@ test('a code agent that never answers is given up when its process has ended', (
   expect(it.state.result).toBe('none')
 })
 
-test('one that failed inside counts as answered', () => {
+test('a code agent that threw an error counts as answered', () => {
   const it = setup()
   it.feed({ type: 'started' }, exited)
   expect(it.types({ type: 'executed', reading: 0, result: undefined })).toEqual(['let_go', 'report'])
   expect(it.state.result).toBe('none')
 })
 
-test('an adopted attempt reads when the log has told where it stands', () => {
+test('an adopted attempt reads when the log has told its position', () => {
   const it = setup(true)
   expect(it.state.phase).toBe('running')
   expect(it.feed({ type: 'restart' })).toEqual([{ type: 'let_go' }, { type: 'read', reading: 1 }])
@@ -146,7 +146,7 @@ test('an adopted attempt reads when the log has told where it stands', () => {
   expect(it.types(executed(1))).toEqual(['let_go', 'report'])
 })
 
-test('a restart voids the earlier reading, its result and its report', () => {
+test('after a restart the earlier reading, its result and its report do not count', () => {
   const it = setup()
   it.feed({ type: 'started' }, executed(), exited)
   expect(it.state.phase).toBe('reporting')
@@ -155,7 +155,7 @@ test('a restart voids the earlier reading, its result and its report', () => {
   expect(it.types(executed(1))).toEqual(['let_go', 'report'])
 })
 
-test('a restart while it is being cancelled reads on, with a code agent that does not wait', () => {
+test('a restart during a cancel reads on, with a code agent that is interrupted', () => {
   const it = setup()
   it.feed({ type: 'started' }, { type: 'cancel', graceS: 1 })
   expect(it.types({ type: 'restart' })).toEqual(['let_go', 'read', 'interrupt'])
@@ -168,7 +168,7 @@ test('a start that finds the process of an earlier agent reads from the log, not
   expect(it.types({ type: 'started' })).toEqual(['accept', 'let_go', 'read'])
 })
 
-test('what nobody wants is stopped, and only then told to be gone', () => {
+test('a discarded attempt is stopped, and only then told as finished', () => {
   const it = setup()
   it.feed({ type: 'started' })
   expect(it.feed({ type: 'discard' })).toEqual([{ type: 'let_go' }, { type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }])
@@ -213,24 +213,24 @@ test('a result that the log already holds ends an adopted attempt at once', () =
   expect(it.types({ type: 'acked' })).toEqual(['let_go', 'finished', 'remove', 'forget'])
 })
 
-// Found by the simulator: its log was reached after its pod was gone, and it waited for ever for an end that nobody would tell.
-test('a log that is reached only after the pod is gone is told so', () => {
+// Found by the simulator: the log was reached only after the pod was gone, and the attempt waited for ever for its end.
+test('a log that is reached only after the pod is gone gets the report', () => {
   const it = setup(true)
   expect(it.types({ type: 'pod_gone' })).toEqual(['let_go', 'report'])
   expect(it.types({ type: 'restart' })).toEqual(['report'])
   expect(it.state.phase).toBe('reporting')
 })
 
-// Found by the simulator: another agent had finished and removed it, and it stayed here for ever.
-test('what its pod does not have any more is forgotten without a word', () => {
+// Found by the simulator: another agent had finished and removed the attempt, and it stayed in this agent for ever.
+test('an attempt whose pod has no directory of it any more is forgotten, and the hub is told nothing', () => {
   const it = setup()
   it.feed({ type: 'started' }, executed(), exited)
   expect(it.types({ type: 'missing' })).toEqual(['let_go', 'forget'])
   expect(it.state.phase).toBe('done')
 })
 
-// Found by the simulator: a process that had ended well was reported as one without an answer, because its node was away for a minute.
-test('what waits for output of a pod that cannot be reached is not given up', () => {
+// Found by the simulator: a process that had ended well was reported as one without a result, because its node was away for a minute.
+test('a code agent that waits for output of a pod that cannot be reached is not given up', () => {
   const it = setup()
   it.feed({ type: 'started' })
   it.feed(exited)

@@ -1,57 +1,57 @@
-// The life of one attempt in this agent: starting → running → ending → reporting → done. Pure; runner/attempt-run.ts feeds it.
-// It promises: an attempt is told to be rejected only before its process was ever started; a result goes out only when the process tree is gone
-// and its code agent has read everything; what the log holds is final. It refuses to end anything because a connection is lost.
+// The life of one attempt in this agent: starting → running → ending → reporting → done. Its driver is attempt-run.ts.
+// It promises: an attempt is rejected only if its process was never started; a result is sent only when the process tree is gone and the code
+// agent has read everything; what the log holds is final. It never ends a process because a connection is lost.
 
 import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 
-/** A process that goes on after its code agent was done with it (a CLI that does not exit after its result) is ended then. */
+/** How long a process may run on after its code agent has finished (a CLI that does not exit after its result). */
 export const graceAfterResultMs = 5_000
-/** A code agent that neither reads nor answers any more after its process has ended is given up then. */
+/** How long a code agent may neither read nor answer after its process has ended. */
 export const settleMs = 60_000
-/** The same when the tree was killed: nothing more can come. */
+/** The same after the process tree was killed: no more output can come. */
 export const settleAfterStopMs = 15_000
-/** Whoever shuts the agent down waits for it. */
+/** Shorter than a cancel's, because the one who shuts the agent down waits for it. */
 export const shutdownGraceS = 5
 
 export type StopCause = 'cancelled' | 'idle' | 'shutdown'
 
 export interface AttemptState {
-  /** `discarding`: nobody wants its result; its tree is being ended and its directory removed. */
+  /** `discarding`: its result is not wanted; its process tree is being ended and its directory removed. */
   readonly phase: 'starting' | 'running' | 'ending' | 'reporting' | 'discarding' | 'done'
-  /** Counts how often reading (re)started; answers of an earlier reading are void. */
+  /** The number of the current reading; results of an earlier one are ignored. */
   readonly reading: number
-  /** Wanted before the start was certain. */
+  /** What was asked for before the start was certain. */
   readonly wanted: { readonly cause: StopCause; readonly graceS: number } | 'discard' | undefined
   readonly cause: StopCause | undefined
   readonly record: ExitRecord | undefined
   readonly result: AgentResult | 'none' | undefined
-  /** Its pod has answered since its end: what its code agent still waits for would have come. */
+  /** Its pod has answered since its end, so output that the code agent still waits for would have come. */
   readonly reached: boolean
   readonly podGone: boolean
-  /** The log told where it stands before the start was certain. */
+  /** The log told its position before the start was certain. */
   readonly restartDue: boolean
 }
 
 export type AttemptInput =
   | { readonly type: 'started' }
   | { readonly type: 'rejected'; readonly reason: RejectReason; readonly detail: string | undefined }
-  /** Read from the log's position on: the first time for an adopted attempt, or because the window could not serve what the log lacks. */
+  /** Read from the log's position on: an adopted attempt for the first time, or because that position is not in the line's window. */
   | { readonly type: 'restart' }
   | { readonly type: 'cancel'; readonly graceS: number }
   | { readonly type: 'idle' }
   | { readonly type: 'shutdown' }
   /** The hub does not want it here, or the log is complete without its result. */
   | { readonly type: 'discard' }
-  /** Undefined: it failed inside. */
+  /** `result` undefined: the code agent threw an error. */
   | { readonly type: 'executed'; readonly reading: number; readonly result: AgentResult | undefined }
   | { readonly type: 'exited'; readonly record: ExitRecord }
-  /** No process of it is left (also when there never was one). */
+  /** No process of it is left, or there never was one. */
   | { readonly type: 'emptied' }
   | { readonly type: 'pod_gone' }
-  /** Its log refuses it, and its pod has no such directory any more: another agent has seen to its end. */
+  /** Its log refuses it and its pod has no directory of it any more: another agent has finished it. */
   | { readonly type: 'missing' }
   | { readonly type: 'reached' }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' }
@@ -59,22 +59,22 @@ export type AttemptInput =
 
 export type AttemptEffect =
   | { readonly type: 'accept' }
-  /** The first reading, under way since before the start, is valid: its opening events may go out. */
+  /** The reading that began before the start is valid: its first events may be sent. */
   | { readonly type: 'begun' }
   | { readonly type: 'reject'; readonly reason: RejectReason; readonly detail: string | undefined }
-  /** Lets go of an earlier reading and begins one. */
+  /** Begins a reading, in place of the earlier one. */
   | { readonly type: 'read'; readonly reading: number }
   | { readonly type: 'let_go' }
-  /** Tells the code agent that the attempt is to end, and asks it to stop the provider politely. */
+  /** Tells the code agent that the attempt is to end, and lets it ask the provider to stop. */
   | { readonly type: 'interrupt' }
   | { readonly type: 'stop_tree'; readonly graceS: number; readonly reason: 'cancelled' | 'timeout' | 'stopped' }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle'; readonly inMs: number }
-  /** Asks the pod for any answer, for as long as it takes; then `reached`. */
+  /** Asks the pod until it answers; then step `reached`. */
   | { readonly type: 'reach' }
   | { readonly type: 'report' }
   | { readonly type: 'finished' }
   | { readonly type: 'remove' }
-  /** Line, timers and the entry itself. */
+  /** Drops the line, the timers and the run itself. */
   | { readonly type: 'forget' }
 
 type AttemptStep = Step<AttemptState, AttemptEffect>
@@ -96,7 +96,7 @@ const reasonOf = { cancelled: 'cancelled', idle: 'timeout', shutdown: 'stopped' 
 
 export function stepAttempt(state: AttemptState, input: AttemptInput, _context: StepContext): AttemptStep {
   if (state.phase === 'done') return nothing(state)
-  // Nothing is said of it: the hello that is about to follow does not name it, and the row decides.
+  // The hub is told nothing: the hello that follows does not list the attempt, and the row decides.
   if (input.type === 'missing') return { state: { ...state, phase: 'done' }, effects: [{ type: 'let_go' }, { type: 'forget' }] }
   if (state.phase === 'discarding') return discarding(state, input)
   switch (input.type) {
@@ -132,7 +132,7 @@ export function stepAttempt(state: AttemptState, input: AttemptInput, _context: 
     case 'timer':
       return timer(state, input.timer)
     case 'acked':
-      // A result from an earlier life, while a start is under way: whatever the start answers, nothing of it may stay.
+      // The log already holds a result of this attempt while a start is under way: whatever the start answers, nothing of it may stay.
       return state.phase === 'starting' ? discard(state) : finish(state)
   }
 }
@@ -148,19 +148,19 @@ function started(state: AttemptState): AttemptStep {
 
 function restart(state: AttemptState): AttemptStep {
   if (state.phase === 'starting') return nothing({ ...state, restartDue: true })
-  // Nothing is left to be read; the line has forgotten the result.
+  // There is nothing left to read, and the line has dropped the result: report it again.
   if (state.podGone) return { state, effects: [{ type: 'report' }] }
   const reading = state.reading + 1
   const phase = state.phase === 'reporting' ? 'running' : state.phase
   const effects: AttemptEffect[] = [{ type: 'let_go' }, { type: 'read', reading }]
-  // Its code agent shall not wait for a provider that is being stopped.
+  // The code agent must not wait for a provider that is being stopped.
   if (phase === 'ending' && state.cause) effects.push({ type: 'interrupt' })
   return { state: { ...state, phase, reading, result: undefined, reached: false, restartDue: false }, effects }
 }
 
 function end(state: AttemptState, cause: StopCause, graceS: number): AttemptStep {
   if (state.phase === 'starting') return nothing({ ...state, wanted: state.wanted ?? { cause, graceS } })
-  // A repeated cancel, or one that comes when the process has ended by itself: the exit record decides.
+  // The cancel is repeated, or the process has ended by itself before: the exit record decides.
   if (state.phase !== 'running' || state.record) return nothing(state)
   return {
     state: { ...state, phase: 'ending', cause },
@@ -196,12 +196,12 @@ function timer(state: AttemptState, name: 'grace' | 'settle'): AttemptStep {
     return { state: { ...state, phase: 'ending' }, effects: [{ type: 'stop_tree', graceS: cancelGraceS, reason: 'stopped' }] }
   }
   if (!state.record || state.result !== undefined) return nothing(state)
-  // A pod that cannot be reached keeps the output that its code agent waits for: that is nobody's fault, and it may come back.
+  // If the pod cannot be reached, it still holds output that the code agent waits for. Wait until the pod answers.
   if (!state.reached) return { state, effects: [{ type: 'reach' }] }
   return report({ ...state, result: 'none' })
 }
 
-/** Interrupting last ends what still waits inside of a code agent that gave no answer. */
+/** `let_go` comes first: it aborts the signal of a code agent that still waits. */
 function report(state: AttemptState): AttemptStep {
   return { state: { ...state, phase: 'reporting' }, effects: [{ type: 'let_go' }, { type: 'report' }] }
 }
@@ -210,7 +210,7 @@ function podGone(state: AttemptState): AttemptStep {
   if (state.phase === 'reporting') return nothing({ ...state, podGone: true })
   const gone = { ...state, podGone: true }
   if (state.phase !== 'starting') return report(gone)
-  // Whether it was started or not, nothing of it is left.
+  // It may have been started, but nothing of it is left.
   return {
     state: { ...gone, phase: 'done' },
     effects: [{ type: 'let_go' }, { type: 'reject', reason: 'no_such_pod', detail: undefined }, { type: 'forget' }],
@@ -231,7 +231,7 @@ function discarding(state: AttemptState, input: AttemptInput): AttemptStep {
 }
 
 function finish(state: AttemptState): AttemptStep {
-  // A result that is held already (of an attempt adopted late) says that its tree was empty then.
+  // The log holds a result only after the process tree was empty, so there is nothing to stop.
   const remove: AttemptEffect[] = state.podGone ? [] : [{ type: 'remove' }]
   return { state: { ...state, phase: 'done' }, effects: [{ type: 'let_go' }, { type: 'finished' }, ...remove, { type: 'forget' }] }
 }

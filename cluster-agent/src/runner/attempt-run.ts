@@ -34,7 +34,7 @@ import { AttemptView } from './attempt-view.ts'
 import { encodeEvent } from './encoded-events.ts'
 import { outcomeOf } from './outcome.ts'
 
-/** How long a provider is asked politely before its processes get their signals. */
+/** How long a provider has to stop by itself before its processes get signals. */
 const politeMs = 2_000
 
 export interface RunnerDeps {
@@ -52,9 +52,9 @@ export class AttemptRun {
   readonly name: string
   readonly ref: AttemptRef
   readonly pod: Pod
-  /** Resolves when its process tree is gone, or never will be started. */
+  /** Resolves when its process tree is gone, or when it is certain that it will never start. */
   readonly ended: Promise<unknown>
-  /** Resolves when the log has its result, and nothing of it is left here. */
+  /** Resolves when the log has its result and this agent has nothing left of it. */
   readonly forgotten: Promise<void>
   readonly #deps: RunnerDeps
   readonly #assignment: Assignment
@@ -67,7 +67,7 @@ export class AttemptRun {
   readonly #forget: () => void
   #line: TaskLine | undefined
   #view: AttemptView | undefined
-  /** Its log takes nothing from it before a fresh token comes. */
+  /** The log refused its token and takes nothing before a fresh one comes. */
   #refused = false
   #position: LogPosition = { received: 0, cursor: startCursor }
   #start: Promise<void> | undefined
@@ -111,7 +111,7 @@ export class AttemptRun {
     return this.started && this.#machine.state.phase !== 'done'
   }
 
-  /** The process first, the line beside it: events wait for the line, the process does not. */
+  /** Starts the process and opens the line at the same time: events wait for the line, the process does not. */
   begin(): void {
     if (this.#adopted) {
       this.#accept('attempt adopted')
@@ -130,7 +130,7 @@ export class AttemptRun {
     })
   }
 
-  /** Assigned or adopted again: nothing is started twice, but the token is fresh and the answer is repeated. */
+  /** Assigned or adopted again: nothing is started twice; the fresh token is used and the hub is answered again. */
   again(token: string): void {
     if (this.#machine.state.phase === 'done') return this.#deps.hub.rejected(this.ref, 'already_ended')
     this.#refused = false
@@ -155,7 +155,7 @@ export class AttemptRun {
     this.#machine.step({ type: 'shutdown' })
   }
 
-  /** Lets the attempt go on without this program, once the log has what was read so far. */
+  /** Leaves the attempt to the next agent, after the log has what was read, or after `maxMs`. */
   async leave(maxMs: number): Promise<void> {
     this.#view?.letGo()
     if (this.#line) await within(this.#deps.timers, maxMs, this.#line.flushed())
@@ -196,7 +196,7 @@ export class AttemptRun {
       case 'forget':
         this.#line?.close()
         this.#cleanUp()
-        // Until the directory is gone the name is taken: a late repetition must not meet the removal.
+        // The run is forgotten only when its directory is removed: a late assignment of the same attempt must not start meanwhile.
         return void this.#removed.then(this.#forget)
     }
   }
@@ -231,9 +231,9 @@ export class AttemptRun {
       result = await this.#execute(view)
     } catch (error) {
       if (!(error instanceof RejectedStart) && !view.released) {
-        // Whatever it says may hold what the provider said: only where it was thrown is told.
+        // The message may hold the provider's output, so only the name and the place of the error are logged.
         const where = error instanceof Error ? error.stack?.split('\n').find((line) => line.includes(' at ')) : undefined
-        this.#deps.log('error', 'code agent failed inside', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
+        this.#deps.log('error', 'code agent threw an error', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
       }
     }
     if (view.released) return
@@ -252,7 +252,7 @@ export class AttemptRun {
     return agent.execute(agentRequestOf(this.#assignment, agent.provider), view)
   }
 
-  /** The first events of every attempt; stored together, so they are there exactly if the log has anything of it. */
+  /** Emits the first events of the attempt as one unit, so the log has all of them or nothing of the attempt. */
   #tellStart(): void {
     const { kind, provider, working_dir } = this.#assignment
     const directory = workspaceOf(this.pod, this.#assignment)
@@ -320,7 +320,7 @@ export class AttemptRun {
       if (this.#machine.state.phase !== 'running' && this.#machine.state.phase !== 'ending') return
       const view = this.#view
       const silentMs = this.#deps.timers.now() - this.#activeAt
-      // Its code agent cannot end while the log does not take its events, or before the log said where to read from.
+      // The code agent cannot end while the log takes no events, or before the log has told its position.
       const waits = !view || view.released || view.blocked || silentMs < Math.min(inMs, settleMs)
       if (name === 'settle' && waits) this.#arm(name, inMs)
       else this.#machine.step({ type: 'timer', timer: name })

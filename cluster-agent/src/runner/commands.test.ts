@@ -21,7 +21,7 @@ function setup(cursor = startCursor) {
   }
 }
 
-test('whole lines leave at once, together; the rest waits', () => {
+test('whole lines are emitted at once, together; the rest waits', () => {
   const it = setup()
   expect(it.push('one\ntwo\nthr')).toEqual([{ stream: 'stdout', text: 'one\ntwo\n', cursor: { stdout: 8, stderr: 0 } }])
   expect(it.lines.holds).toBe(true)
@@ -29,14 +29,14 @@ test('whole lines leave at once, together; the rest waits', () => {
   expect(it.lines.holds).toBe(false)
 })
 
-test('an unfinished line is shown after silence, and its end later', () => {
+test('an unfinished line is emitted after silence, and its end later', () => {
   const it = setup()
   it.push('prompt> ')
   expect(it.flush()).toMatchObject([{ text: 'prompt> ', cursor: { stdout: 8 } }])
   expect(it.push('yes\n')).toMatchObject([{ text: 'yes\n', cursor: { stdout: 12 } }])
 })
 
-test('a character is never torn, wherever the bytes are', () => {
+test('a character is never divided, wherever the chunk ends', () => {
   const text = 'aé€😀z\n'
   const bytes = Buffer.from(text)
   for (let cut = 1; cut < bytes.length; cut++) {
@@ -46,7 +46,7 @@ test('a character is never torn, wherever the bytes are', () => {
   }
 })
 
-test('what is no UTF-8 is replaced, and half a character at the very end too', () => {
+test('bytes that are not UTF-8 are replaced, also half a character at the very end', () => {
   const it = setup()
   expect(it.push(Buffer.from([0x61, 0xff, 0x0a]))).toMatchObject([{ text: 'a\ufffd\n' }])
   it.push(Buffer.from([0xe2, 0x82]))
@@ -54,7 +54,7 @@ test('what is no UTF-8 is replaced, and half a character at the very end too', (
   expect(it.flush(true)).toMatchObject([{ text: '\ufffd', cursor: { stdout: 5 } }])
 })
 
-test('a long line without an end is told in pieces of a bounded size, at character borders', () => {
+test('a long line without an end is emitted in pieces of a bounded size, between characters', () => {
   const it = setup()
   const text = '€'.repeat(50_000)
   const parts = [...it.push(text), ...it.flush(true)]
@@ -72,7 +72,7 @@ test('many lines at once are cut at line ends', () => {
   expect(parts.map((part) => part.text).join('')).toBe(text)
 })
 
-test('two streams keep their own lines, and every cursor says what of both was told', () => {
+test('two streams keep their own lines, and every cursor has the position of both', () => {
   const it = setup()
   it.push('out')
   expect(it.push('err\n', 'stderr')).toEqual([{ stream: 'stderr', text: 'err\n', cursor: { stdout: 0, stderr: 4 } }])
@@ -94,7 +94,7 @@ test('reading on from any cursor gives exactly the rest', () => {
   }
 })
 
-test('bytes that are told twice are told on once', () => {
+test('bytes that are received twice are emitted once', () => {
   const lines = new OutputLines(startCursor)
   lines.push({ stream: 'stdout', offset: 0, bytes: Buffer.from('ab\ncd') })
   const again = lines.push({ stream: 'stdout', offset: 3, bytes: Buffer.from('cdef\n') })

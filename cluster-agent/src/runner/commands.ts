@@ -87,7 +87,7 @@ export const git: CommandRunner = {
 
 /** JSON makes at most six bytes of one, so an event stays below its limit whatever the bytes are. */
 export const maxOutputTextBytes = 32 * 1024
-/** An unfinished line is shown after this much silence. */
+/** An unfinished line is emitted after this much silence. */
 export const silenceMs = 100
 
 interface Held {
@@ -124,17 +124,17 @@ export class OutputLines {
     return this.#held.stdout.bytes.length > 0 || this.#held.stderr.bytes.length > 0
   }
 
-  /** Everything up to the last newline; of a line without one, all that is above the limit of an event. */
+  /** Takes a chunk. Answers everything up to the last newline; of a line without one, what is above the limit of an event. */
   push(chunk: Chunk): { event: NewEvent; cursor: Cursor }[] {
     const held = this.#held[chunk.stream]
-    // Bytes told twice after a reconnect are left out.
+    // Bytes that come again after a reconnect are left out.
     const fresh = chunk.bytes.subarray(Math.max(0, held.offset + held.bytes.length - chunk.offset))
     held.bytes = held.bytes.length === 0 ? fresh : Buffer.concat([held.bytes, fresh])
     const whole = held.bytes.lastIndexOf(newline) + 1
     return this.#take(chunk.stream, whole, false)
   }
 
-  /** What is held, but for a character that may still be completed; of `ended` output all of it. */
+  /** What is held, without a character that is not complete yet; if the output has `ended`, all of it. */
   flush(ended: boolean): { event: NewEvent; cursor: Cursor }[] {
     return (['stdout', 'stderr'] as const).flatMap((stream) => {
       const { bytes } = this.#held[stream]
@@ -153,13 +153,13 @@ export class OutputLines {
       events.push({ event: { type: 'output', data: { stream, text } }, cursor: this.#cursor })
       from = to
     }
-    // A copy, so that a small rest does not keep a large chunk alive.
+    // A copy, so that a small rest does not keep a large chunk in memory.
     held.bytes = Buffer.from(held.bytes.subarray(from))
     held.offset += from
     return events
   }
 
-  /** Where the event that begins at `from` ends: all that is whole if it fits, else the last newline or character that does. */
+  /** Where the event that begins at `from` ends: after all whole lines if they fit, else after the last newline or character that fits. */
   #end(bytes: Buffer, from: number, whole: number, ended: boolean): number {
     if (whole > from && whole - from <= maxOutputTextBytes) return whole
     const limit = Math.min(bytes.length, from + maxOutputTextBytes)

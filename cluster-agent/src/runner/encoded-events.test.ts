@@ -11,12 +11,12 @@ const event = (name: string, bytes = 10): EncodedEvent => ({ json: name, bytes }
 const many = (count: number, bytes = 10) => Array.from({ length: count }, (_, i) => event(`e${i}`, bytes))
 const after = { stdout: 9, stderr: 0, state: { x: 1 } }
 
-test('what fits leaves whole, with its own cursor', () => {
+test('events that fit into one part are sent as they are, with their own cursor', () => {
   const events = many(3)
   expect(partsOf(events, startCursor, after, 0)).toEqual([{ events, cursor: after }])
 })
 
-test('too many, or too much, leaves in parts that say how many of them are stored', () => {
+test('too many or too large events are sent in parts that say how many of them are stored', () => {
   for (const [events, parts] of [
     [many(maxPartEvents * 2 + 1), 3],
     [many(4, maxPartBytes - 1), 4],
@@ -35,11 +35,11 @@ test('too many, or too much, leaves in parts that say how many of them are store
   }
 })
 
-test('a cursor without parts is what it is', () => {
+test('a cursor without parts is not changed', () => {
   expect(openCursor(after)).toEqual({ cursor: after, stored: 0 })
 })
 
-test('a code agent that says the same again from a part’s cursor adds exactly what was missing', async () => {
+test('a code agent that emits the same events again from a part’s cursor adds exactly those that were missing', async () => {
   const log: { json: string; cursor: typeof after }[] = []
   const told = Array.from({ length: maxPartEvents * 2 + 7 }, (_, i) => ({ type: 'output', data: { i } }) as const)
   const owner = (take: number) =>
@@ -76,7 +76,7 @@ test('an event above its limit is cut, says by how much, and keeps its small fie
   expect(data.output).toMatch(/… \[\d+ bytes cut\]$/)
 })
 
-test('one that is large by very many small things is kept as the beginning of its JSON', () => {
+test('an event of very many small values is kept as the beginning of its JSON', () => {
   const { json } = encodeEvent(
     { type: 'provider.raw', data: { list: Array.from({ length: 100_000 }, (_, i) => i) } },
     '2026-01-01T00:00:00.000Z',

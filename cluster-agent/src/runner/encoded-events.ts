@@ -57,7 +57,7 @@ interface PartState {
 
 const isPart = (state: unknown): state is PartState => typeof state === 'object' && state !== null && partKey in state
 
-/** The cursor as its code agent knows it, and how many of the next events the log holds already. */
+/** The cursor as the code agent knows it, and how many of the next events the log already holds. */
 export function openCursor(cursor: Cursor): { cursor: Cursor; stored: number } {
   if (!isPart(cursor.state)) return { cursor, stored: 0 }
   const { stored, state } = cursor.state[partKey]
@@ -69,7 +69,7 @@ export interface Part {
   readonly cursor: Cursor
 }
 
-/** `stored` counts events since `before` that went out in earlier calls' parts and were left out of `events`. */
+/** `stored`: how many events since `before` the log already holds; they are not in `events`. */
 export function partsOf(events: readonly EncodedEvent[], before: Cursor, after: Cursor, stored: number): Part[] {
   const groups: EncodedEvent[][] = [[]]
   let bytes = 0

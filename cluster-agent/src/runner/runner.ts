@@ -1,5 +1,5 @@
-// What runs here: takes assignments, adopts what an earlier agent left, tells what there is. The driver of runner-machine.ts; each
-// attempt lives in its AttemptRun. It never ends anything on its own account because the hub is away.
+// The driver of runner-machine.ts: takes assignments, adopts attempts of an earlier agent, and tells what runs. Each attempt has an
+// AttemptRun. The runner never ends an attempt because the hub is away.
 
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
@@ -16,20 +16,20 @@ import { AttemptRun } from './attempt-run.ts'
 import type { RunnerEffect } from './runner-machine.ts'
 import { attemptsOf, hasUnlisted, newRunner, podKey, podsInUse, inventoryFor, stepRunner } from './runner-machine.ts'
 
-/** A pod that does not answer must not hold up the hello of all others; one that is not ready is hardly expected to. */
+/** A pod that does not answer must not delay the hello for all others. One that is not ready seldom answers, so its wait is shorter. */
 export const listTimeoutMs = 10_000
 export const listUnreadyTimeoutMs = 1_000
 export const listAgainMs = 5_000
-/** The orphan TTL of supervisors is many times this. */
+/** The orphan TTL of the supervisors is many times longer. */
 export const touchEveryMs = 60_000
-/** Leaving: for the log to acknowledge what was read. */
+/** When leaving: how long the log has to acknowledge what was read. */
 const flushMs = 5_000
-/** Stopping everything: for trees to end, and then for results to be acknowledged. What started us may not wait much longer than 15 s. */
+/** When stopping everything: how long process trees have to end, and then results to be acknowledged. A caller may kill the agent after 15 s. */
 const stopAllMs = 11_000
 const lastResultsMs = 2_000
 
 export interface Runner {
-  /** The whole inventory. Answers whether there is a pod that no `gather` has spoken for. */
+  /** Takes the whole inventory. Answers the pods as the hub should see them; `unlisted`: no `gather` has listed the attempts of one of them. */
   pods(pods: readonly Pod[]): { readonly pods: readonly Pod[]; readonly unlisted: boolean }
   gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }>
   assign(tasks: readonly Assignment[]): void
@@ -37,7 +37,7 @@ export interface Runner {
   live(): readonly AttemptRef[]
   /** From now on nothing new is started. */
   drain(): void
-  /** Lets everything go on without us. */
+  /** Leaves every attempt to the next agent. */
   leave(): Promise<void>
   /** Ends every process of every attempt. */
   stopAll(): Promise<void>
@@ -105,7 +105,7 @@ export function createRunner(deps: RunnerDeps): Runner {
     run.begin()
   }
 
-  /** Found once is found for the life of the pod; not found is asked again. */
+  /** A provider that was found stays found for the life of the pod; for one that was not found the pod is asked again. */
   async function hasProvider(pod: Pod, provider: AgentProvider): Promise<boolean> {
     if (pod.providers.includes(provider) || machine.state.listed.get(podKey(pod))?.includes(provider)) return true
     const found = await deps.agents.get(provider)?.available(pod.name)
@@ -120,7 +120,7 @@ export function createRunner(deps: RunnerDeps): Runner {
 
   async function refuseInPod({ assignment, pod, because }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
     const name = attemptName(assignment.task_id, assignment.attempt)
-    // Without an answer: the hub asks again.
+    // Without an answer nothing is done: the hub sends the assignment again.
     const answer = await directories.refuse(pod.name, name).catch(() => undefined)
     if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there', because })
   }

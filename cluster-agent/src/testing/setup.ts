@@ -15,7 +15,7 @@ export interface Bundle {
   readonly plane: FakeControlPlane
   readonly directory: string
   readonly logged: { level: string; phrase: string; fields: Readonly<Record<string, unknown>> | undefined }[]
-  /** Environment of the agent as a program of its own. */
+  /** The environment of the agent when it runs as a program of its own. */
   readonly env: Readonly<Record<string, string>>
   startAgent(more?: Partial<Config>): AgentProgram
   shell(command: string, more?: Partial<Assignment>): FakeTask
@@ -120,7 +120,7 @@ export const output = (task: FakeTask, stream = 'stdout'): string =>
 
 export const numbered = (count: number): string => Array.from({ length: count }, (_, i) => `line ${i + 1}\n`).join('')
 
-/** Processes of this machine that carry the attempt's tag. */
+/** The processes of this computer that have the attempt's tag. */
 export async function processesOf(task: FakeTask): Promise<number[]> {
   const tag = `RDEV_ATTEMPT=${task.assignment.task_id}.${task.assignment.attempt}`
   const found: number[] = []

@@ -1,4 +1,4 @@
-// What must be remembered of a Claude Code run beyond the byte offset. It travels in the cursor, so it is bounded and plain JSON.
+// The state of a Claude Code run, beside the byte offset. It is stored in the cursor, so it is bounded and plain JSON.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
@@ -6,7 +6,7 @@ import type { Usage } from '@rdev/shared/domain/event'
 import { json, number, text } from '../json.ts'
 import { usageOf } from '../usage.ts'
 
-/** Tools that run at once are few; past this their durations are not told. */
+/** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
 export interface ClaudeResult {
   readonly is_error: boolean
@@ -20,13 +20,13 @@ export interface ClaudeResult {
 export interface ClaudeState {
   readonly started: boolean
   readonly session?: string | undefined
-  /** Tool calls without an answer: id → when they began, by the pod's clock. */
+  /** Tool calls without a result: id → when they began, by the pod's clock. */
   readonly running: Readonly<Record<string, number>>
-  /** The provider refused for usage or rate, and perhaps said until when. */
+  /** The provider refused because of a usage or rate limit, and may have said until when. */
   readonly limited?: { readonly resets_at?: string | undefined } | undefined
-  /** What words outside the protocol, or an error in it, meant. */
+  /** The code of an error, from text outside the protocol or from the protocol. */
   readonly code?: TaskErrorCode | undefined
-  /** The end of what was said outside the protocol. */
+  /** The end of the text outside the protocol. */
   readonly words: string
   readonly result?: ClaudeResult | undefined
 }
@@ -35,7 +35,7 @@ export const claudeStart: ClaudeState = { started: false, running: {}, words: ''
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
 
-/** The state of a cursor, as it came back from the log. */
+/** Reads the state of a cursor that the log returned. */
 export function readClaudeState(value: unknown): ClaudeState {
   const state = json(value)
   const result = json(state.result)
