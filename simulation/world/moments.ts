@@ -51,10 +51,10 @@ export const moments: readonly Fault[] = [
     name: 'probe fails as work arrives',
     begin: (history) => {
       const { cluster, kernel } = history
-      on<Assign>(history, 'assign', 0.3, (frame, { client }) => {
+      on<Assign>(history, 'assign', 0.6, (frame, { client }) => {
         cluster.failProbe(podOf(frame), kernel.random.skewed(1, 5_000))
-        // A hello, for whatever reason, makes the hub repeat the assignment.
-        if (kernel.random.maybe(0.5)) history.agents.find(({ life }) => life === client.life)?.hello()
+        // And is asked for a hello, or has a reason of its own: the assignment is repeated.
+        if (kernel.random.maybe(0.8)) history.agents.find(({ life }) => life === client.life)?.hello()
       })
     },
   },
