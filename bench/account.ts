@@ -1,9 +1,9 @@
-// Processor time of a program and of everything it ever started, the short-lived and the detached included: a control group of its own.
+// Measures the processor time of a program and of every process that it starts, also short-lived and detached ones, by a control group.
 import { mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 
 export interface Account {
   usedMs(): Promise<number>
-  /** Its processes must be gone, or it stays. */
+  /** Removes the group; if processes of it are still there, it stays. */
   close(): Promise<void>
 }
 

@@ -14,7 +14,7 @@ interface Bare {
 export async function startBareWorker(): Promise<Bare> {
   const directory = await mkdtemp(`${tmpdir()}/rdev-bare-`)
   const { outputFiles } = await build({
-    entryPoints: [`${repository}bench/bare-worker.ts`],
+    entryPoints: [`${repository}bench/worker/bare-worker.ts`],
     bundle: true,
     write: false,
     format: 'esm',

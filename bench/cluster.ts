@@ -28,7 +28,7 @@ const log: Log = (level, phrase, fields) => {
   if (level !== 'info') console.error(level, phrase, fields ?? '')
 }
 
-/** Before any agent runs: one that finds attempts which no task has would end them. */
+/** Runs before any agent: an agent would end these attempts, because no task has them. */
 async function agentShare(pods: ClusterPods): Promise<void> {
   const { agentKubeConfig: kubeConfig, namespace, project: pod } = pods
   const host = createKubernetesHost({ namespace, log, kubeConfig })
@@ -73,7 +73,7 @@ async function runAttempt(directories: AttemptDirectories, pod: string, script: 
   for await (const { stream, bytes } of directories.follow(pod, name, { stdout: 0, stderr: 0 }, signal))
     if (stream === 'stdout') read(bytes.toString('utf8'))
   const record = await directories.ended(pod, name, signal)
-  // A figure of something that failed is none.
+  // The time of a failed run means nothing.
   if (record?.exit_code !== 0) throw new Error(`an attempt ended with ${JSON.stringify(record)}`)
   await directories.remove(pod, name)
 }

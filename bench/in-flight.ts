@@ -3,7 +3,7 @@ export interface Timed {
   readonly tookMs: readonly number[]
 }
 
-/** `count` calls, at most `width` at once. A call that fails fails all: a figure of something that failed is none. */
+/** `count` calls, at most `width` at once. If one call fails, all fail: the time of a failed run means nothing. */
 export async function inFlight(count: number, width: number, call: (index: number) => Promise<unknown>): Promise<Timed> {
   const tookMs: number[] = []
   let next = 0

@@ -1,13 +1,13 @@
-// Many live runs that each write a numbered line now and then, with a reader for each: who has caught up, and when.
+// Many live runs, each with a reader. Each run writes a numbered line at intervals; the readers tell when they have caught up.
 import { readFile } from 'node:fs/promises'
 import { inFlight } from './in-flight.ts'
 import { trueTask, type QueueStack } from './queue-stack.ts'
 
 export const lineEveryMs = Number(process.env.RDEV_BENCH_LINE_MS ?? 100)
-/** As EventSource would, but sooner than its second: what is measured is the system. */
+/** Shorter than the second that EventSource waits, because the system is measured and not the client. */
 const retryMs = 100
 
-/** One small process that starts no other: two hundred of them shall cost next to nothing. */
+/** One small process that starts no other, so that two hundred of them cost little. */
 const command = `exec perl -e '$| = 1; while (1) { print ++$n, "\\n"; select undef, undef, undef, ${lineEveryMs / 1000} }'`
 
 export interface LiveRun {
@@ -37,7 +37,7 @@ export async function startRuns(stack: QueueStack, count: number): Promise<LiveR
     const run = newRun(id)
     runs.push(run)
     readers.push(read(stack, run, stopping.signal))
-    // A few at a time: two hundred starts at once are another bench.
+    // A few at a time: this bench does not measure two hundred starts at once.
     await run.reaches(1)
   })
   return {
@@ -77,7 +77,7 @@ async function read(stack: QueueStack, run: LiveRun, signal: AbortSignal): Promi
         if (type === 'output') take(run, String(data.text))
       }
     } catch {
-      // A control plane that is away.
+      // The control plane is away.
     }
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, retryMs))
   }

@@ -12,7 +12,7 @@ export const sizes = {
   clients: size('CLIENTS', 32, 32),
   /** Whole life cycles, for each row. */
   lives: size('LIVES', 300, 2_000),
-  /** Places where a task can run at once. */
+  /** Slots where tasks can run at once. */
   slots: size('SLOTS', 20, 20),
   /** Claims, for each row. */
   claims: size('CLAIMS', 200, 1_000),
@@ -22,7 +22,7 @@ export const sizes = {
   rounds: size('ROUNDS', 2, 5),
 }
 
-/** Those named on the command line, or all. */
+/** The parts named on the command line, or all. Throws for an unknown name. */
 export function wantedParts<Name extends string>(parts: Readonly<Record<Name, () => Promise<void>>>): readonly (() => Promise<void>)[] {
   const names = Object.keys(parts) as Name[]
   const wanted = flags.filter((flag) => !flag.startsWith('--'))

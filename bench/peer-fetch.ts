@@ -1,4 +1,4 @@
-// What the peers take for getting a task out of a deep queue, as far as their public interfaces show it.
+// How long the peers take to fetch a task from a deep queue, as far as their public interfaces show it.
 import { EventEmitter } from 'node:events'
 import { run, type WorkerEvents } from 'graphile-worker'
 import { Client, Pool } from 'pg'

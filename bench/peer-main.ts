@@ -1,4 +1,4 @@
-// The peers' workers, and bare spawns, as a program of its own: small, so that its forks are cheap. Its first message is its order; it tells
+// The peers' workers, and bare spawns, as a program of its own: small, so that its forks are cheap. Its first message says what to do; it reports
 // when it is ready, what each process said (a start), and when all is done (lives).
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
@@ -6,10 +6,10 @@ import { run, type WorkerEvents } from 'graphile-worker'
 import { Pool } from 'pg'
 import { wallMs } from './clock.ts'
 import { inFlight } from './in-flight.ts'
-import type { PeerNews, PeerOrder } from './peer-program.ts'
+import type { PeerReport, PeerOrder } from './peer-program.ts'
 import { queueName, quiet, startBoss } from './peers.ts'
 
-const tell = (news: PeerNews) => process.send?.(news)
+const tell = (report: PeerReport) => process.send?.(report)
 
 /** Runs a program to its end; answers what it said. */
 async function runProgram(program: string, args: readonly string[]): Promise<string> {

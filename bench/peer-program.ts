@@ -1,4 +1,4 @@
-// What is said between this program and bench/peer-main.ts.
+// Messages between the bench and bench/peer-main.ts.
 import { fork, type ChildProcess } from 'node:child_process'
 
 export type PeerOrder =
@@ -6,18 +6,18 @@ export type PeerOrder =
   | { readonly what: 'graphile lives' | 'boss lives'; readonly url: string; readonly count: number; readonly slots: number }
   | { readonly what: 'graphile starts' | 'boss starts'; readonly url: string }
 
-export type PeerNews =
+export type PeerReport =
   | { readonly ready: true }
   | { readonly perS: number }
   | { readonly said: string }
   /** Wall clock. */
   | { readonly doneAt: number }
 
-type Has<Key extends string> = Extract<PeerNews, Readonly<Record<Key, unknown>>>
+type Has<Key extends string> = Extract<PeerReport, Readonly<Record<Key, unknown>>>
 
 export interface PeerProgram {
   readonly pid: number
-  /** The next news of that kind; nothing that came before is forgotten. */
+  /** The next report of that kind; earlier ones are kept. */
   next<Key extends 'ready' | 'perS' | 'said' | 'doneAt'>(key: Key): Promise<Has<Key>>
   stop(): void
 }
@@ -25,10 +25,10 @@ export interface PeerProgram {
 export function startPeer(order: PeerOrder): PeerProgram {
   // A group of its own, so that its processor time can be told apart.
   const child: ChildProcess = fork(new URL('./peer-main.ts', import.meta.url), { detached: true })
-  const heard: PeerNews[] = []
+  const received: PeerReport[] = []
   let wake = () => {}
-  child.on('message', (news) => {
-    heard.push(news as PeerNews)
+  child.on('message', (report) => {
+    received.push(report as PeerReport)
     wake()
   })
   child.on('exit', (code) => {
@@ -40,8 +40,8 @@ export function startPeer(order: PeerOrder): PeerProgram {
     pid: child.pid ?? 0,
     async next(key) {
       for (;;) {
-        const index = heard.findIndex((news) => key in news)
-        if (index >= 0) return heard.splice(index, 1)[0] as Has<typeof key>
+        const index = received.findIndex((report) => key in report)
+        if (index >= 0) return received.splice(index, 1)[0] as Has<typeof key>
         if (child.exitCode !== null) throw new Error('a peer’s program ended before it was done')
         await new Promise<void>((resolve) => (wake = resolve))
       }

@@ -1,4 +1,4 @@
-// Where the processor's time went: what each program took of it, from /proc, and what the processes of the pods took.
+// Processor time by program, from /proc, and of the processes in the pods.
 import { readdir, readFile } from 'node:fs/promises'
 import { Client } from 'pg'
 import type { Account } from './account.ts'

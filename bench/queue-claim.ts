@@ -1,10 +1,10 @@
-// What a claim costs while much is queued. Rows are brought in by SQL; each claim is followed by the return of what it took, so that the depth
-// stays, and both the dead rows and the new places in the order are as in service.
+// The cost of a claim while much is queued. SQL inserts the rows. After each claim its tasks go back to the queue, so that the depth stays, and
+// there are dead rows and new positions in the order, as in service.
 import { randomBytes } from 'node:crypto'
 import { Client } from 'pg'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { createDatabase } from '../dev/neon-proxy/own-database.ts'
-import type { Slot } from '../control-plane/src/ports.ts'
+import type { Slot } from '../control-plane/src/ports/dispatch-store.ts'
 import { newTask } from './new-task.ts'
 import { sizes } from './options.ts'
 import { bossFetches, graphileFetches } from './peer-fetch.ts'
@@ -15,9 +15,9 @@ import { percentile, printTable } from './table.ts'
 
 const clusterId = 'bench'
 const projectCount = 100
-const places = [1, 20]
+const slotCounts = [1, 20]
 const warmUps = 5
-/** Of one row; what is slow is slow after fewer claims too. */
+/** The longest time for one row of the table; a slow case needs fewer claims. */
 const maxRowMs = 60_000
 
 /** What is queued: SQL for a column of row `g`. */
@@ -26,7 +26,7 @@ interface Mix {
   readonly columns: Readonly<Record<string, string>>
   /** Tasks that hold what others wait for. */
   readonly live?: boolean
-  /** Places of many projects. */
+  /** Slots of many projects. */
   readonly spread?: boolean
 }
 
@@ -74,7 +74,7 @@ function printDepths(title: string, rows: readonly Row[]): void {
   const p = (row: Row, share: number) => percentile(row.tookMs, share)
   printTable(
     title,
-    ['', 'queued', 'places', 'p50 (ms)', 'p99 (ms)', 'processor (ms)', 'tasks a claim', 'p99 × that at the least depth'],
+    ['', 'queued', 'slots', 'p50 (ms)', 'p99 (ms)', 'processor (ms)', 'tasks a claim', 'p99 × that at the least depth'],
     rows.map((row) => {
       const least = rows.find(({ mix, slots }) => mix === row.mix && slots === row.slots)!
       return [
@@ -99,7 +99,7 @@ async function claimsAt({ serverUrl }: QueueRun, mix: Mix, depth: number): Promi
   try {
     await fill(store, client, mix, depth)
     const rows: Row[] = []
-    for (const slots of places) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, url, slots, mix)) })
+    for (const slots of slotCounts) rows.push({ mix: mix.name, depth, slots, ...(await claimAgain(store, url, slots, mix)) })
     return rows
   } finally {
     await client.end()
@@ -119,7 +119,7 @@ const podOf = (project: string): Pod => ({
   allow_bypass_permissions: false,
 })
 
-async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, depth: number): Promise<void> {
+async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, mix: Mix, depth: number): Promise<void> {
   await projects.report(
     clusterId,
     Array.from({ length: projectCount }, (_, i) => podOf(`p${i}`)),
@@ -129,8 +129,8 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
   const sample = newTask({ project_id: 'p0', workspace: mix.live ? 'busy' : null })
   await tasks.insert([sample])
   if (mix.live) {
-    const { generation } = await tasks.takeOver(clusterId, 1)
-    await tasks.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
+    const { generation } = await dispatch.takeOver(clusterId, 1)
+    await dispatch.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
   }
 
   // Every column as the store wrote it, but for those that the mix is about.
@@ -142,6 +142,7 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
     status: `'queued'`,
     attempt: '0',
     pod: 'NULL',
+    pod_uid: 'NULL',
     claim_id: 'NULL',
     lease_until: 'NULL',
     started_at: 'NULL',
@@ -160,12 +161,15 @@ async function fill({ projects, tasks }: BenchStore, client: Client, mix: Mix, d
 }
 
 let generations = 1
-/** Free places in the pod of the one project, or one in each of many. */
+/** Free slots in the pod of the one project, or one in each of many. */
 const slotsFor = (count: number, spread = false): Slot[] =>
-  Array.from({ length: count }, (_, i) => (spread ? { pod: `pod-p${i}`, project_id: `p${i}` } : { pod: 'pod-p0', project_id: 'p0' }))
+  Array.from({ length: count }, (_, i) => {
+    const project_id = spread ? `p${i}` : 'p0'
+    return { pod: `pod-${project_id}`, pod_uid: `uid-${project_id}`, project_id }
+  })
 
 async function claimAgain(
-  { tasks, serverMs }: BenchStore,
+  { dispatch, serverMs }: BenchStore,
   url: string,
   slots: number,
   { spread }: Mix,
@@ -175,14 +179,14 @@ async function claimAgain(
   let processorMs = 0
   let clock = async () => 0
   const deadline = performance.now() + maxRowMs
-  const { generation } = await tasks.takeOver(clusterId, ++generations)
+  const { generation } = await dispatch.takeOver(clusterId, ++generations)
   for (let i = 0; i < sizes.claims + warmUps && performance.now() < deadline; i++) {
     if (i === warmUps) clock = await serverClock(url)
     const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
-    // One that the database's own limit ended is as good as one that takes for ever.
+    // A claim that the database's time limit ended counts as one that takes for ever.
     const ask = { clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
-    const taken = await tasks.claim(ask).catch(() => null)
+    const taken = await dispatch.claim(ask).catch(() => null)
     if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }
     // The first prepare what every later one finds.
     if (i >= warmUps) {
@@ -190,7 +194,7 @@ async function claimAgain(
       claimed += taken.length
       processorMs += (await clock()) - before
     }
-    await tasks.requeue(
+    await dispatch.requeue(
       taken.map(({ task }) => ({ task_id: task.id, attempt: task.attempt })),
       Date.now() - 1_000,
     )

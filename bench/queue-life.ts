@@ -1,4 +1,4 @@
-// Whole life cycles with a real process: queued, claimed, assigned, `true` in a pod, its result, succeeded. All are queued before the first place
+// Whole life cycles with a real process: queued, claimed, assigned, `true` in a pod, its result, succeeded. All are queued before the first slot
 // is free, so what is measured is everything but the accepting.
 import { openAccount } from './account.ts'
 import { wallMs } from './clock.ts'
@@ -38,7 +38,7 @@ export async function lives(run: QueueRun): Promise<void> {
     rows.push(['ours, each by POST /v1/tasks meanwhile', posted.result])
     used.push(['POST meanwhile', posted.usedMs])
     printTable(
-      `Whole life cycles, ${slots} places`,
+      `Whole life cycles, ${slots} slots`,
       ['', 'per s', '× bare spawns'],
       rows.map(([name, perS]) => [name, perS, perS / spawned]),
     )

@@ -1,4 +1,4 @@
-// Events per second of one task, beside the least that could carry them the same way (bare-worker.ts).
+// Events per second of one task, beside the least that could carry them the same way (worker/bare-worker.ts).
 import { once } from 'node:events'
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { WebSocket } from 'ws'
@@ -106,7 +106,7 @@ export async function rate(directory: string): Promise<void> {
     const ours: number[] = []
     const bare: number[] = []
     let bytes = 0
-    // Turn about, so that a noisy moment of the machine meets both; the first round warms up.
+    // The two alternate, so that a noisy moment of the machine affects both; the first round warms up.
     for (let round = 0; round <= rounds; round++) {
       const line = await lineRate(stack)
       bytes = line.bytes

@@ -26,7 +26,7 @@ interface Round {
 }
 
 const restMs = Number(process.env.RDEV_BENCH_REST_MS ?? 65_000)
-/** Not caught up by then: a figure, and no wait for ever. */
+/** A reader that has not caught up by then counts with this time. */
 const limitMs = 120_000
 
 const serverUrl =

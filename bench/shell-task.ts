@@ -5,7 +5,7 @@ export async function shellTask(stack: Stack, command: string, read: (text: stri
   const { id } = await stack.client.task({ kind: 'shell', project_id: 'demo', command })
   for await (const { type, data } of stack.client.events(id)) {
     if (type === 'output' && data.stream === 'stdout') read(String(data.text))
-    // A figure of something that failed is none.
+    // The time of a failed run means nothing.
     if (type === 'task.finished' && data.status !== 'succeeded') throw new Error(`a task did not succeed: ${JSON.stringify(data)}`)
   }
 }

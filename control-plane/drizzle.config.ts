@@ -1,4 +1,4 @@
-// `npm run migrations` writes the next migration from the schema. Migrations are only ever added: a merged one never changes.
+// `npm run db:generate` writes the next migration from the schema. A merged migration never changes; new ones are added.
 import { defineConfig } from 'drizzle-kit'
 
 export default defineConfig({

@@ -95,10 +95,13 @@ it('keeps what waited, ran and had ended before there were lanes', async () => {
     'task_1 queued',
   ])
   expect(data.map(({ spec }) => spec)).toEqual(data.map(({ spec: { target, session_id } }) => ({ ...aSpec(), target, session_id })))
-  const { generation, live: found } = await stores.tasks.takeOver('home', 1)
-  expect(found.map(({ task }) => task.id)).toEqual(['task_4'])
-  const slots = [...Array.from({ length: 3 }, () => ({ pod: 'demo-pod', project_id: 'demo' })), { pod: 'worker', project_id: null }]
-  const claimed = await stores.tasks.claim({ clusterId: 'home', claimId: 'now', slots, leaseMs: 60_000, generation, number: 1 })
+  const { generation, live: found } = await stores.dispatch.takeOver('home', 1)
+  expect(found.map(({ task }) => [task.id, task.pod, task.pod_uid])).toEqual([['task_4', 'demo-pod', null]])
+  const slots = [
+    ...Array.from({ length: 3 }, () => ({ pod: 'demo-pod', pod_uid: 'uid-1', project_id: 'demo' })),
+    { pod: 'worker', pod_uid: 'uid-2', project_id: null },
+  ]
+  const claimed = await stores.dispatch.claim({ clusterId: 'home', claimId: 'now', slots, leaseMs: 60_000, generation, number: 1 })
   expect(claimed.map(({ task, provider_session_id }) => [task.id, task.pod, provider_session_id])).toEqual([
     ['task_1', 'demo-pod', null],
     ['task_2', 'worker', null],

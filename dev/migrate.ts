@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { neonClient } from '../control-plane/src/stores/postgres/connection.ts'
-import type { Connection } from '../control-plane/src/stores/postgres/connection.ts'
+import { neonClient } from '../control-plane/src/stores/postgres/database.ts'
+import type { Connection } from '../control-plane/src/stores/postgres/database.ts'
 
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url))
 /** Any number, the same for all who migrate. */

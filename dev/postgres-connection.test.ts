@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { sql } from 'drizzle-orm'
 import { expect, onTestFinished, test } from 'vitest'
-import { Database } from '../control-plane/src/stores/postgres/connection.ts'
+import { Database } from '../control-plane/src/stores/postgres/database.ts'
 
 async function setup(answer: RequestListener) {
   const server = createServer(answer).listen(0, '127.0.0.1')

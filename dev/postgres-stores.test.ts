@@ -1,6 +1,7 @@
 // The contract of the stores on Postgres: PGlite, or the server that RDEV_TEST_POSTGRES_URL names, both through Neon's protocol. And what
 // only the tables show: the history of attempts, writes that must not happen, nothing left behind.
 
+import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { outcome } from '@rdev/shared/domain/task'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
@@ -53,20 +54,30 @@ describe(`tables of ${name}`, () => {
   it('keep a row for every attempt, with how it ended', async () => {
     await t.add()
     const first = await t.lease()
-    await t.tasks.requeue([refOf(first)], Date.now())
+    await t.dispatch.requeue([refOf(first)], Date.now())
     const second = await t.run()
-    await t.tasks.finish(refOf(second), outcome('failed', { exit_code: 3, error_code: 'AGENT_ERROR', duration_ms: 5 }), Date.now())
+    await t.dispatch.finish(refOf(second), outcome('failed', { exit_code: 3, error_code: 'AGENT_ERROR', duration_ms: 5 }), Date.now())
     const third = await t.lease()
     await t.end(third, 'succeeded', { exit_code: 0, duration_ms: 5 })
     const history = await postgres.rows(
-      `select n, status, exit_code, error_code, pod, started_at is not null as started, ended_at is not null as ended from attempts order by n`,
+      `select n, status, exit_code, error_code, pod, pod_uid, started_at is not null as started, ended_at is not null as ended from attempts order by n`,
     )
-    const row = { exit_code: null, error_code: null, pod: 'demo-pod', ended: 't' }
+    const row = { exit_code: null, error_code: null, pod: 'demo-pod', pod_uid: 'uid-demo-pod', ended: 't' }
     expect(history).toEqual([
       { ...row, n: '1', status: 'requeued', started: 'f' },
       { ...row, n: '2', status: 'failed', exit_code: '3', error_code: 'AGENT_ERROR', started: 't' },
       { ...row, n: '3', status: 'succeeded', exit_code: '0', started: 't' },
     ])
+  })
+
+  // What is written with an end is written there; task-statements.test.ts shows it of each statement.
+  it('are ended by the statements of one file only', async () => {
+    const folder = new URL('../control-plane/src/stores/postgres/', import.meta.url)
+    const files = (await readdir(folder)).filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts'))
+    const ending = await Promise.all(
+      files.map(async (name) => (/finished_at\s*[:=]/.test(await readFile(new URL(name, folder), 'utf8')) ? [name] : [])),
+    )
+    expect(ending.flat().sort()).toEqual(['schema.ts', 'task-statements.ts'])
   })
 
   it('are not written by a report that says nothing new', async () => {
@@ -160,9 +171,9 @@ describe('a database that cannot be asked', () => {
     const away = { name: 'DomainError', code: 'SERVICE_UNAVAILABLE' }
     await expect(stores.tasks.get('task_x', null)).rejects.toMatchObject(away)
     await expect(
-      stores.tasks.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
+      stores.dispatch.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
     ).rejects.toMatchObject(away)
-    await expect(stores.tasks.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
+    await expect(stores.dispatch.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
     await expect(stores.keys.findByPrefix('x')).rejects.toMatchObject(away)
     expect(await stores.ready()).toBe(false)
   })

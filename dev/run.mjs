@@ -1,33 +1,48 @@
 // The door of `npm start` and `npm test`: runs on Node 20 and newer without anything installed. It installs what package-lock.json
 // names when that is not there yet, then goes on with the pinned Node of node_modules.
-//   node dev/run.mjs FILE [ARG…]             run a file
-//   node dev/run.mjs --vitest PROJECT…       run test projects
+//   node dev/run.mjs FILE [ARG…]                run a file
+//   node dev/run.mjs --vitest PROJECT…          run test projects
+//   node dev/run.mjs --with-bench FILE [ARG…]   run a file that needs the bench's dependencies too
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const modules = join(root, 'node_modules')
 const stamp = join(modules, '.rdev-installed')
-const wanted = createHash('sha256')
-  .update(readFileSync(join(root, 'package-lock.json')))
-  .digest('hex')
 
+const words = process.argv.slice(2)
+const withBench = words[0] === '--with-bench'
+if (withBench) words.shift()
+
+const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+// The package files count too: npm installs by them where the lock file was not brought up to date.
+const hash = createHash('sha256')
+for (const file of ['package-lock.json', 'package.json', ...workspaces.map((room) => join(room, 'package.json'))])
+  hash.update(readFileSync(join(root, file))).update('\0')
+const wanted = hash.digest('hex')
+
+/** What the last installation was made of, and whether the bench's dependencies were in it. */
 function installed() {
   try {
-    return readFileSync(stamp, 'utf8') === wanted && existsSync(join(modules, '.bin', 'node'))
+    const [made, bench] = readFileSync(stamp, 'utf8').trim().split(' ')
+    return { current: made === wanted && existsSync(join(modules, '.bin', 'node')), bench: bench === 'bench' }
   } catch {
-    return false
+    return { current: false, bench: false }
   }
 }
 
-if (!installed()) {
+const before = installed()
+if (!before.current || (withBench && !before.bench)) {
+  // Other queues, to be measured beside ours, are only the bench's: nobody else waits for them.
+  const bench = withBench || before.bench
+  const rooms = bench ? [] : ['--include-workspace-root', ...workspaces.filter((room) => room !== 'bench').flatMap((room) => ['-w', room])]
   console.log('Installing what package-lock.json pins (a minute or two, once) …')
   // The pinned Node is among what is being installed, so engine warnings about this Node would only confuse.
   // Not `npm ci`: the lock file pins every version, but lists the native binaries of some platforms only, and `ci` would insist on all.
-  const npm = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error'], {
+  const npm = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', ...rooms], {
     cwd: root,
     stdio: 'inherit',
     shell: process.platform === 'win32',
@@ -36,10 +51,12 @@ if (!installed()) {
     console.error('npm install failed; see above. Nothing was started.')
     process.exit(npm.status ?? 1)
   }
-  writeFileSync(stamp, wanted)
+  // Written aside and renamed: node_modules may be a copy by hard links, whose other side keeps its own stamp.
+  writeFileSync(`${stamp}.new`, `${wanted}${bench ? ' bench' : ''}\n`)
+  renameSync(`${stamp}.new`, stamp)
 }
 
-const [first, ...rest] = process.argv.slice(2)
+const [first, ...rest] = words
 const args =
   first === '--vitest'
     ? [

@@ -1,10 +1,12 @@
 // `npm start`: everything embedded, one real task shown from start to end, then the API until Ctrl-C.
+// `npm run dev`: the same without that task (--without-demo).
 import { createServer } from 'node:net'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import type { Child } from './child.ts'
 import { printEvent } from './print-events.ts'
 import { readSettings } from './settings.ts'
 import { startStack } from './stack.ts'
+import type { Stack } from './stack.ts'
 
 const say = (text: string) => console.log(text)
 
@@ -24,7 +26,21 @@ const portIsFree = (port: number) =>
     probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
   })
 
-async function main() {
+/** One real task, shown event by event; answers its id. */
+async function runDemo(client: Stack['client']): Promise<string> {
+  const task = await client.task({
+    kind: 'agent',
+    project_id: 'demo',
+    prompt: 'The test in this repository fails. Find out why, fix it, and run the test.',
+  })
+  say(`\nPOST /v1/tasks → ${task.id}; its events as they come:\n`)
+  for await (const event of client.events(task.id, { resume: true })) printEvent(event)
+  const ended = await client.finished(task.id)
+  say(`\n${ended.status}: ${ended.result ?? ended.error ?? ''}\n`)
+  return task.id
+}
+
+async function main(demo: boolean) {
   const settings = readSettings(process.env)
   await portIsFree(settings.port)
   say(`Starting rdev; its data is in ${settings.dataDirectory}`)
@@ -67,29 +83,20 @@ async function main() {
       : 'No ANTHROPIC_API_KEY is set: Claude Code runs for real, against a scripted model on this machine.',
   )
 
-  const task = await client.task({
-    kind: 'agent',
-    project_id: 'demo',
-    prompt: 'The test in this repository fails. Find out why, fix it, and run the test.',
-  })
-  say(`\nPOST /v1/tasks → ${task.id}; its events as they come:\n`)
-  for await (const event of client.events(task.id, { resume: true })) printEvent(event)
-  const ended = await client.finished(task.id)
-  say(`\n${ended.status}: ${ended.result ?? ended.error ?? ''}\n`)
-
+  const taskId = demo ? await runDemo(client) : null
   const head = `curl -sN -H "Authorization: Bearer ${stack.adminKey}"`
   const json = `-H 'Content-Type: application/json'`
   say(`The API is at ${stack.url} (reference: ${stack.url}/docs)`)
   say(`Admin key: ${stack.adminKey}\n`)
   say('Try:\n')
-  say(`  ${head} "${stack.url}/v1/tasks/${task.id}/events?after=2" -H 'Accept: text/event-stream'\n`)
+  if (taskId) say(`  ${head} "${stack.url}/v1/tasks/${taskId}/events?after=2" -H 'Accept: text/event-stream'\n`)
   say(`  ${head} "${stack.url}/v1/projects/demo/shell" ${json} -d '{"command":"git log --oneline && npm test"}'\n`)
   say(`  ${head} "${stack.url}/v1/projects/demo/opencode" ${json} -d '{"prompt":"What does this repository do?"}'\n`)
-  say('The last two answer with a task; its events are at its events_url, read like in the first line.')
+  say('The shell and opencode forms answer with a task; read its events at its events_url.')
   say('Ctrl-C stops everything; the data stays.')
 }
 
-await main().catch((error: unknown) => {
+await main(!process.argv.includes('--without-demo')).catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error)
   process.exit(1)
 })

@@ -34,7 +34,7 @@ const ofProtocol = (version: number) => ({
 const printed = (it: Bundle, text: string) => expect.poll(() => it.printed.join('').split(text).length - 1, { timeout: 60_000 })
 
 let busyTimes = 0
-/** Tasks that write their start into a file of their own, print a line a tenth of a second, and are more than there are places. */
+/** Tasks that write their start into a file of their own, print a line a tenth of a second, and are more than there are slots. */
 async function busy(it: Bundle, count: number) {
   busyTimes++
   const command = (i: number) => `echo started >>"$HOME/mark-${busyTimes}-${i}"; for n in $(seq 40); do echo "line $n"; sleep 0.1; done`

@@ -1,9 +1,10 @@
-// One history from one seed: a world, a workload, some faults for a while, then quiet until everything must have ended, then the judge.
+// One history from one seed: a world, a workload, some faults for a while, then no faults until everything must have ended, then the judge.
 
 import type { Task } from '@rdev/shared/domain/task'
 import { memoryStores } from '../control-plane/src/stores/memory/memory-stores.ts'
 import { AgentProcess } from './agent/agent-process.ts'
-import { clusterId, ControlPlane } from './control/control-plane.ts'
+import { SimulatedResources } from './agent/simulated-kind.ts'
+import { client, clusterId, ControlPlane } from './control/control-plane.ts'
 import { Database } from './control/database.ts'
 import type { Platform } from './control/objects.ts'
 import { Judge } from './judge/judge.ts'
@@ -27,15 +28,15 @@ export interface Outcome {
 }
 
 export interface RunOptions {
-  /** Gets the history in words. */
+  /** Gets the trace of the history, line by line. */
   readonly trace?: (line: string) => void
-  /** Every frame against the wire's schemas. */
+  /** Check every frame with the wire's schemas. */
   readonly strict?: boolean
 }
 
-/** After the faults: attempts whose agent was away live as long as their supervisor's orphan deadline, and a lease after that. */
+/** How long a history goes on after its faults: an attempt without an agent may live for the orphan TTL, and then for a lease. */
 const mustEndMs = 4 * 60 * 60_000
-/** What was set for an agent that did not come back rings once, for nothing. */
+/** An alarm that was set for an agent that did not come back may still come once. */
 const settleMs = 60 * 60_000
 const idleMs = 10 * 60_000
 
@@ -67,6 +68,7 @@ export class History {
   readonly database: Database
   readonly plane: ControlPlane
   readonly cluster: Cluster
+  readonly resources: SimulatedResources
   readonly judge: Judge
   readonly workload: Workload
   readonly lengthMs: number
@@ -80,14 +82,14 @@ export class History {
   #agentCount = 0
 
   constructor(seed: number, { trace, strict = false }: RunOptions) {
-    // Two streams of chance: what is drawn first does not depend on what happens.
+    // Two random streams, so that what is drawn at the beginning does not depend on what happens.
     const plan = new Random(seed * 2 + 1)
     this.kernel = new Kernel(seed * 2)
     this.kernel.trace = trace
     this.lengthMs = plan.pick([20_000, 60_000, 180_000, 600_000, 2_400_000])
-    // Some histories are about what races around another attempt: most processes fail, everybody wants it tried again, rows are slow.
+    // Some histories are about races around another attempt: most processes fail, every task has a retry policy, rows are slow.
     const restless = plan.maybe(0.25)
-    // Others are about who is where: pods, agents and objects come and go at once.
+    // Others are about pods, agents and objects that come and go at the same time.
     const moving = !restless && plan.maybe(0.35)
     this.#moving = moving
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
@@ -95,6 +97,7 @@ export class History {
     this.plane = new ControlPlane(this.kernel, this.database)
     this.plane.strict = strict
     this.cluster = new Cluster(this.kernel, this.ledger)
+    this.resources = new SimulatedResources(this.kernel)
     this.judge = new Judge(this)
     const many = plan.int(1, 6)
     for (const fault of allFaults) {
@@ -113,7 +116,7 @@ export class History {
   get podNames(): readonly string[] {
     return this.workload.pods.map(({ name }) => name)
   }
-  /** Faults of short histories come faster. */
+  /** Faults come more often in short histories. */
   scaled(meanMs: number): number {
     return Math.min(this.#moving ? meanMs / 4 : meanMs, this.lengthMs / 4)
   }
@@ -129,7 +132,7 @@ export class History {
       clusterId,
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
     )
-    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, null, limits)
+    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
     this.startAgent()
     for (const fault of allFaults) {
       if (this.faultNames.includes(fault.name)) {
@@ -138,36 +141,44 @@ export class History {
       }
     }
     this.workload.tasks.forEach((task, index) => kernel.after(task.atMs, kernel.world, () => this.#ask(task, index)))
+    for (let i = kernel.random.int(0, 4); i > 0; i--) {
+      kernel.after(kernel.random.skewed(0, this.lengthMs), kernel.world, () => this.#changeResources())
+    }
     await kernel.runUntil(this.lengthMs)
     this.#heal()
     const deadline = kernel.now + mustEndMs
     while (kernel.now < deadline && !(await this.judge.allEnded())) await kernel.runUntil(kernel.now + 20_000)
+    // As objects do that are idle: what they must know of it is in storage, or their next alarm wakes them for nothing.
+    this.platform.faults.sleep = 1
     await kernel.runUntil(kernel.now + settleMs)
     for (const task of await this.judge.rows()) void this.plane.bringUp(task.id).catch(() => {})
     kernel.touched()
     await kernel.runUntil(kernel.now + 60_000)
-    const before = { statements: this.database.statements, turns: this.platform.turns }
+    const before = { statements: this.database.statements, entries: this.platform.entries }
     kernel.say('history', () => 'nothing is left to be done: an idle stretch begins')
     await kernel.runUntil(kernel.now + idleMs)
-    await this.judge.verdict(this.database.statements - before.statements, this.platform.turns - before.turns)
+    await this.judge.verdict(this.database.statements - before.statements, this.platform.entries - before.entries)
   }
 
-  /** From here on nothing goes wrong any more. */
+  /** Ends all faults. */
   #heal(): void {
     const { kernel, network, platform, database, plane, cluster } = this
     kernel.say('history', () => 'all faults are healed')
     Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 })
     Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
     Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 })
+    this.resources.fails = 0
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
-    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0 })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0 })
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()
     for (const pod of cluster.pods.values()) {
       pod.reachable = true
-      if (pod.life.dead) pod.restart()
+      // A missing binary must be installed; it does not come by itself.
+      if (!pod.binary) cluster.replace(pod.name, false, 100)
+      else if (pod.life.dead) pod.restart()
     }
     cluster.changed()
     const [first, ...others] = this.agents
@@ -200,7 +211,7 @@ export class History {
     )
   }
 
-  /** A client that is told to repeat it does. */
+  /** Cancels a task as a client does: a failed request is repeated. */
   cancel(taskId: string, tries = 0): void {
     const { kernel } = this
     kernel.say('client', () => `cancels ${taskId}`)
@@ -210,10 +221,19 @@ export class History {
     })
   }
 
+  /** Repeated until the hub has received it; while the control plane is down, the change waits too. */
+  #changeResources(tries = 0): void {
+    const { kernel } = this
+    kernel.count('resources changed')
+    this.plane.changeResources().catch(() => {
+      if (tries < 50) kernel.after(kernel.random.int(500, 60_000), kernel.world, () => this.#changeResources(tries + 1))
+    })
+  }
+
   // Agents.
 
   startAgent(): AgentProcess {
-    const agent = new AgentProcess(this.kernel, this.network, this.cluster, `agent ${++this.#agentCount}`)
+    const agent = new AgentProcess(this.kernel, this.network, this.cluster, this.resources, `agent ${++this.#agentCount}`)
     this.agents.push(agent)
     agent.start()
     return agent
@@ -235,7 +255,7 @@ export class History {
     })
   }
 
-  /** SIGSTOP, perhaps while another takes over, and CONT. */
+  /** SIGSTOP and CONT; meanwhile another agent may take over. */
   stopAgent(forMs: number, another: boolean, agent = this.agents[0]): void {
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent stopped')
@@ -250,30 +270,31 @@ export class History {
     })
   }
 
-  upgradeAgent(newFirst: boolean): void {
+  /** Most agents leave their attempts running; some are told to end them. */
+  upgradeAgent(newFirst: boolean, attempts: 'go on' | 'end' = this.kernel.random.maybe(0.2) ? 'end' : 'go on'): void {
     const agent = this.agents[0]
     if (agent === undefined || agent.life.stopped) return
     this.kernel.count('agent upgraded')
     if (newFirst) this.startAgent()
-    this.#leave(agent, () => {
+    this.#leave(agent, attempts, () => {
       if (this.agents.length === 0) this.startAgent()
     })
   }
 
-  #leave(agent: AgentProcess, done: () => void): void {
+  #leave(agent: AgentProcess, attempts: 'go on' | 'end', done: () => void): void {
     this.agents = this.agents.filter((each) => each !== agent)
     this.#leaving.add(agent)
-    agent.leave(() => {
+    agent.leave(attempts, () => {
       this.#leaving.delete(agent)
       done()
     })
   }
 
-  /** One of several goes; the last stays. */
+  /** Ends one of several agents; the last one stays. */
   retire(agent: AgentProcess): void {
     if (this.agents.length < 2 || !this.agents.includes(agent)) return
     if (agent.life.stopped || this.kernel.random.maybe(0.5)) return this.#kill(agent)
-    this.#leave(agent, () => {})
+    this.#leave(agent, 'go on', () => {})
   }
 }
 

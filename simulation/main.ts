@@ -27,7 +27,7 @@ const threads = Math.max(1, whole('threads', values.threads))
 const chunk = 20
 const strictEvery = 50
 
-/** One thread; `run` gives it a job and waits for what came out. */
+/** One thread; `run` gives it seeds and waits for the outcome. Rejects if the thread failed. */
 function thread(data: object): { run(job: Job): Promise<JobDone>; end(): void } {
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: data })
   let broke: ((error: Error) => void) | undefined
@@ -106,7 +106,7 @@ async function simulate(): Promise<number> {
   return bad === 0 ? 0 : 1
 }
 
-/** Each mechanism out, one at a time: some history must show it. */
+/** Takes out one mechanism at a time: some history must have a violation then. */
 async function prove(only: string | undefined): Promise<number> {
   const chosen = only === undefined ? mutations : mutations.filter(({ name }) => name === only)
   if (chosen.length === 0) throw new RangeError(`there is no mutation ${only}; there are ${mutations.map(({ name }) => name).join(', ')}`)
@@ -123,7 +123,7 @@ async function prove(only: string | undefined): Promise<number> {
         for (let first = from; first < from + limit && caught === undefined; first += chunk) {
           const job = { seeds: Array.from({ length: Math.min(chunk, from + limit - first) }, (_, i) => first + i), untilViolation: true }
           caught = (await one.run(job)).violations[0]
-          // What goes wrong without the mutation too proves nothing.
+          // A violation that the same seed has without the mutation proves nothing.
           if (caught !== undefined && (await clean.run({ seeds: [caught.seed], untilViolation: true })).violations.length > 0)
             caught = undefined
         }

@@ -1,4 +1,4 @@
-// Takes one mechanism out of the real modules while they are loaded. Must be called before any of them is imported.
+// Takes one mechanism out of the real modules while they are loaded. Call it before any of them is imported. Throws for an unknown name.
 
 import { registerHooks } from 'node:module'
 import { patched } from '../dev/text-patch.ts'

@@ -1,26 +1,29 @@
-// The mechanisms that keep the promises, each with the text that takes it out of the real module when that is loaded. The shipped code has no
-// switch for it. A text that is not found any more makes the proof fail loudly: then the mechanism has moved, and the mutation must follow.
+// The list of mutations: each takes one mechanism out of the real module while that is loaded, by replacing a text. The shipped code has no
+// switch for it. If the text is not found exactly once, a test fails: then the mechanism has moved, and the mutation must follow.
 
 import type { TextPatch } from '../dev/text-patch.ts'
 
 export interface Mutation extends TextPatch {
   readonly name: string
-  /** What it is for, in one line of the table. */
+  /** The promise that the mechanism keeps, for the table. */
   readonly guards: string
-  /** The module, by the end of its path. */
+  /** The module's path in the repository. */
   readonly module: string
-  /** Where two mechanisms back each other up, both are taken out; in the same module. */
+  /** A second text of the same module, where two mechanisms keep the promise: both are taken out. */
   readonly also?: TextPatch
 }
 
 const hubAttempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
+const hubDriver = 'control-plane/src/objects/cluster-hub/driver.ts'
+const taskLogDriver = 'control-plane/src/objects/task-log/driver.ts'
 const task = 'shared/src/domain/task.ts'
-const line = 'cluster-agent/src/link/line-machine.ts'
+const line = 'cluster-agent/src/link/task-line-machine.ts'
+const hubLink = 'cluster-agent/src/link/hub-link.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const claim = 'control-plane/src/stores/memory/claim.ts'
-const store = 'control-plane/src/stores/memory/tasks.ts'
+const store = 'control-plane/src/stores/memory/dispatch.ts'
 const pod = 'simulation/pods/pod.ts'
 const directory = 'simulation/pods/attempt-directory.ts'
 
@@ -41,7 +44,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'cancel-fence',
-    guards: 'what somebody wants cancelled is not tried again',
+    guards: 'a task with a cancel request gets no further attempt',
     module: task,
     find: ' || task.attempt !== attempt || task.cancel_requested_at !== null) return task',
     put: ' || task.attempt !== attempt) return task',
@@ -62,14 +65,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'start-guard',
-    guards: 'O_EXCL: whoever signs the directory first starts',
+    guards: 'O_EXCL: the first to sign the directory starts the attempt',
     module: pod,
     find: "if (here.owner !== undefined) return answer(here.owner === owner ? 'started' : 'exists')",
     put: '',
   },
   {
     name: 'begun-guard',
-    guards: 'O_EXCL: whoever writes `begun` first decides whether it runs',
+    guards: 'O_EXCL: the first to create `begun` decides whether the process runs',
     module: directory,
     find: 'if (this.begun !== undefined) {',
     put: 'if (this.begun === null) {',
@@ -83,10 +86,10 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'hub-connection',
-    guards: 'a newer connection closes the older, and what that still says is not heard',
+    guards: 'a newer connection closes the older, and later frames of the older are ignored',
     module: hub,
-    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)',
-    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, input.random, now)',
+    find: 'if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)',
+    put: 'if (d.connection !== null) frame(d, d.connection, input.frame, random, now)',
     also: {
       find: "d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })",
       put: 'void reason',
@@ -115,14 +118,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'claim-generation',
-    guards: 'rows are read after every claim of before has run, or will lease nothing',
+    guards: 'claims from before the rows were read have run by then, or lease nothing',
     module: store,
     find: 'newest.generation !== generation || newest.number >= number',
     put: 'newest.generation === generation && newest.number >= number',
   },
   {
     name: 'doubted-requeue',
-    guards: 'what its log has heard of is not given back as never started',
+    guards: 'an attempt of which the log has events is not requeued as never started',
     module: 'control-plane/src/objects/cluster-hub/store-calls.ts',
     find: 'write.doubted !== null && ',
     put: 'write.doubted === undefined && ',
@@ -150,14 +153,14 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'cursor-compare',
-    guards: 'the same count at another cursor is read anew',
+    guards: 'if the log has the same count with another cursor, the output is read again',
     module: line,
     find: 'if (!kept || (frame.received > 0 && !sameCursor(kept.cursor, frame.cursor))) {',
     put: 'if (!kept) {',
   },
   {
     name: 'line-attempt',
-    guards: 'a line of an earlier attempt is closed when the row goes on, and refused',
+    guards: 'a line of an earlier attempt is closed when the next attempt begins, and refused',
     module: taskLog,
     find: 'const past = line.attempt < durable.attempt || (durable.over && durable.result === null)',
     put: 'const past = false',
@@ -174,6 +177,20 @@ export const mutations: readonly Mutation[] = [
     put: 'const kept = change(state, { result: up.outcome, tries: 0 })\n  const told = tellRow(kept, now)\n  return { state: { ...told.state, durable: state.durable }, effects: [...ack(kept), ...told.effects] }',
   },
   {
+    name: 'stored-first',
+    guards: 'what a step changes is stored before anything of it is told',
+    module: taskLogDriver,
+    find: 'this.#platform.commit({ batches, memory, alarmAt })',
+    put: '{\n      const write = { batches: [...batches], memory, alarmAt }\n      this.#platform.after(50, () => this.#platform.commit(write))\n    }',
+  },
+  {
+    name: 'alarm-dropped',
+    guards: 'an alarm that nobody wants any more is deleted: it would wake an idle object again and again',
+    module: hubDriver,
+    find: 'return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()',
+    put: 'return effect.at === null ? undefined : this.#wantAlarm()',
+  },
+  {
     name: 'result-wins',
     guards: 'a result that is held wins over what the hub concludes',
     module: taskLog,
@@ -182,7 +199,7 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'finish-alarm',
-    guards: 'what the row does not have yet is told again',
+    guards: 'a result that the row does not have yet is written again',
     module: taskLog,
     find: "finishing: false }, effects: [{ type: 'alarm', at: again }] }",
     put: 'finishing: false }, effects: [] }',
@@ -197,42 +214,42 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'orphan-proof',
-    guards: 'without its agent an attempt is lost only when its supervisor has surely ended it',
+    guards: 'without its agent an attempt is lost only when its supervisor must have ended it',
     module: hubAttempts,
     find: 'const goneAt = (row.task.lease_until ?? now) + orphanMs',
     put: 'const goneAt = row.task.lease_until ?? now',
   },
   {
     name: 'final-word',
-    guards: 'what was sent to two agents is given back only on the word of its pod',
+    guards: 'an assignment that was sent to two agents is requeued only if its pod refused it',
     module: hubAttempts,
     find: "entry.phase === 'assigned' && (!entry.resent || final.has(reason))",
     put: "entry.phase === 'assigned'",
   },
   {
     name: 'pod-meant',
-    guards: 'an assignment that was long on its way starts nothing in the pod that has the name by now',
+    guards: 'a late assignment starts nothing in a later pod of the same name',
     module: runner,
     find: 'return pod_uid === null || pod?.uid === pod_uid ? pod : undefined',
     put: 'return pod',
   },
   {
     name: 'home',
-    guards: 'what was meant for a pod does not start in another that took its name',
+    guards: 'a start for one home does not run in the home of a later pod of the same name',
     module: pod,
     find: "if (home !== undefined && home !== disk.home) return answer('failed')",
     put: '',
   },
   {
     name: 'pod-uid',
-    guards: 'what was leased to a pod is not sent to another of its name',
+    guards: 'an attempt that was leased to a pod is not sent to a later pod of the same name',
     module: hubAttempts,
-    find: '} else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {',
+    find: '} else if (leasedTo !== null && leasedTo !== pod.uid) {',
     put: '} else if (false) {',
   },
   {
     name: 'pod-not-ready',
-    guards: 'a pod that cannot be looked into proves nothing',
+    guards: 'a pod that is not ready proves nothing about its attempts',
     module: hubAttempts,
     find: '} else if (pod !== undefined && !pod.ready) {',
     put: '} else if (false) {',
@@ -246,14 +263,21 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: 'refused-for-ever',
-    guards: 'what an agent refused once it never starts',
+    guards: 'an agent never starts an attempt that it refused once',
     module: runner,
     find: 'if (before) return before\n',
     put: '',
   },
   {
+    name: 'drain-parks',
+    guards: 'a draining agent that loses its connection does not dial again and supersede the next agent',
+    module: hubLink,
+    find: 'if (machine.state.draining) return socket.park()',
+    put: '',
+  },
+  {
     name: 'retry-policy',
-    guards: 'after a confirmed start only the policy gives another attempt',
+    guards: 'after a confirmed start only the retry policy gives another attempt',
     module: task,
     find: 'task.spec.retry.on.includes(kind)',
     put: 'true',
@@ -262,7 +286,7 @@ export const mutations: readonly Mutation[] = [
     name: 'max-running',
     guards: 'at most max_running live tasks of a project',
     module: claim,
-    find: '>= project.max_running) continue',
-    put: '> project.max_running) continue',
+    find: 'count >= lane.max_running',
+    put: 'count > lane.max_running',
   },
 ]

@@ -6,7 +6,7 @@ import type { Outcome } from './history.ts'
 
 export interface Job {
   readonly seeds: readonly number[]
-  /** At the first seed with a violation the rest is left. */
+  /** Stop at the first seed with a violation. */
   readonly untilViolation: boolean
 }
 export interface JobDone {

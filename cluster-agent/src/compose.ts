@@ -1,93 +1,56 @@
-// One plain function that puts the agent together.
+// One plain function that puts the agent together on Node's platform.
 
 import { randomBytes } from 'node:crypto'
+import { createAgent } from './agent.ts'
 import { createClaudeCode } from './agents/claude-code/claude-code.ts'
-import { git } from './runner/commands/git.ts'
 import { createOpenCode } from './agents/opencode/opencode.ts'
 import { createRegistry } from './agents/registry.ts'
-import { shell } from './runner/commands/shell.ts'
 import type { Config } from './config.ts'
-import type { HubLink } from './link/hub-link.ts'
-import { createHubLink } from './link/hub-link.ts'
-import { ReconnectGroup } from './link/reconnect-group.ts'
-import { lineOpener } from './link/task-line.ts'
+import { dialWebSocket } from './link/web-socket.ts'
+import { nodeTimers } from './node-timers.ts'
 import { createAttemptDirectories } from './pods/attempt-directories.ts'
 import { createKubernetesHost } from './pods/kubernetes/host.ts'
 import { createLocalHost } from './pods/local/host.ts'
-import type { AttemptDirectories, Clock, CodeAgent, HubReports, Log, PodHost } from './ports.ts'
-import { createRunner } from './runner/runner.ts'
-import { agentVersion } from './version.ts'
+import type { AttemptDirectories, CodeAgent, Log, PodHost } from './ports.ts'
 
-export interface Agent {
+export interface AgentProgram {
   start(): void
-  /** Tells the hub, takes nothing more, and lets what runs go on (or ends it, if so configured). */
+  /** Tells the hub, takes no more assignments, and lets the attempts go on (or ends them, if so configured). */
   stop(): Promise<void>
 }
 
 export interface ComposeOptions {
   readonly log: Log
-  readonly clock: Clock
-  /** Instead of the real ones; the first is the default. */
+  /** Code agents instead of the real ones; the first is the default. */
   readonly agents?: (run: AttemptDirectories['run']) => readonly [CodeAgent, ...CodeAgent[]]
 }
 
-export function compose(config: Config, { log, clock, agents = realAgents }: ComposeOptions): Agent {
+export function compose(config: Config, { log, agents = realAgents }: ComposeOptions): AgentProgram {
   const host = createHost(config, log)
   const directories = createAttemptDirectories(host, log)
-  const group = new ReconnectGroup()
-  // The runner speaks to the link, and the link for the runner.
-  let link: HubLink | undefined
-  const hub: HubReports = {
-    accepted: (ref, startedAt) => link?.accepted(ref, startedAt),
-    rejected: (ref, reason, detail) => link?.rejected(ref, reason, detail),
-    finished: (ref) => link?.finished(ref),
-    hello: () => link?.hello(),
-  }
-  const runner = createRunner({
-    directories,
+  const agent = createAgent({
+    url: config.url,
+    clusterId: config.clusterId,
+    key: config.clusterKey,
+    instance: randomBytes(12).toString('hex'),
     host,
+    directories,
     agents: createRegistry(agents(directories.run)),
-    commands: { shell, git },
-    openLine: lineOpener(config.url, group),
-    hub,
-    clock,
+    // No kind exists yet.
+    resourceKinds: [],
+    timers: nodeTimers,
+    dial: dialWebSocket,
     log,
   })
-  link = createHubLink(
-    {
-      url: config.url,
-      clusterId: config.clusterId,
-      key: config.clusterKey,
-      version: agentVersion,
-      instance: randomBytes(12).toString('hex'),
-      group,
-      log,
-    },
-    runner,
-  )
-  const hubLink = link
   let stopping: Promise<void> | undefined
 
   async function stop(): Promise<void> {
-    hubLink.drain()
-    if (config.stopAttemptsOnExit) await runner.stopAll()
-    else await runner.leave()
-    hubLink.close()
+    await agent.stop(config.stopAttemptsOnExit ? 'end' : 'go on')
     await directories.close()
     await host.close()
   }
 
-  return {
-    start: () => {
-      // Nothing is said before the first inventory: a hello without pods says that they are gone, and what runs in them lost.
-      host.watch((pods) => {
-        const { pods: told, unlisted } = runner.pods(pods)
-        hubLink.pods(told, unlisted)
-        hubLink.start()
-      })
-    },
-    stop: () => (stopping ??= stop()),
-  }
+  return { start: () => agent.start(), stop: () => (stopping ??= stop()) }
 }
 
 function createHost(config: Config, log: Log): PodHost {

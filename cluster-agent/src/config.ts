@@ -1,5 +1,6 @@
-// The only reader of the environment: everything wrong is named at once, and no value is ever shown.
+// The only reader of the environment. Its error names everything that is wrong at once and never shows a value, which may be a secret.
 
+import { orphanTtlS } from '@rdev/shared/domain/limits'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import { z } from 'zod'
 
@@ -10,10 +11,10 @@ export const localPodSchema = z.strictObject({
   slots: z.int().min(1).max(1000).default(1),
   /** The pod's home. */
   directory: z.string().min(1),
-  /** What its processes get besides HOME. */
+  /** The environment of its processes, besides HOME. */
   env: z.record(z.string(), z.string()).default({}),
   allow_bypass_permissions: z.boolean().default(false),
-  /** What is surely there; the rest is found by asking the pod. */
+  /** Providers that are known to be there; for the others the pod is asked. */
   providers: z.array(z.enum(agentProviders)).default([]),
 })
 export type LocalPodConfig = z.infer<typeof localPodSchema>
@@ -37,10 +38,10 @@ const environment = z
     RDEV_POD_HOST: z.enum(['local', 'kubernetes']).default('kubernetes'),
     RDEV_LOCAL_PODS: json.pipe(z.array(localPodSchema)).optional(),
     RDEV_NAMESPACE: z.string().min(1).max(63).default('rdev'),
-    RDEV_ORPHAN_TTL_S: z.coerce.number().int().min(60).max(86_400).default(1800),
+    RDEV_ORPHAN_TTL_S: z.coerce.number().int().min(60).max(86_400).default(orphanTtlS),
     RDEV_STOP_ATTEMPTS_ON_EXIT: z.stringbool().default(false),
     RDEV_LOG_LEVEL: z.enum(logLevels).default('info'),
-    /** What local pods find their programs in, unless their own env says otherwise. */
+    /** The PATH of local pods, unless their own env has one. */
     PATH: z.string().default('/usr/local/bin:/usr/bin:/bin'),
   })
   .refine((env) => env.RDEV_POD_HOST !== 'local' || env.RDEV_LOCAL_PODS !== undefined, {
@@ -57,12 +58,12 @@ export interface Config {
     | { readonly host: 'kubernetes'; readonly namespace: string }
   /** After this long without contact a supervisor ends its attempt. */
   readonly orphanTtlS: number
-  /** For a stack that lives and dies as one: leaving ends every attempt. Otherwise they go on, and the next agent adopts them. */
+  /** True where agent and pods end together (the embedded stack): leaving ends every attempt. Otherwise they go on, and the next agent adopts them. */
   readonly stopAttemptsOnExit: boolean
   readonly logLevel: (typeof logLevels)[number]
 }
 
-/** Names of what is wrong, with the rule that was broken; never a value. */
+/** Names every wrong variable with the rule that it breaks; never a value. */
 export class ConfigError extends Error {
   constructor(wrong: readonly string[]) {
     super(`the environment is not valid:\n${wrong.map((line) => `  ${line}`).join('\n')}`)
@@ -70,8 +71,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** Throws ConfigError. */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): Config {
-  // An empty variable is how many tools spell "not set".
+  // Many tools set an empty variable where they mean none.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ''))
   const parsed = environment.safeParse(given)
   if (!parsed.success) {
@@ -92,7 +94,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): C
   }
 }
 
-/** Some of zod's own messages quote what was given. */
+/** The broken rule. Some of zod's own messages quote the value, so they are not used. */
 function rule(issue: z.core.$ZodIssue): string {
   switch (issue.code) {
     case 'custom':

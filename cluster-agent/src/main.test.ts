@@ -1,4 +1,4 @@
-// The program itself, as a process that is killed and told to leave.
+// The program as a process that is killed and told to leave.
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -59,7 +59,7 @@ test('SIGTERM: the hub is told, the attempt goes on, the log has what was read; 
   first.child.kill('SIGTERM')
   expect(await first.exited).toBe(0)
   await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'drain'))
-  // The script's own shell waited warm and carries no tag; its sleeps do, one after the other.
+  // The spare shell that became the script's has no tag of the attempt; the sleeps that it runs have it.
   await expect.poll(async () => (await processesOf(task)).length, { timeout: 20_000 }).toBeGreaterThan(0)
   await writeFile(`${it.directory}/demo/workspace/go`, '')
   start()
@@ -91,7 +91,7 @@ test('a second signal ends it at once', async () => {
   await it.plane.until(() => task.finished)
 })
 
-test('its log is one JSON object a line, says when it is connected, and holds no secret', async () => {
+test('its log is one JSON object a line, tells the connection, and holds no secret', async () => {
   const agent = start()
   await it.plane.until(() => it.plane.connected)
   const task = it.shell('echo the-output', { env: { TOKEN: 'the-secret' } })

@@ -1,4 +1,4 @@
-// The cluster agent. SIGTERM or SIGINT: leave in good order; a second one: now.
+// The program of the cluster agent. On SIGTERM or SIGINT it leaves in good order; on a second one it exits at once.
 
 import { compose } from './compose.ts'
 import { ConfigError, readConfig } from './config.ts'
@@ -15,9 +15,12 @@ function config() {
 }
 
 const settings = config()
-const clock = { now: () => Date.now() }
-const log = createLog(settings.logLevel, (line) => process.stdout.write(line), clock.now)
-const agent = compose(settings, { log, clock })
+const log = createLog(
+  settings.logLevel,
+  (line) => process.stdout.write(line),
+  () => Date.now(),
+)
+const agent = compose(settings, { log })
 
 let leaving = false
 function leave(signal: NodeJS.Signals): void {

@@ -2,9 +2,10 @@
 
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Assignment, AttemptPresence, Cursor, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, Cursor, ExitRecord, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Resource } from '@rdev/shared/domain/resource'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
@@ -22,30 +23,31 @@ export interface Shell {
   destroy(): void
 }
 
-/** `local`: a pod is a directory and child processes of this machine. `kubernetes`: a pod is a pod. Both pass one contract suite. */
+/** `local`: a pod is a directory and child processes of this computer. `kubernetes`: a pod of the cluster. Both pass one contract suite. */
 export interface PodHost {
   readonly kind: 'local' | 'kubernetes'
-  /** Calls `onPods` with the whole inventory: once soon, then after every change, in order. Heals by itself when the API goes away. */
+  /** Calls `onPods` with the whole inventory: once soon, then after every change, in order. After an outage of the API it goes on by itself. */
   watch(onPods: (pods: readonly Pod[]) => void): void
+  /** Rejects if the pod is not there or its shell does not open in time. */
   shell(pod: string): Promise<Shell>
-  /** A TCP connection to a loopback port inside the pod. Rejects if nobody listens; every wait has a bound. */
+  /** A TCP connection to a loopback port inside the pod. Rejects if nothing listens there, or after a bounded wait. */
   connect(pod: string, port: number): Promise<Duplex>
   close(): Promise<void>
 }
 
 /**
- * How to run a process of an attempt. `script` is sh text that ends in `exec …`; it and `stdin` travel by stdin, never argv.
+ * How to run the process of an attempt. `script` is sh text that ends in `exec …`; it and `stdin` are sent by stdin, never in argv.
  * Before a code agent's script the runner puts the assignment's `env` and the change to its working directory.
  */
 export interface ProcessSpec {
   readonly script: string
   readonly stdin: string
   readonly timeout_s: number
-  /** A folder of the home that the script is going to make if it is not there. The pod may make it on the way, which is faster. */
+  /** A folder of the home that the script makes if it is missing. The pod may make it before, which is faster. */
   readonly folder?: string | undefined
-  /** At most one attempt of the pod holds a lock of that name: from its start until its process tree is empty and its record written. */
+  /** At most one attempt of the pod holds the lock of that name: from its start until its process tree is empty and its exit record written. */
   readonly lock?: string | undefined
-  /** As `list` has told it: in a pod with another home it is not started. Undefined: in any. */
+  /** The id of a home, as `list` told it: in a pod with another home the process is not started. Undefined: any home. */
   readonly home?: string | undefined
 }
 
@@ -57,11 +59,6 @@ export type StartOutcome =
   | { readonly outcome: 'busy'; readonly holder: string }
   | { readonly outcome: 'failed'; readonly detail: string }
 
-export interface PodAttempts {
-  readonly home: string
-  readonly attempts: readonly AttemptPresence[]
-}
-
 export interface Chunk {
   readonly stream: 'stdout' | 'stderr'
   /** Byte offset of the first byte of `bytes` in the stream's file. */
@@ -71,37 +68,42 @@ export interface Chunk {
 
 export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 
-/** Attempt directories and their process trees, by the supervisor, over the shells of a pod host. */
+/**
+ * Attempt directories and their process trees, through the supervisor, over the shells of a pod host. A method rejects if the pod cannot be
+ * reached for a minute (`follow` and `ended` go on until they are aborted): that proves nothing, and asking again is safe. `follow`, `ended` and
+ * `writeNote` reject with AttemptGone if the pod answers that it has no directory of the attempt; a name that is not valid is a RangeError.
+ */
 export interface AttemptDirectories {
   /**
-   * One file, made with O_EXCL in the attempt's directory, is the guard: of any number of calls at most one answers `started`. After `busy` and
-   * `failed` the attempt cannot be started in this pod any more.
+   * The guard is one file that is created with O_EXCL (POSIX open) in the attempt's directory: of any number of calls at most one answers
+   * `started`. After `busy` and `failed` the attempt cannot be started in this pod any more. A pod that cannot be reached is asked again for a
+   * while, but not after `signal` aborts: a later pod of the same name, perhaps with the same disk, must not start what nobody waits for.
    */
-  start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome>
+  start(pod: string, name: string, process: ProcessSpec, signal?: AbortSignal): Promise<StartOutcome>
   /**
-   * Output from these offsets on, in order per stream, surviving cut streams by itself; ends when the exit record exists and everything up to its
-   * sizes was delivered. Not iterating stops the reading (and so the network), not the process. Ends early when `signal` aborts.
+   * Output from these offsets on, in order per stream. A cut stream is opened again at the next byte. It ends when the exit record exists and
+   * everything up to its sizes was delivered, or when `signal` aborts. Not iterating stops the reading (and so the network), not the process.
    */
   follow(pod: string, name: string, from: { stdout: number; stderr: number }, signal: AbortSignal): AsyncIterable<Chunk>
   /** Resolves when the process tree has ended and its record is written; undefined when `signal` aborts first. */
   ended(pod: string, name: string, signal: AbortSignal): Promise<ExitRecord | undefined>
-  /** INT, TERM, KILL with pauses inside `graceS`; resolves when no process of the attempt is left. Of an ended attempt: at once. */
+  /** INT, TERM, KILL with pauses within `graceS`. Resolves when no process of the attempt is left; at once if it has ended. */
   stop(pod: string, name: string, graceS: number, reason: StopReason): Promise<void>
   /**
-   * The attempts in the pod, and its home: a name that lives as long as the directories and floors do. A pod that took another's name has its own,
-   * unless it was handed the disk too. `-`: there was no room to write one.
+   * The attempts in the pod, and the id of its home, which lives as long as the directories and floors do. A later pod of the same name has
+   * another id, unless it has the same disk. `-`: there was no room to write one.
    */
   list(pod: string): Promise<PodAttempts>
   /** Small files beside the output, for what a code agent must know after a restart of this program. Undefined if not there. */
   readNote(pod: string, name: string, note: string): Promise<string | undefined>
   writeNote(pod: string, name: string, note: string, text: string): Promise<void>
-  /** Tells the pod that somebody still cares: its supervisors' orphan deadline starts anew. */
+  /** Starts the orphan TTL of the pod's supervisors anew. */
   touch(pod: string): Promise<void>
-  /** After `refused` the attempt cannot be started in this pod any more; `there`: it was. */
+  /** `refused`: the attempt cannot be started in this pod any more. `there`: it was started already. */
   refuse(pod: string, name: string): Promise<'refused' | 'there'>
-  /** Removes the directory of an ended attempt after the log holds its result, and records the floor above it. */
+  /** Records the floor above an ended attempt and removes its directory. Only after the log holds its result. */
   remove(pod: string, name: string): Promise<void>
-  /** A one-off script; for `available` and the like. Output is bounded to 64 KiB. */
+  /** Runs a short script to its end, for `available` and the like. Output is bounded to 64 KiB. Rejects after `timeoutMs`. */
   run(pod: string, script: string, timeoutMs: number): Promise<{ exit_code: number; stdout: string; stderr: string }>
 }
 
@@ -110,23 +112,23 @@ export interface NewEvent {
   readonly data: EventData
 }
 
-/** One attempt as its code agent sees it. Fresh or adopted is the same, except for where `cursor` stands. */
+/** One attempt as its code agent sees it. A fresh and an adopted one differ only in `cursor`. */
 export interface Attempt {
   readonly name: string
   readonly assignment: Assignment
   readonly pod: Pod
-  /** Where the log stands: reading goes on from here. */
+  /** The log's position: reading goes on from here. */
   readonly cursor: Cursor
-  /** Starts the process, or finds it when it was started before (by this agent or one before it). Rejects with RejectedStart if it must not run. */
+  /** Starts the process, or finds it if this agent or an earlier one started it. Rejects with RejectedStart if it must not run. */
   process(spec: ProcessSpec): Promise<void>
   /** Output from `cursor` on; see AttemptDirectories.follow. */
   output(): AsyncIterable<Chunk>
   exited(): Promise<ExitRecord>
-  /** Ends the process tree because the code agent is done with it (a server, or a CLI that does not exit after its result). */
+  /** Ends the process tree because the code agent needs it no more (a server, or a CLI that does not exit after its result). */
   stop(): Promise<void>
-  /** Hands events to the log together with the cursor after them, atomically. Resolves when there is room for more: await it. */
+  /** Gives events and the cursor after them to the log, atomically. Await it: it resolves when there is room for more. */
   emit(events: readonly NewEvent[], cursor: Cursor): Promise<void>
-  /** Resolves when the log has everything emitted. What was read from a process cannot be read again when that is gone: stop it only then. */
+  /** Resolves when the log has everything emitted. Wait for it before stopping a process whose output cannot be read again. */
   stored(): Promise<void>
   delta(data: EventData): void
   connect(port: number): Promise<Duplex>
@@ -140,6 +142,8 @@ export interface Attempt {
   readonly signal: AbortSignal
   /** Wall clock in milliseconds; for durations use differences of it only. */
   now(): number
+  /** Calls `run` once after `ms`. Answers a function that cancels it. */
+  after(ms: number, run: () => void): () => void
 }
 
 export interface CodeAgent {
@@ -149,76 +153,139 @@ export interface CodeAgent {
   available(pod: string): Promise<boolean>
   /** Runs to the end, and answers how it ended; throws only for bugs. */
   execute(request: AgentRequest, attempt: Attempt): Promise<AgentResult>
-  /** Asks the provider to stop politely, before the tree is killed; resolves soon, whatever happened. */
+  /** Asks the provider to stop, before the process tree is killed. Resolves soon, also if the provider did not answer. */
   cancel(attempt: Attempt): Promise<void>
 }
 
-/** Kinds without a provider: shell and git. */
+/** The code agents of this program. */
+export interface AgentRegistry {
+  readonly default: CodeAgent
+  readonly all: readonly CodeAgent[]
+  /** Null: the default. Undefined if there is none for that provider. */
+  get(provider: AgentProvider | null): CodeAgent | undefined
+}
+
+/** Runs a task of a kind without a provider: shell or git. Throws only for bugs. */
 export interface CommandRunner {
   execute(attempt: Attempt): Promise<AgentResult>
 }
 
-/** Where a task's log stands for an attempt: how many of its events it holds, and where reading goes on after them. */
+/** The position of a task's log for an attempt: how many of its events it holds, and the cursor after them. */
 export interface LogPosition {
   readonly received: number
   readonly cursor: Cursor
 }
 
-/** An event of an attempt in its one encoding; `bytes` is the UTF-8 length of `json`. */
+/** An encoded event of an attempt; `bytes` is the UTF-8 length of `json`. */
 export interface EncodedEvent {
   readonly json: string
   readonly bytes: number
 }
 
-/** The line of one attempt to its task's log. It reconnects by itself for ever; closing it loses nothing that the pod's files hold. */
+/** The line of one attempt to its task's log. It reconnects for ever. Closing it loses nothing, because the pod's files still hold the output. */
 export interface TaskLine {
-  /** Events and the cursor after them, kept together. Resolves when the window has taken them; order is that of the calls. */
+  /** Sends events and the cursor after them as one unit, in the order of the calls. Resolves when the window has taken them. */
   emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
-  /** Lost if nobody listens. */
+  /** A part of a message for readers who listen now. It is not stored, and lost while the line is away. */
   delta(data: EventData): void
-  /** After the last `emit`. Sent on every connection until the log has it. */
+  /** To be called after the last `emit`. The result is sent on every connection until the log has it. */
   result(outcome: TaskOutcome): void
-  /** A fresh token; a line that was turned away dials again with it. */
+  /** A fresh token. A line that was refused dials again with it. */
   token(token: string): void
-  /** Resolves when everything emitted is acknowledged, at `close`, or after `maxMs`; without that it waits as long as it takes. */
-  flushed(maxMs?: number): Promise<void>
+  /** Resolves when everything emitted is acknowledged, or at `close`. It has no time limit. */
+  flushed(): Promise<void>
   close(): void
 }
 
 export interface TaskLineHandlers {
   /**
-   * Read from here on. Called at the first resume (not if the line was opened at the position the log then tells), and again whenever the log
-   * stands where this line cannot go on from: whatever was emitted and not acknowledged is forgotten then, as is the result.
+   * Read again from this position. Called at the first resume (unless the line was opened at the log's own position), and whenever the log's
+   * position does not lie in the window. What was emitted and not acknowledged is dropped then, and so is the result.
    */
   restart(from: LogPosition): void
-  /** Repeated on every reconnect while it is wanted. */
+  /** Repeated on every reconnect while the command is pending. */
   command(command: TaskCommand): void
   /** The log holds the result (`acked`), or is complete without it (`ended`). The line is closed. */
   finished(how: 'acked' | 'ended'): void
-  /** The token was refused: only a fresh one helps. The line waits for it. */
+  /** The log refused the token. The line dials again when it gets a fresh one. */
   refused(): void
 }
 
 export type OpenLine = (
   ref: { readonly task_id: string; readonly attempt: number; readonly token: string },
-  /** Undefined: the log tells. */
+  /** Undefined: unknown, the log will tell. */
   at: LogPosition | undefined,
   handlers: TaskLineHandlers,
 ) => TaskLine
 
-/** What the runner tells the hub. Lost while the hub is away: `hello` says it all again. */
+/** What the runner tells the hub. It is lost while the hub is away; the next `hello` tells it all again. */
 export interface HubReports {
   accepted(ref: AttemptRef, startedAt: number): void
   rejected(ref: AttemptRef, reason: RejectReason, detail?: string): void
   finished(ref: AttemptRef): void
-  /** Asks to be told anew what should run here. */
+  /** Sends a hello, so that the hub tells again what should run here. */
   hello(): void
 }
 
-export interface Clock {
+/**
+ * Time and randomness. Node's side is node-timers.ts. The simulator's side is virtual time: timers of a killed program never fire, and those
+ * of a stopped one wait until it goes on.
+ */
+export interface Timers {
+  /** Calls `run` once, `ms` from now or a little later. Answers a function that cancels it; cancelling twice, or too late, does nothing. */
+  after(ms: number, run: () => void): () => void
+  /** Monotonic milliseconds, for durations, so that clock jumps change nothing. */
   now(): number
+  /** Wall clock in milliseconds since 1970, for times that others read. */
+  wall(): number
+  /** Uniform in [0, 1). */
+  random(): number
 }
+
+export interface DialTarget {
+  /** `ws:` or `wss:`. */
+  readonly url: string
+  readonly bearer: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Never called before `Dial` has returned, nor after `closed`. */
+export interface ConnectionEvents {
+  opened(): void
+  /** A text frame; the answers to pings too. A binary frame is an empty text. */
+  text(text: string): void
+  /** Once, also if the connection never opened. `retryAfterMs`: the Retry-After of a refused upgrade (RFC 9110, 10.2.3). */
+  closed(code: number, retryAfterMs: number | null): void
+}
+
+/** One WebSocket. Sending does nothing while it is not open. */
+export interface Connection {
+  /** Bytes that were sent and are not with the network yet. */
+  readonly bufferedBytes: number
+  send(text: string): void
+  /** Closes with the closing handshake (RFC 6455, 7.1.2); at once if it never opened. */
+  close(code: number, reason: string): void
+  /** Closes without a closing handshake, which a peer that is gone would not answer. */
+  terminate(): void
+}
+
+/** Opens a connection, or gives up after ten seconds without an answer. Never throws. Its sides: `ws` (link/web-socket.ts), the simulator's network. */
+export type Dial = (target: DialTarget, events: ConnectionEvents) => Connection
 
 export interface Log {
   (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/**
+ * One kind of resource that a cluster should have beside attempts. `version` is that of the whole desired set. A change for an older version
+ * than one that was made already rejects, so that an agent that was stopped for a while undoes nothing. Every call is safe to repeat. It
+ * rejects if it could not be done, with a message for an operator.
+ */
+export interface ResourceKind {
+  readonly kind: string
+  /** The names of all that exist, also of those that this agent did not make. */
+  list(): Promise<readonly string[]>
+  apply(resource: Resource, version: number): Promise<void>
+  /** Removing one that does not exist succeeds. */
+  remove(name: string, version: number): Promise<void>
 }

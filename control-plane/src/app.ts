@@ -1,4 +1,4 @@
-// The HTTP side of the control plane: middleware, then every route at its path. What it needs comes in; it imports no store and no object.
+// The HTTP side of the control plane: middleware, then every route at its path. It gets its dependencies; it imports no store and no object.
 
 import { Hono } from 'hono'
 import { createAuthentication } from './middleware/auth.ts'
@@ -6,7 +6,7 @@ import type { AppEnv } from './middleware/env.ts'
 import { createIdempotency } from './middleware/idempotency.ts'
 import { notFound, onError } from './middleware/problem.ts'
 import { requestId } from './middleware/request-id.ts'
-import type { Deps } from './ports.ts'
+import type { Deps } from './ports/deps.ts'
 import { connect } from './routes/connect.ts'
 import type { ConnectHandlers } from './routes/connect.ts'
 import { docs } from './routes/docs.ts'
@@ -27,12 +27,12 @@ import { workers } from './routes/workers.ts'
 export type { AttemptClaims, ConnectHandlers } from './routes/connect.ts'
 
 export interface AppOptions {
-  /** Who answers the upgrades of clusters and attempts. Without it both paths answer 503. */
+  /** Handlers for the upgrades of clusters and attempts. Without them both paths answer 503. */
   readonly connect?: ConnectHandlers
   readonly streamLimits?: StreamLimits
 }
 
-/** One app serves all requests of an isolate; it remembers keys for 5 s, so make it once. */
+/** Make one app per isolate, because it caches keys for 5 s. */
 export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
   const auth = createAuthentication(deps)
   const idempotency = createIdempotency(deps)
@@ -59,12 +59,9 @@ export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
     keys(deps),
     health(deps),
     connect(deps, options.connect),
+    docs(),
   ]) {
     app.route('/', routes)
   }
-  app.route(
-    '/',
-    docs(() => app.routes),
-  )
   return app
 }

@@ -1,16 +1,20 @@
-// Puts the parts together: what the Worker's routes need, and what each object needs. A plain function; the entry calls it once per isolate.
+// Connects the parts: what the Worker's routes need, and what each object needs. The entry calls it once per isolate.
 
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { Hono } from 'hono'
 import { createApp, type ConnectHandlers } from './app.ts'
 import { protocolHeader } from '@rdev/shared/wire/version'
 import { readConfig, type Config, type Env } from './config.ts'
-import type { ClusterHubDeps } from './objects/cluster-hub/object.ts'
+import type { ClusterHubDeps } from './objects/cluster-hub/driver.ts'
 import { createHubs } from './objects/cluster-hub/hubs.ts'
 import { createTaskLogs } from './objects/task-log/logs.ts'
-import type { TaskLogDeps } from './objects/task-log/object.ts'
+import type { TaskLogDeps } from './objects/task-log/driver.ts'
 import type { AppEnv } from './middleware/env.ts'
-import type { Clock, Deps, Log, Randomness } from './ports.ts'
+import type { Clock } from './ports/clock.ts'
+import type { Deps } from './ports/deps.ts'
+import type { Log } from './ports/log.ts'
+import type { Randomness } from './ports/randomness.ts'
+import type { ResourceSource } from './ports/resource-source.ts'
 import { postgresStores } from './stores/postgres/postgres-stores.ts'
 import type { Stores } from './stores/stores.ts'
 import { createTokens } from './tokens.ts'
@@ -31,7 +35,10 @@ const log: Log = (level, phrase, fields = {}) => {
   else console.log(line)
 }
 
-/** What can be another one: in tests, and one day elsewhere. */
+/** No kind of resource exists yet: pool, deployments and projects bring theirs. */
+const noResources: ResourceSource = { desired: async () => ({ version: 0, resources: [] }) }
+
+/** The parts that tests replace. */
 export interface Parts {
   readonly stores: Stores
   readonly clock: Clock
@@ -60,14 +67,17 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
     taskLog: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       hubs,
       rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
     },
     clusterHub: {
       ...parts,
       tasks: stores.tasks,
+      dispatch: stores.dispatch,
       projects: stores.projects,
       tokens,
+      resources: noResources,
       logs: {
         sync: logs.sync,
         received: async (task) => env.TASK_LOG.getByName(task.id).received(task),
@@ -82,7 +92,7 @@ export const composeProduction = (env: Env): Composition => {
   return compose(env, productionParts(config), config)
 }
 
-/** Whoever gets here was let in by the route; the objects trust what these requests say, so nothing of the caller's but a number is passed on. */
+/** The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on. */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
   hub: (request, clusterId) => {
     const told = request.headers.get(protocolHeader)

@@ -22,7 +22,7 @@ test('reads what is set; an optional name that is empty or missing is not set', 
   })
 })
 
-test('says every wrong name at once, and never a value', () => {
+test('lists every wrong name at once, and never a value', () => {
   const wrong = {
     DATABASE_URL: 'mysql://secret-1',
     NEON_FETCH_ENDPOINT: 'secret-2',

@@ -1,4 +1,4 @@
-// The only reader of the environment. Every name that is wrong is said at once, and never a value.
+// The only reader of the environment. It throws one ConfigError that lists every wrong name, and never a value.
 
 import { z } from 'zod'
 import type { ClusterHubObject } from './objects/cluster-hub/object.ts'
@@ -9,7 +9,7 @@ export interface Env {
   readonly TASK_LOG: DurableObjectNamespace<TaskLogObject>
   readonly CLUSTER_HUB: DurableObjectNamespace<ClusterHubObject>
   readonly DATABASE_URL?: string
-  /** Where Neon's HTTP protocol is spoken, when that is not Neon itself. */
+  /** Endpoint for Neon's HTTP protocol, if it is not Neon's own. */
   readonly NEON_FETCH_ENDPOINT?: string
   readonly RDEV_ADMIN_KEY?: string
   readonly RDEV_TOKEN_SECRET?: string
@@ -22,7 +22,7 @@ export interface Config {
   readonly tokenSecret: string
 }
 
-/** A secret that is set to nothing is not set. */
+/** An empty secret counts as not set. */
 const optional = <Schema extends z.ZodType>(schema: Schema) =>
   z.preprocess((value) => (value === '' ? undefined : value), schema.optional())
 

@@ -5,7 +5,7 @@ import type { Env } from './config.ts'
 import { ClusterHubObject } from './objects/cluster-hub/object.ts'
 import { TaskLogObject } from './objects/task-log/object.ts'
 
-// Once per isolate, which sees one environment in its life.
+// Composed once per isolate, because an isolate has one environment.
 let composition: Composition | undefined
 const composed = (env: Env): Composition => (composition ??= composeProduction(env))
 

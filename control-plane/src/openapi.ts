@@ -1,39 +1,21 @@
-// The OpenAPI 3.1 document, read off the routes that are registered: what is not in it cannot be called.
+// The OpenAPI 3.1 document, made of the operations: what is not in it cannot be called.
 
+import { tags } from '@rdev/shared/api/operation'
+import type { Operation } from '@rdev/shared/api/operation'
 import { problemSchema } from '@rdev/shared/api/problem'
 import { errorCodes } from '@rdev/shared/domain/errors'
 import type { ErrorCode } from '@rdev/shared/domain/errors'
 import { z } from 'zod'
 import { createDocument } from 'zod-openapi'
 import type { ZodOpenApiObject, ZodOpenApiOperationObject, ZodOpenApiPathsObject, ZodOpenApiResponsesObject } from 'zod-openapi'
-import { docOf, tags } from './middleware/endpoint.ts'
-import type { EndpointDoc } from './middleware/endpoint.ts'
 
 export type OpenApiDocument = ReturnType<typeof createDocument>
 
-interface RegisteredRoute {
-  readonly method: string
-  readonly path: string
-  readonly handler: object
-}
-
-const tagTexts: Readonly<Record<(typeof tags)[number], string>> = {
-  tasks: 'Queue work, follow it, stop it.',
-  projects: 'Codebases and their pods.',
-  sessions: 'Conversations that several tasks continue.',
-  fleet: 'What tasks run in, and by which agents.',
-  keys: 'API keys.',
-  service: 'This service itself. No key needed.',
-  connections: 'Where clusters dial in, by WebSocket. Of no use to other clients.',
-}
-
-export function openApiDocument(routes: readonly RegisteredRoute[]): OpenApiDocument {
+export function openApiDocument(operations: readonly Operation[]): OpenApiDocument {
   const paths: ZodOpenApiPathsObject = {}
-  for (const { method, path, handler } of routes) {
-    const doc = docOf(handler)
-    if (!doc) continue
-    const item = (paths[path.replaceAll(/:(\w+)/g, '{$1}')] ??= {})
-    Object.assign(item, { [method.toLowerCase()]: operation(doc, operationId(method, path)) })
+  for (const operation of operations) {
+    const item = (paths[operation.path.replaceAll(/:(\w+)/g, '{$1}')] ??= {})
+    Object.assign(item, { [operation.method.toLowerCase()]: operationObject(operation) })
   }
   const document: ZodOpenApiObject = {
     openapi: '3.1.0',
@@ -45,7 +27,7 @@ export function openApiDocument(routes: readonly RegisteredRoute[]): OpenApiDocu
         'Errors are RFC 9457 problem documents with a stable `code`; instants are RFC 3339 in UTC with milliseconds.',
     },
     servers: [{ url: '/' }],
-    tags: tags.map((name) => ({ name, description: tagTexts[name] })),
+    tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
     paths,
     components: {
       securitySchemes: {
@@ -75,41 +57,41 @@ const idempotencyHeader = {
 }
 const idempotencyProblems = ['BAD_REQUEST', 'IDEMPOTENCY_IN_FLIGHT', 'IDEMPOTENCY_MISMATCH'] as const
 
-/** `POST /v1/tasks/:id/cancel` → `post_tasks_id_cancel`. */
-const operationId = (method: string, path: string): string =>
-  [method.toLowerCase(), ...path.split('/').map((part) => part.replaceAll(/\W/g, '_').replace(/^_/, ''))]
-    .filter((part) => part !== '' && part !== 'v1')
-    .join('_')
-
-function operation(doc: EndpointDoc, operationId: string): ZodOpenApiOperationObject {
-  const path = doc.params && z.object(doc.params)
-  const query = doc.query instanceof z.ZodObject ? doc.query : undefined
-  const header = (doc.headers ?? doc.idempotent) && z.object({ ...doc.headers, ...(doc.idempotent && idempotencyHeader) })
+function operationObject(operation: Operation): ZodOpenApiOperationObject {
+  const path = operation.params && z.object(operation.params)
+  const query = operation.query instanceof z.ZodObject ? operation.query : undefined
+  const header =
+    (operation.headers ?? operation.idempotent) && z.object({ ...operation.headers, ...(operation.idempotent && idempotencyHeader) })
   return {
-    operationId,
-    summary: doc.summary,
-    ...(description(doc) && { description: description(doc) }),
-    tags: [doc.tag],
-    security: security(doc),
+    operationId: operation.id,
+    summary: operation.summary,
+    ...(descriptionOf(operation) && { description: descriptionOf(operation) }),
+    tags: [operation.tag],
+    security: security(operation),
     ...((path ?? query ?? header) && { requestParams: { ...(path && { path }), ...(query && { query }), ...(header && { header }) } }),
-    ...(doc.body && { requestBody: { required: true, content: { 'application/json': { schema: doc.body } } } }),
-    responses: responses(doc),
+    ...(operation.body && { requestBody: { required: true, content: { 'application/json': { schema: operation.body } } } }),
+    responses: responses(operation),
   }
 }
 
-const description = ({ description, access }: EndpointDoc): string | undefined =>
-  typeof access === 'object' ? [description, `Scope: \`${access.scope}\`.`].filter(Boolean).join('\n\n') : description
+/** The scope of the API key that an operation takes; undefined for one that takes none. */
+const keyScope = ({ scope }: Operation) => (scope === 'public' || scope === 'attempt' ? undefined : scope)
 
-function security({ access }: EndpointDoc): Record<string, string[]>[] {
-  if (access === 'public') return []
-  if (access === 'attempt') return [{ attempt: [] }]
-  return [{ bearer: [] }, { apiKey: [] }, ...(access.orTicket ? [{ ticket: [] }] : [])]
+function descriptionOf(operation: Operation): string | undefined {
+  const scope = keyScope(operation)
+  return scope ? [operation.description, `Scope: \`${scope}\`.`].filter(Boolean).join('\n\n') : operation.description
 }
 
-function responses(doc: EndpointDoc): ZodOpenApiResponsesObject {
+function security({ scope, ticket }: Operation): Record<string, string[]>[] {
+  if (scope === 'public') return []
+  if (scope === 'attempt') return [{ attempt: [] }]
+  return [{ bearer: [] }, { apiKey: [] }, ...(ticket ? [{ ticket: [] }] : [])]
+}
+
+function responses(operation: Operation): ZodOpenApiResponsesObject {
   const all: ZodOpenApiResponsesObject = {}
-  for (const [status, { description, content, headers: own }] of Object.entries(doc.answers)) {
-    const headers = doc.idempotent ? { ...own, 'Idempotency-Replayed': '`true` when it is the answer of an earlier request.' } : own
+  for (const [status, { description, content, headers: own }] of Object.entries(operation.answers)) {
+    const headers = operation.idempotent ? { ...own, 'Idempotency-Replayed': '`true` when it is the answer of an earlier request.' } : own
     all[status as '200'] = {
       description,
       ...(content && {
@@ -124,7 +106,7 @@ function responses(doc: EndpointDoc): ZodOpenApiResponsesObject {
       }),
     }
   }
-  for (const [status, codes] of problemsOf(doc)) {
+  for (const [status, codes] of problemsOf(operation)) {
     all[status as '400'] = {
       description: codes.map((code) => `\`${code}\`: ${errorCodes[code].title}.`).join(' '),
       content: { 'application/problem+json': { schema: problemSchema } },
@@ -133,15 +115,15 @@ function responses(doc: EndpointDoc): ZodOpenApiResponsesObject {
   return all
 }
 
-/** What every route of its kind can answer, by status. */
-function problemsOf(doc: EndpointDoc): ReadonlyMap<string, readonly ErrorCode[]> {
-  const codes = new Set<ErrorCode>(doc.problems)
-  if (doc.access !== 'public') for (const code of ['UNAUTHORIZED', 'FORBIDDEN', 'SERVICE_UNAVAILABLE'] as const) codes.add(code)
-  if (typeof doc.access === 'object') for (const code of ['KEY_REVOKED', 'KEY_EXPIRED'] as const) codes.add(code)
-  if (doc.params) codes.add('NOT_FOUND')
-  if (doc.query) codes.add('BAD_REQUEST')
-  if (doc.body) for (const code of ['BAD_REQUEST', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) codes.add(code)
-  if (doc.idempotent) for (const code of idempotencyProblems) codes.add(code)
+/** What every operation of its kind can answer, by status. */
+function problemsOf(operation: Operation): ReadonlyMap<string, readonly ErrorCode[]> {
+  const codes = new Set<ErrorCode>(operation.problems)
+  if (operation.scope !== 'public') for (const code of ['UNAUTHORIZED', 'FORBIDDEN', 'SERVICE_UNAVAILABLE'] as const) codes.add(code)
+  if (keyScope(operation)) for (const code of ['KEY_REVOKED', 'KEY_EXPIRED'] as const) codes.add(code)
+  if (operation.params) codes.add('NOT_FOUND')
+  if (operation.query) codes.add('BAD_REQUEST')
+  if (operation.body) for (const code of ['BAD_REQUEST', 'PAYLOAD_TOO_LARGE', 'UNSUPPORTED_MEDIA_TYPE'] as const) codes.add(code)
+  if (operation.idempotent) for (const code of idempotencyProblems) codes.add(code)
   codes.add('INTERNAL_ERROR')
   const byStatus = new Map<string, ErrorCode[]>()
   for (const code of codes) {

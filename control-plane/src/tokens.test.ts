@@ -24,12 +24,12 @@ test('a token gives its claims back until it expires', async () => {
   expect(await tokens.verify('attempt', token)).toBeUndefined()
 })
 
-test('a token of one kind is not one of the other', async () => {
+test('a token of one kind is no token of the other', async () => {
   const { tokens, stream } = setup()
   expect(await tokens.verify('attempt', await tokens.sign(stream))).toBeUndefined()
 })
 
-test('whatever was changed, cut, made up or signed with another secret is refused', async () => {
+test('a token that was changed, cut, invented or signed with another secret is refused', async () => {
   const { tokens, clock, attempt } = setup()
   const token = await tokens.sign(attempt)
   const [version, payload, signature] = token.split('.') as [string, string, string]

@@ -1,11 +1,12 @@
-// Tokens that need no table: `v1.<claims>.<HMAC-SHA256 over "v1.<claims>">`, both parts base64url. The version is signed too, so a
-// later format cannot be passed off as this one. Whoever holds the secret can make every token; it never leaves the Worker.
+// Tokens that need no table: `v1.<claims>.<HMAC-SHA256 over "v1.<claims>">`, both parts base64url (RFC 4648, section 5). The version is signed
+// too, so a token of a later format cannot pass as this one. The secret can make every token, so it never leaves the Worker.
 
 import { z } from 'zod'
-import type { Clock, TokenClaims, Tokens } from './ports.ts'
+import type { Clock } from './ports/clock.ts'
+import type { TokenClaims, Tokens } from './ports/tokens.ts'
 
 const version = 'v1'
-/** Longer ones are refused unread. Ours have about 300 characters. */
+/** Longer tokens are refused unread. Ours have about 300 characters. */
 const maxTokenChars = 1000
 const minSecretChars = 32
 
@@ -24,7 +25,7 @@ const claimsSchema: z.ZodType<TokenClaims> = z.discriminatedUnion('kind', [
 export function createTokens(secret: string, clock: Clock): Tokens {
   if (secret.length < minSecretChars) throw new RangeError(`the token secret needs at least ${minSecretChars} characters`)
 
-  // Kept only once resolved: a pending promise must not be shared between the requests of a Worker.
+  // Cached only when resolved: requests of a Worker must not share a pending promise.
   let imported: CryptoKey | undefined
   const hmacKey = async () =>
     (imported ??= await crypto.subtle.importKey('raw', encoder.encode(secret), { name: 'HMAC', hash: 'SHA-256' }, false, [
@@ -66,7 +67,7 @@ function toBase64url(bytes: Uint8Array): string {
 }
 
 function fromBase64url(text: string): Uint8Array<ArrayBuffer> | undefined {
-  // One length is impossible in base 64; `atob` throws on it.
+  // No base 64 text has this length, and `atob` throws on it.
   if (text.length % 4 === 1) return undefined
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0))
 }

@@ -18,7 +18,7 @@ const races = 1_000
 const beside = 16
 
 const left = async (id: string) => (await processesOf(await chaos.ledger.starts(id))).filter(({ attempt }) => attempt.startsWith(`${id}.`))
-const wish = (id: string) => chaos.client.json<TaskView>('POST', `/v1/tasks/${id}/cancel`)
+const requestCancel = (id: string) => chaos.client.json<TaskView>('POST', `/v1/tasks/${id}/cancel`)
 
 scenario(
   36,
@@ -33,7 +33,7 @@ scenario(
       while (more-- > 0) {
         const { id } = await chaos.script(chaos.ledger.scripts.body('say racing; sleep 0.4'))
         await new Promise((resolve) => setTimeout(resolve, delayMs * (0.5 + Math.random())))
-        await wish(id)
+        await requestCancel(id)
         const { status } = await chaos.client.finished(id)
         if (status === 'cancelled' && (await left(id)).length > 0) throw new Error(`${id} is cancelled and has processes`)
         if (status !== 'succeeded' && status !== 'cancelled') throw new Error(`${id} is ${status}`)
@@ -57,13 +57,13 @@ scenario(
 scenario(
   37,
   'a cancel comes while the agent is dead and the process runs on: the next agent ends it, and only then it is cancelled',
-  'the wish is in the row and in the log, and told at every connection',
+  'the cancel request is in the row and in the log, and told at every connection',
   async () => {
     const { id } = await chaos.script(chaos.ledger.scripts.counting(600, 0.1))
     const reader = chaos.follow(id)
     await reader.until((event) => event.type === 'output')
     await chaos.agent.kill('SIGKILL')
-    expect(await wish(id)).toMatchObject({ status: 'running' })
+    expect(await requestCancel(id)).toMatchObject({ status: 'running' })
     expect((await left(id)).length).toBeGreaterThan(0)
     await chaos.startAgent()
     const { tasks } = await chaos.verdict()
@@ -74,14 +74,14 @@ scenario(
 scenario(
   37,
   'a cancel comes for an attempt whose assignment died with the agent: it is cancelled, with nothing left',
-  'the wish is in the row and in the log, and told at every connection',
+  'the cancel request is in the row and in the log, and told at every connection',
   async () => {
     const held = chaos.agentProxy.on(({ type }) => type === 'assign', 'hold')
     const { id } = await chaos.script(chaos.ledger.scripts.counting(600, 0.1))
     await held.caught
     await chaos.agent.kill('SIGKILL')
     held.release('drop')
-    await wish(id)
+    await requestCancel(id)
     await chaos.startAgent()
     chaos.follow(id)
     const { tasks } = await chaos.verdict()
@@ -92,7 +92,7 @@ scenario(
 scenario(38, 'a process ignores INT and TERM: the cancel ends it all the same', 'INT, TERM, KILL, until nothing is left', async () => {
   const { id } = await chaos.script(chaos.ledger.scripts.deaf())
   await chaos.follow(id).until((event) => event.type === 'output')
-  await wish(id)
+  await requestCancel(id)
   const { tasks } = await chaos.verdict()
   expect(tasks[0]).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED', attempt: 1 })
 })
@@ -105,7 +105,7 @@ scenario(
     const { id } = await chaos.script(chaos.ledger.scripts.daemoniser(5, 0.1))
     const other = await chaos.script(chaos.ledger.scripts.daemoniser(600, 0.1))
     await chaos.follow(other.id).until((event) => event.type === 'output')
-    await wish(other.id)
+    await requestCancel(other.id)
     const { tasks } = await chaos.verdict()
     expect(tasks.map(({ status }) => status)).toEqual(['succeeded', 'cancelled'])
     expect([...(await left(id)), ...(await left(other.id))]).toEqual([])

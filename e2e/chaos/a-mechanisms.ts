@@ -8,8 +8,8 @@ const patch = (file: string, find: string, put: string): Patch => ({ file, find,
 
 const supervisor = 'cluster-agent/src/pods/supervisor.sh'
 const start = 'cluster-agent/src/pods/start.sh'
-const line = 'cluster-agent/src/link/line-machine.ts'
-const connection = 'cluster-agent/src/link/connection-machine.ts'
+const line = 'cluster-agent/src/link/task-line-machine.ts'
+const connection = 'cluster-agent/src/link/reconnecting-socket-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
 const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
@@ -40,8 +40,8 @@ const numbered: readonly Patch[] = [
 ]
 const dialledAgain = patch(
   connection,
-  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** What is`,
-  `    ],\n  }\n}\n\n/** What is`,
+  `      { type: 'timer', timer: 'dial', inMs: delay, socket },\n    ],\n  }\n}\n\n/** A socket`,
+  `    ],\n  }\n}\n\n/** A socket`,
 )
 
 export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
@@ -66,7 +66,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     'a-01',
     '4 ',
     ...startGuard,
-    patch('cluster-agent/src/runner/runner.ts', `attempts: attemptsOf(state, lists)`, 'attempts: []'),
+    patch('cluster-agent/src/runner/runner.ts', `attempts: attemptsOf(machine.state, lists)`, 'attempts: []'),
   ),
   'start guard (repeated exec)': proof('a-01', '6 ', ...startGuard),
   'protocol version': proof(
@@ -136,12 +136,12 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
   ),
   'dialling again after a suspension': proof('a-03', '40 ', dialledAgain),
   'first reason wins': proof('a-04', '36 ', patch(supervisor, `"\${r_why:-exited}" exit.next`, 'exited exit.next')),
-  'wish told at every connection': proof(
+  'cancel request told at every connection': proof(
     'a-04',
     '37 a cancel comes while',
     patch(taskLog, `const pending = durable.cancel !== null && result === null ?`, 'const pending = durable.cancel === undefined ?'),
   ),
-  'wish told to an attempt that begins': proof(
+  'cancel request told to an attempt that begins': proof(
     'a-04',
     '37 a cancel comes for',
     patch(taskLog, `const pending = durable.cancel !== null && result === null ?`, 'const pending = durable.cancel === undefined ?'),

@@ -1,4 +1,4 @@
-// Everything at once. By hand for as long as wanted: `npm run chaos:long`, or RDEV_CHAOS_SECONDS, RDEV_CHAOS_TASKS and RDEV_CHAOS_SEED.
+// Everything at once. By hand for as long as wanted: `npm run test:chaos:long`, or RDEV_CHAOS_SECONDS, RDEV_CHAOS_TASKS and RDEV_CHAOS_SEED.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
@@ -40,7 +40,7 @@ afterAll(async () => {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Says it until it is heard, as a client with an Idempotency-Key may. */
+/** Says it until it is answered, as a client with an Idempotency-Key may. */
 async function insist(method: string, path: string, body: unknown, key?: string): Promise<TaskView> {
   for (;;) {
     const response = await chaos.client

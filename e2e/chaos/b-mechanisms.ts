@@ -7,7 +7,7 @@ const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', tes
 const finishOnce: readonly Mechanism[] = [
   {
     file: 'control-plane/src/objects/task-log/machine.ts',
-    find: 'return finishFailed(state, input.random, now)',
+    find: 'return finishFailed(state, random, now)',
     put: 'return { state: change(state, { over: true }), effects: [] }',
   },
 ]
@@ -27,7 +27,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
   'finish repeated while connections end': proving(finishOnce, '23 connections'),
   'finish repeated when connections are there again': proving(finishOnce, '23 no connection'),
   'window of unacknowledged bytes': {
-    file: 'cluster-agent/src/link/line-machine.ts',
+    file: 'cluster-agent/src/link/task-line-machine.ts',
     find: 'state.units.length === 0 || (state.units.length < maxUnackedUnits && state.unackedBytes + bytes <= maxUnackedBytes)',
     put: 'state.units.length + maxUnackedUnits + maxUnackedBytes + bytes > 0',
     proof: { file: 'e2e/chaos/b-output', test: '41 ' },
@@ -57,9 +57,12 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     proof: { file: 'e2e/chaos/b-queue', test: '49 ' },
   },
   'fair lanes': [
-    ['greatest(l.vtime, pool.vtime, 0) as base', '0::float8 as base'],
-    ['where n = seats', 'where n = seats and false'],
-    ['(partition by class order by tag, run_after, id) as rank_in_class', '(partition by class order by run_after, id) as rank_in_class'],
+    ['greatest(l.vtime, pool.vtime, 0) as next_tag', '0::float8 as next_tag'],
+    ['where n = slots', 'where n = slots and false'],
+    [
+      '(partition by class order by start_tag, run_after, id) as rank_in_class',
+      '(partition by class order by run_after, id) as rank_in_class',
+    ],
   ].map(([find = '', put = '']) => ({
     file: 'control-plane/src/stores/postgres/claim.ts',
     find,
@@ -67,7 +70,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     proof: { file: 'e2e/chaos/b-queue', test: '50 ' },
   })),
   'cursor of the log (everything at once)': {
-    file: 'cluster-agent/src/link/line-machine.ts',
+    file: 'cluster-agent/src/link/task-line-machine.ts',
     find: "{ type: 'restart', received: frame.received, cursor: frame.cursor }",
     put: "{ type: 'restart', received: frame.received, cursor: startCursor }",
     proof: { file: 'e2e/chaos/b-everything', test: '53 ' },

@@ -9,7 +9,7 @@ import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
 const queued = Number(process.env.RDEV_CHAOS_QUEUED ?? 10_000)
-/** Of the pool: two workers of this many places. */
+/** Of the pool: two workers of this many slots. */
 const slots = 4
 
 let postgres: PostgresServer
@@ -84,7 +84,7 @@ scenario(
     }
     const leasedOf = async (project: string) =>
       rows(`select a.leased_at from attempts a join tasks t on t.id = a.task_id where t.project_id = '${project}' order by a.leased_at`)
-    // The flood has taken every place.
+    // The flood has taken every slot.
     const before = await leasedOf('flooder')
     expect(before.length).toBeGreaterThan(0)
     const { id } = await chaos.client.task({ ...flood, project_id: 'single', command: chaos.ledger.scripts.quick() })
@@ -97,7 +97,7 @@ scenario(
       where t.project_id = 'flooder' and one.id = '${id}' and a.leased_at > one.created_at and a.leased_at <= first.leased_at`)
     console.log(`50: ${String(order?.between)} tasks of the flooder were leased between, ${String(order?.waiting)} still waited`)
     expect(Number(order?.waiting)).toBeGreaterThan(queued / 2)
-    // One claim that was on its way when the single task came may fill every place that was free then; no further one.
+    // One claim that was on its way when the single task came may fill every slot that was free then; no further one.
     expect(Number(order?.between)).toBeLessThanOrEqual(2 * slots)
     await chaos.client.json('POST', '/v1/projects/flooder/pause')
   },

@@ -7,7 +7,7 @@ import type { AddressInfo, Socket } from 'node:net'
 /** How the statements are known that the scenarios mean. */
 export const statements = {
   claim: /hashtextextended\('claim '/,
-  finish: /with done as \([^]*update tasks/,
+  finish: /with ended as \([^]*update attempts a set status = \$/,
 } as const
 
 export interface Loss {

@@ -14,7 +14,7 @@ const run = promisify(execFile)
 const startMs = 60_000
 
 export interface PostgresServer extends AsyncDisposable {
-  /** By a user who may make databases, and who has no share in the places reserved for a superuser. */
+  /** By a user who may make databases, and who has no share in the connections reserved for a superuser. */
   readonly url: string
   readonly running: boolean
   start(): Promise<void>

@@ -1,29 +1,39 @@
 // The control plane: both kinds of objects on the platform, their calls to each other, and what a client asks of the API, which runs the
 // product's own use cases.
 
-import type { Caller } from '@rdev/shared/domain/api-key'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
-import type { Task } from '@rdev/shared/domain/task'
-import { hubDownSchema, hubUpSchema } from '@rdev/shared/wire/hub-frames'
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { ObservedResources } from '@rdev/shared/domain/resource'
+import type { AskedTask, Task } from '@rdev/shared/domain/task'
+import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
-import { taskDownSchema, taskUpSchema } from '@rdev/shared/wire/task-frames'
+import { taskDownSchema } from '@rdev/shared/wire/task-frames'
 import type { HubLogs } from '../../control-plane/src/objects/cluster-hub/store-calls.ts'
-import type { HubMemory } from '../../control-plane/src/objects/cluster-hub/state.ts'
+import type { ClusterHubDriver } from '../../control-plane/src/objects/cluster-hub/driver.ts'
 import { repeatPoke } from '../../control-plane/src/objects/cluster-hub/repeat-poke.ts'
-import type { AttemptRef, Hubs, TaskLogs } from '../../control-plane/src/ports.ts'
+import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
+import type { TaskLogDriver } from '../../control-plane/src/objects/task-log/driver.ts'
+import type { AttemptRef } from '../../control-plane/src/ports/dispatch-store.ts'
+import type { Hubs } from '../../control-plane/src/ports/hubs.ts'
+import type { Log } from '../../control-plane/src/ports/log.ts'
+import type { TaskLogs } from '../../control-plane/src/ports/task-logs.ts'
+import type { TokenClaims } from '../../control-plane/src/ports/tokens.ts'
+import type { KeyActor } from '../../control-plane/src/ports/actor.ts'
 import { cancelTask } from '../../control-plane/src/usecases/cancel-task.ts'
-import { createTask, type AskedTask } from '../../control-plane/src/usecases/create-task.ts'
+import { createTask } from '../../control-plane/src/usecases/create-task.ts'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
-import { HubShell } from './hub-shell.ts'
-import { ObjectCell, Platform, type Instance } from './objects.ts'
-import { TaskLogShell, type ReaderSocket, type StoredLog } from './task-log-shell.ts'
+import { hubKind } from './hub-cell.ts'
+import { ObjectCell, Platform, type CellKind } from './objects.ts'
+import { ModelResources } from './resources.ts'
+import { eventsIn, taskLogKind, type ReaderSocket, type StoredLog } from './task-log-cell.ts'
 
 export const clusterId = 'hub'
-const schemas = { hubUp: hubUpSchema, hubDown: hubDownSchema, taskUp: taskUpSchema, taskDown: taskDownSchema }
+const schemas = { hubDown: hubDownSchema, taskDown: taskDownSchema }
 
-const caller: Caller = { key_id: 'key_simulated', scopes: ['admin'], project_ids: null, cluster_id: null }
+/** The actor of every request. */
+export const client: KeyActor = { key_id: 'key_simulated', project_ids: null, request_id: 'req_simulated' }
 
 export interface RpcFaults {
   fails: number
@@ -35,14 +45,21 @@ export class ControlPlane {
   readonly database: Database
   readonly platform: Platform
   readonly network: Network
+  readonly resources = new ModelResources()
+  /** The observed resources that the hub received last. */
+  observed: ObservedResources | null = null
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
-  /** Every frame against the wire's own schemas: slow, so not in every history. */
+  /** Check frames to agents with the wire's schemas. It is slow, so not every history does. */
   strict = false
-  /** Told of an event that a log took from a line older than one it had opened. */
+  /** Called when a log took an event from a line that is older than one that it had opened. */
   onStale: (taskId: string, attempt: number, what: string) => void = () => {}
+  /** Called when an object logs what must never happen: a frame that it refuses, an alarm that fails. */
+  onComplaint: (name: string, what: string) => void = () => {}
   readonly #epochs = new Map<string, number>()
   readonly #failures = new Map<string, number>()
-  readonly #readers = new Map<string, Set<ReaderSocket>>()
+  readonly #hubKind = hubKind(this)
+  readonly #logKind = taskLogKind(this)
+  #readers = 0
 
   constructor(kernel: Kernel, database: Database) {
     this.kernel = kernel
@@ -50,10 +67,6 @@ export class ControlPlane {
     this.platform = new Platform(kernel)
     this.network = new Network(kernel, this.platform)
     this.platform.network = this.network
-    this.platform.onReset = (name) => {
-      for (const reader of this.#readers.get(name) ?? []) reader.cut()
-      this.#readers.delete(name)
-    }
     this.platform.route = (target) => {
       const [kind, id = '', attempt, epoch, expires] = target.split(' ')
       if (kind === 'hub') return this.hub
@@ -62,7 +75,7 @@ export class ControlPlane {
     }
   }
 
-  /** Wall time of the control plane. */
+  /** The wall time of the control plane. */
   now(): number {
     return this.wall(this.kernel.now)
   }
@@ -70,7 +83,7 @@ export class ControlPlane {
     return epochMs + virtualMs
   }
 
-  /** The highest epoch that a log has opened a line of this attempt for. */
+  /** The highest epoch for which a log has opened a line of this attempt. */
   newestEpoch(name: string): number {
     return this.#epochs.get(name) ?? 0
   }
@@ -79,37 +92,49 @@ export class ControlPlane {
   }
 
   get hub(): ObjectCell<unknown> {
-    return this.#cell(clusterId, (cell) => new HubShell(cell as ObjectCell<HubMemory>, this))
+    return this.#cell(clusterId, this.#hubKind)
   }
   log(taskId: string): ObjectCell<unknown> {
-    return this.#cell(taskId, (cell) => new TaskLogShell(cell as ObjectCell<StoredLog>, this))
+    return this.#cell(taskId, this.#logKind)
   }
-  storedLog(taskId: string): StoredLog | undefined {
-    return this.platform.cells.get(taskId)?.stored as StoredLog | undefined
-  }
-  readersOf(taskId: string): Set<ReaderSocket> {
-    let readers = this.#readers.get(taskId)
-    if (readers === undefined) this.#readers.set(taskId, (readers = new Set()))
-    return readers
+  /** The events that a task's log holds. */
+  eventsOf(taskId: string): TaskEvent[] {
+    const stored = this.platform.cells.get(taskId)?.stored as StoredLog | undefined
+    return (stored?.batches ?? []).flatMap(({ body }) => eventsIn(body))
   }
 
-  #cell(name: string, wake: (cell: ObjectCell<unknown>) => Instance): ObjectCell<unknown> {
+  #cell(name: string, kind: CellKind<never>): ObjectCell<unknown> {
     let cell = this.platform.cells.get(name)
-    if (cell === undefined) this.platform.cells.set(name, (cell = new ObjectCell<unknown>(this.platform, name, wake)))
+    if (cell === undefined) this.platform.cells.set(name, (cell = new ObjectCell<unknown>(this.platform, name, kind as CellKind<unknown>)))
     return cell
   }
 
-  check(kind: keyof typeof schemas, frame: object): void {
-    if (!this.strict) return
-    const parsed = schemas[kind].safeParse(JSON.parse(JSON.stringify(frame)))
-    if (!parsed.success) throw new Error(`a ${kind} frame is malformed: ${parsed.error.message} ${JSON.stringify(frame)}`)
+  /** Checks a frame to an agent, because an agent would ignore what it does not know. Throws if it does not fit the schema. */
+  checked(kind: keyof typeof schemas, text: string): string {
+    const parsed = this.strict ? schemas[kind].safeParse(JSON.parse(text)) : undefined
+    if (parsed?.success === false) throw new Error(`a ${kind} frame is malformed: ${parsed.error.message} ${text}`)
+    return text
   }
 
-  signLine(taskId: string, attempt: number, epoch: number, expires: number): string {
-    return `line ${taskId} ${attempt} ${epoch} ${expires}`
+  /** The token of an attempt's line; see `route`. */
+  readonly tokens = {
+    sign: async (claims: TokenClaims): Promise<string> => {
+      if (claims.kind !== 'attempt') throw new Error('the simulator signs only tokens of attempts')
+      return `line ${claims.task_id} ${claims.attempt} ${claims.epoch} ${claims.expires_at}`
+    },
   }
 
-  /** The platform does not refuse one object for ever: after four failures a call gets through. */
+  /** What an object logs. Agents of the simulator send no malformed frames, so a complaint about one is a violation. */
+  logOf(name: string, life: Life): Log {
+    return (level, phrase, fields = {}) => {
+      if (life.dead) return
+      this.kernel.say(name, () => `${level}: ${phrase} ${JSON.stringify(fields)}`)
+      if (phrase.includes('malformed') || phrase.includes('refused') || level === 'error')
+        this.onComplaint(name, `${phrase} ${JSON.stringify(fields)}`)
+    }
+  }
+
+  /** The platform does not refuse calls to one object for ever: after four failures a call succeeds. */
   #unlucky(name: string): boolean {
     const failures = this.#failures.get(name) ?? 0
     const fails = failures < 4 && this.kernel.random.maybe(this.rpcFaults.fails / 2)
@@ -118,8 +143,8 @@ export class ControlPlane {
     return fails
   }
 
-  /** A call to another object: it may come late, not arrive, or its answer may be lost. */
-  #rpc<Result>(from: Life, cell: ObjectCell<unknown>, work: (instance: Instance) => Result): Promise<Result> {
+  /** A call to another object. It may come late or not arrive, or its answer may be lost. */
+  #rpc<Driver extends ObjectDriver, Result>(from: Life, cell: ObjectCell<unknown>, work: (driver: Driver) => Result): Promise<Result> {
     const { kernel, platform } = this
     const { random } = kernel
     kernel.touched()
@@ -134,20 +159,18 @@ export class ControlPlane {
       const delayMs = this.rpcFaults.slowMs > 0 && random.maybe(0.2) ? random.skewed(0, this.rpcFaults.slowMs) : random.int(0, 2)
       const { life } = platform
       kernel.after(delayMs, life, () => {
-        let done: { readonly result: Result } | undefined
-        cell.enter((instance) => {
-          done = { result: work(instance) }
+        let result!: Result
+        const done = cell.enter((driver) => {
+          result = work(driver as Driver)
         })
-        if (done === undefined || this.#unlucky(cell.name)) return answer(() => reject(new Error('the object broke')))
-        const { result } = done
+        if (!done || this.#unlucky(cell.name)) return answer(() => reject(new Error('the object broke')))
         answer(() => resolve(result))
       })
     })
   }
 
   logs(life: Life): Pick<TaskLogs, 'sync' | 'cancel'> & HubLogs {
-    const call = <Result>(id: string, work: (log: TaskLogShell) => Result) =>
-      this.#rpc(life, this.log(id), (instance) => work(instance as TaskLogShell))
+    const call = <Result>(id: string, work: (log: TaskLogDriver) => Result) => this.#rpc(life, this.log(id), work)
     return {
       sync: (task) => call(task.id, (log) => log.sync(task)),
       cancel: (task, graceS) => call(task.id, (log) => log.cancel(task, graceS)),
@@ -157,9 +180,11 @@ export class ControlPlane {
   }
 
   #poke(life: Life): Promise<void> {
-    const poke = () => this.#rpc(life, this.hub, (instance) => (instance as HubShell).poke())
+    return this.#repeat(life, (hub) => hub.poke())
+  }
+  #repeat(life: Life, work: (hub: ClusterHubDriver) => void): Promise<void> {
     return repeatPoke(
-      poke,
+      () => this.#rpc(life, this.hub, work),
       (ms) => this.#pause(life, ms),
       () => this.kernel.random.chance(),
     )
@@ -174,22 +199,24 @@ export class ControlPlane {
     })
   }
 
-  rowEnded(life: Life, _clusterId: string, ref: AttemptRef): Promise<void> {
-    return this.#rpc(life, this.hub, (instance) => (instance as HubShell).ended(ref))
+  rowEnded(life: Life) {
+    return (_clusterId: string, ref: AttemptRef): Promise<void> => this.#rpc(life, this.hub, (hub: ClusterHubDriver) => hub.ended(ref))
   }
 
-  /** What a use case is given by somebody of that life. */
+  /** The dependencies of a use case that runs in that life. */
   depsOf(life: Life) {
     const { kernel, database } = this
     const hubs: Hubs = {
       poke: () => this.#poke(life),
-      status: () => Promise.reject(new Error('nobody asks for it here')),
+      status: () => Promise.reject(new Error('the simulator does not ask for the status')),
     }
-    const { tasks, sessions, projects } = database.stores
+    const { tasks, dispatch, sessions, projects } = database.stores
     return {
       tasks: database.port(tasks, life),
+      dispatch: database.port(dispatch, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
+      resources: database.port({ desired: (id: string) => this.resources.desired(id) }, life),
       hubs,
       logs: this.logs(life),
       clock: { now: () => this.now() },
@@ -199,36 +226,52 @@ export class ControlPlane {
     }
   }
 
-  // What clients ask. An API call lives no longer than the program that answers it.
+  // Requests of clients. A request ends when the program that answers it dies.
 
   #call<Result>(work: (life: Life) => Promise<Result>): Promise<Result> {
     this.kernel.touched()
-    if (this.platform.down) return Promise.reject(new Error('nobody answers'))
+    if (this.platform.down) return Promise.reject(new Error('the control plane is down'))
     return work(new Life('api', this.platform.life))
   }
 
   create(asked: AskedTask): Promise<Task> {
-    return this.#call((life) => createTask(this.depsOf(life), caller, asked, ignore))
+    return this.#call((life) => createTask(this.depsOf(life), client, asked, ignore))
+  }
+  /** Changes the desired resources, then tells the hub. If that fails, the operator does it again. */
+  changeResources(): Promise<void> {
+    this.resources.change(this.kernel.random)
+    return this.#call((life) => this.#repeat(life, (hub) => hub.resourcesChanged()))
   }
   cancel(taskId: string): Promise<Task> {
-    return this.#call((life) => cancelTask(this.depsOf(life), taskId, null, ignore))
+    return this.#call((life) => cancelTask(this.depsOf(life), taskId, client, ignore))
   }
-  /** As a reader of an ended or unknown log does: the row is read, and the log brought up to it. */
+  /** What happens for a reader of an ended or unknown log: the row is read, and the log is brought up to it. */
   bringUp(taskId: string): Promise<void> {
     return this.#call(async (life) => {
       const task = await this.depsOf(life).tasks.get(taskId, null)
       if (task) await this.logs(life).sync(task)
     })
   }
-  /** Opens a reader's socket; false: nobody is there. */
-  read(taskId: string, after: number, reader: ReaderSocket): boolean {
-    if (this.platform.down) return false
-    let done = false
-    this.log(taskId).enter((instance) => {
-      ;(instance as TaskLogShell).read(after, reader)
-      done = true
+  /** Opens a reader's socket and answers its id; undefined: the control plane is down. */
+  read(taskId: string, after: number, reader: ReaderSocket): string | undefined {
+    if (this.platform.down) return undefined
+    const id = `reader ${++this.#readers}`
+    const cell = this.log(taskId)
+    let opened = false
+    cell.enter((driver) => {
+      const { text, closed, cut } = reader
+      const socket = { id, attachment: undefined, lastPingAt: 0, accepted: () => {}, send: text, close: closed, cut }
+      cell.sockets.set(id, socket)
+      opened = true
+      ;(driver as TaskLogDriver).connectReader(id, after, 'entries')
     })
-    return done
+    return opened ? id : undefined
+  }
+  /** A reader's socket was cut; the log may be told or not. */
+  leave(taskId: string, id: string): void {
+    const cell = this.log(taskId)
+    const gone = cell.sockets.delete(id)
+    if (gone && !this.platform.down && this.kernel.random.maybe(0.5)) cell.enter((driver) => driver.closed(id))
   }
 }
 

@@ -1,6 +1,6 @@
-// The database as the control plane sees it: the memory stores, which run the domain's own transitions, behind a line that can fail. A
-// statement runs at one moment, between question and answer; the answer may be lost after it, and a statement whose asker has given
-// up or died runs all the same.
+// The database as the control plane sees it: the memory stores, which run the domain's transitions, behind a network that can fail. A statement
+// runs at one moment between question and answer. The answer may be lost after it, and a statement still runs if its caller has given up
+// or died.
 
 import type { Stores } from '../../control-plane/src/stores/stores.ts'
 import type { Kernel, Life } from '../world/kernel.ts'
@@ -11,7 +11,7 @@ export interface DatabaseFaults {
   failBefore: number
   failAfter: number
   slow: number
-  /** It runs a second time, up to a minute later: somebody in the middle repeated the request. */
+  /** The probability that a statement runs a second time, up to a minute later, because a proxy repeated the request. */
   repeated: number
 }
 
@@ -26,7 +26,7 @@ export class Database {
   readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 }
   readonly stores: Stores
   readonly #kernel: Kernel
-  /** Called after each statement, with what it was: the judge looks at the rows. */
+  /** Called after each statement with its name; the judge looks at the rows then. */
   onStatement: (method: string, args: readonly unknown[], result: unknown) => void = () => {}
   statements = 0
 
@@ -35,7 +35,7 @@ export class Database {
     this.stores = stores
   }
 
-  /** A store as somebody uses it: what is answered after the asker died is never heard. */
+  /** A store for a caller of that life. After the caller died, answers are dropped. */
   port<Store extends object>(store: Store, life: Life): Store {
     const entries = Object.entries(store).map(([name, method]) => [
       name,

@@ -1,10 +1,10 @@
 import type { HubEffect, HubInput } from '../../control-plane/src/objects/cluster-hub/state.ts'
 
 const ref = ({ task_id, attempt }: { readonly task_id: string; readonly attempt: number }): string => `${shortId(task_id)}.${attempt}`
-/** The last characters tell tasks of one history apart. */
+/** The last characters of an id, which tell the tasks of one history apart. */
 export const shortId = (id: string): string => `…${id.slice(-4)}`
 
-/** One line of the trace: what the hub heard, and what it does. */
+/** One output line of the trace: the hub's input and its effects. */
 export function describeHub(input: HubInput, effects: readonly HubEffect[]): string {
   const told = effects.flatMap(effectWords)
   return `${inputWords(input)}${told.length > 0 ? ` → ${told.join('; ')}` : ''}`
@@ -66,7 +66,7 @@ function effectWords(effect: HubEffect): string[] {
       return [`write ${effect.id}: ${write.kind}`]
     }
     case 'claim':
-      return [`claim ${effect.claim_id} for ${effect.slots.length} places`]
+      return [`claim ${effect.claim_id} for ${effect.slots.length} slots`]
     case 'renew':
       return [`renew ${effect.refs.map(ref).join(' ')}`]
     case 'sync_logs':

@@ -1,28 +1,45 @@
-// The platform under the two objects: storage that survives, memory that does not, sockets that outlive a sleep, alarms that come at
-// least once and late. What an object does in one turn leaves it only when its write is on disk; a crash between write and sending
-// loses what would have been sent, one before the write loses both. The whole program can be killed, or one object reset or put to sleep.
+// The platform under the two objects: storage that survives, memory that does not, sockets that outlive a sleep, alarms that come at least
+// once and late. What an object sends in one entry leaves it only when its write is on disk: a crash between the write and the sending loses
+// what would be sent, a crash before the write loses both. The whole program can be killed, and one object can be reset or put to sleep.
 
+import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
 import { epochMs, Life, type Kernel, type Timer } from '../world/kernel.ts'
 import type { Network, ServerEnd, SimConnection } from '../world/network.ts'
 
-/** Thrown through a turn that a crash ended. */
-export class Crashed extends Error {}
+/** An object's socket: of an agent, or of a reader. */
+export interface CellSocket {
+  readonly id: string
+  /** The object's attachment; undefined until the socket was accepted. */
+  attachment: unknown
+  readonly lastPingAt: number
+  accepted(): void
+  send(text: string): void
+  close(code: number): void
+  /** The object was reset, which ends the socket. */
+  cut(): void
+}
 
-export interface Instance {
-  connected(connection: SimConnection): void
-  frame(connection: SimConnection, frame: object): void
-  closed(connection: SimConnection): void
-  alarm(): void
-  /** Nothing is awaited: it may be put to sleep. */
-  idle(): boolean
+/** An object in memory: the driver and its platform. */
+export interface Awake {
+  readonly driver: ObjectDriver
+  readonly platform: { readonly idle: boolean; endEntry(): boolean }
+}
+
+/** The differences between the two kinds of objects. */
+export interface CellKind<Stored> {
+  wake(cell: ObjectCell<Stored>, life: Life): Awake
+  connected(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection): void
+  message(cell: ObjectCell<Stored>, driver: ObjectDriver, connection: SimConnection, text: string): void
+  /** Checks a frame to be sent; throws if it does not fit the wire's schema. */
+  checked(text: string): string
 }
 
 export interface ObjectFaults {
-  /** Of each turn that writes. */
+  /** The probability that an entry that writes crashes. */
   crash: number
-  /** Of each turn: asleep right after it, if it is idle. */
+  /** The probability that an idle object is put to sleep after an entry. */
   sleep: number
-  /** Of each alarm: it comes late, or its handler fails at first. */
+  /** The probabilities that an alarm comes late, and that its handler fails at first. */
   alarmLate: number
   alarmFails: number
 }
@@ -30,103 +47,82 @@ export interface ObjectFaults {
 export class ObjectCell<Stored> {
   readonly name: string
   readonly platform: Platform
-  readonly sockets = new Map<string, SimConnection>()
-  readonly #wake: (cell: ObjectCell<Stored>) => Instance
+  readonly kind: CellKind<Stored>
+  readonly sockets = new Map<string, CellSocket>()
   stored: Stored | undefined
-  instance: Instance | undefined
   life: Life
   alarmAt: number | null = null
+  #awake: Awake | undefined
   #timer: Timer | undefined
-  /** An alarm is being handled; if we die of it, it comes again. */
+  /** An alarm is being handled; if the object dies meanwhile, the alarm comes again. */
   #handling = false
   #delivering = false
   #failures = 0
   wakes = 0
 
-  constructor(platform: Platform, name: string, wake: (cell: ObjectCell<Stored>) => Instance) {
+  constructor(platform: Platform, name: string, kind: CellKind<Stored>) {
     this.platform = platform
     this.name = name
-    this.#wake = wake
+    this.kind = kind
     this.life = new Life(name, platform.life)
   }
 
   get kernel(): Kernel {
     return this.platform.kernel
   }
-
-  /** Runs one turn of the object, loading it if it is not in memory. */
-  enter<Instance_ extends Instance>(work: (instance: Instance_) => void): void {
-    this.platform.turns++
-    try {
-      work(this.#awake() as Instance_)
-    } catch (error) {
-      if (!(error instanceof Crashed)) throw error
-      return
-    }
-    const { random } = this.kernel
-    if (this.instance !== undefined && random.maybe(this.platform.faults.sleep) && this.instance.idle() && !this.#handling) this.sleep()
+  get inMemory(): boolean {
+    return this.#awake !== undefined
   }
 
-  /** A turn of the instance that is in memory; its timers and answers come here. */
-  turn(life: Life, work: () => void): void {
-    if (life.dead) return
-    this.enter(work)
+  /** Enters the object once; loads it if it is not in memory. Answers false if it died before the end. */
+  enter(work: (driver: ObjectDriver) => void): boolean {
+    this.platform.entries++
+    const awake = (this.#awake ??= this.#wake())
+    if (awake === undefined) return false
+    work(awake.driver)
+    return awake.platform.endEntry()
   }
 
-  /** Before what a turn wrote is told. Answers how many of its effects still happen; Infinity: all. */
-  commit(write: () => void): number {
-    const { random } = this.kernel
-    if (!random.maybe(this.platform.faults.crash)) {
-      write()
-      return Infinity
-    }
-    const written = random.maybe(0.6)
-    this.kernel.count(written ? 'crash:after write' : 'crash:before write')
-    if (written) write()
-    return written && random.maybe(0.5) ? random.int(0, 3) : 0
+  #wake(): Awake | undefined {
+    this.wakes++
+    const life = new Life(this.name, this.platform.life)
+    this.life = life
+    this.kernel.say(this.name, () => 'wakes')
+    // Loading is part of its first entry, and it may crash in it.
+    const awake = this.kind.wake(this, life)
+    return life.dead ? undefined : awake
   }
 
-  /** Ends the turn: the program or this object dies here. */
-  crash(): never {
-    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in a turn', this.kernel.random.skewed(50, 20_000))
-    else this.reset('crashed in a turn')
-    throw new Crashed()
+  /** Called after each entry that the object outlived. */
+  rest(): void {
+    if (this.#awake?.platform.idle === true && !this.#handling && this.kernel.random.maybe(this.platform.faults.sleep)) this.#sleep()
   }
 
-  #awake(): Instance {
-    if (this.instance === undefined) {
-      this.wakes++
-      this.life = new Life(this.name, this.platform.life)
-      this.kernel.say(this.name, () => 'wakes')
-      // Set only when it is complete: the constructor runs a turn.
-      const made = this.#wake(this)
-      this.instance = made
-      return made
-    }
-    return this.instance
-  }
-
-  sleep(): void {
+  #sleep(): void {
     this.kernel.say(this.name, () => 'is put to sleep; its sockets live on')
     this.kernel.count('sleep')
     this.life.die()
-    this.instance = undefined
+    this.#awake = undefined
   }
 
-  /** Memory and sockets are gone. */
+  /** In the middle of an entry: this object dies, or the whole program. */
+  crash(): void {
+    if (this.kernel.random.maybe(0.5)) this.platform.kill('crashed in an entry', this.kernel.random.skewed(50, 20_000))
+    else this.reset('crashed in an entry')
+  }
+
+  /** Drops memory and sockets. */
   reset(why: string): void {
     this.kernel.say(this.name, () => `is reset: ${why}`)
     this.kernel.count('reset')
     this.life.die()
-    this.instance = undefined
+    this.#awake = undefined
     if (this.#handling) this.setAlarm(this.platform.wall())
     this.#handling = false
     for (const socket of this.sockets.values()) {
       this.sockets.delete(socket.id)
-      this.platform.network.cut(socket, this.kernel.random.maybe(0.9) ? 'client' : 'none')
-      socket.serverOpen = false
+      socket.cut()
     }
-    this.platform.onReset(this.name)
   }
 
   setAlarm(at: number | null): void {
@@ -141,7 +137,7 @@ export class ObjectCell<Stored> {
   }
 
   #ring(): void {
-    // Kept by the platform: a program that is down finds it when it is back.
+    // The platform keeps the alarm while the program is down.
     if (this.platform.down) return this.platform.whenUp(() => this.alarmAt !== null && this.alarmAt <= this.platform.wall() && this.#ring())
     const { random } = this.kernel
     if (this.#failures < 5 && random.maybe(this.platform.faults.alarmFails)) {
@@ -156,20 +152,16 @@ export class ObjectCell<Stored> {
     this.#delivering = true
     this.#handling = true
     this.kernel.say(this.name, () => 'alarm')
-    this.enter((instance) => {
-      // An alarm that is set while its call is on the way cancels the call.
+    this.kernel.touched()
+    this.enter((driver) => {
+      // Setting an alarm while the call of an earlier one is on its way cancels that call.
       if (!this.#delivering) return void (this.#handling = false)
       this.#delivering = false
-      instance.alarm()
+      const { life } = this
+      void driver.alarm().then(() => {
+        if (!life.dead) this.#handling = false
+      })
     })
-  }
-
-  /** The handler has returned. */
-  alarmDone(): void {
-    this.#handling = false
-  }
-  get handling(): boolean {
-    return this.#handling
   }
 }
 
@@ -180,20 +172,18 @@ export class Platform implements ServerEnd {
   network!: Network
   life: Life
   down = false
-  /** How often an object was asked to do anything. */
-  turns = 0
+  /** How often any object was entered. */
+  entries = 0
   #waiting: (() => void)[] = []
-  /** Finds the object that a path leads to, or the close code that a token is refused with. */
+  /** Finds the object of a path, or the close code with which its token is refused. */
   route!: (target: string) => ObjectCell<unknown> | number
-  /** The memory and the sockets of an object are gone. */
-  onReset: (name: string) => void = () => {}
 
   constructor(kernel: Kernel) {
     this.kernel = kernel
     this.life = new Life('control plane', kernel.world)
   }
 
-  /** Wall time, in which alarms are set. */
+  /** The wall time, in which alarms are set. */
   wall(): number {
     return epochMs + this.kernel.now
   }
@@ -226,24 +216,38 @@ export class Platform implements ServerEnd {
       this.network.serverClose(connection, cell)
       return true
     }
-    cell.enter((instance) => {
-      cell.sockets.set(connection.id, connection)
-      this.network.accepted(connection)
-      instance.connected(connection)
+    const { network } = this
+    const socket: CellSocket = {
+      id: connection.id,
+      attachment: undefined,
+      get lastPingAt() {
+        return connection.lastPingAt
+      },
+      accepted: () => network.accepted(connection),
+      send: (text) => network.sendDown(connection, cell.kind.checked(text)),
+      close: (code) => network.serverClose(connection, code),
+      cut: () => {
+        network.cut(connection, this.kernel.random.maybe(0.9) ? 'client' : 'none')
+        connection.serverOpen = false
+      },
+    }
+    cell.enter((driver) => {
+      cell.sockets.set(connection.id, socket)
+      cell.kind.connected(cell, driver, connection)
     })
     return true
   }
 
-  frame(connection: SimConnection, frame: object): void {
+  text(connection: SimConnection, text: string): void {
     const cell = this.#cellOf(connection)
-    cell?.enter((instance) => instance.frame(connection, frame))
+    cell?.enter((driver) => cell.kind.message(cell, driver, connection, text))
   }
 
   closed(connection: SimConnection): void {
     const cell = this.#cellOf(connection)
     if (cell === undefined) return
     cell.sockets.delete(connection.id)
-    cell.enter((instance) => instance.closed(connection))
+    cell.enter((driver) => driver.closed(connection.id))
   }
 
   #cellOf(connection: SimConnection): ObjectCell<unknown> | undefined {

@@ -1,4 +1,4 @@
-// What a complete log must be, beside the row and the ledger.
+// Checks a complete log against the row and the ledger.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { Task } from '@rdev/shared/domain/task'
@@ -30,7 +30,7 @@ export function judgeLog(judge: Judge, task: Task, log: readonly TaskEvent[], pr
     const end = log.find((event) => event.attempt === attempt && (event.type === 'task.requeued' || event.type === 'task.finished'))
     const why = String(end?.data['reason'] ?? end?.data['error_code'] ?? end?.data['status'])
     const process = processes.find((each) => each.attempt === attempt)
-    // Its record was read, and then its pod was gone with the output.
+    // The exit record was read, and then the pod was gone with the output.
     const whole =
       !(process !== undefined && end !== undefined && judge.goneBy(process, end)) &&
       !['LOST', 'not_started', 'STALE_WORKER', 'POD_UNAVAILABLE', 'INTERNAL', 'undefined'].includes(why)

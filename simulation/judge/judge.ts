@@ -1,12 +1,14 @@
-// The judge: knows the rows, the logs, what readers saw and the ledger of the processes, and nothing of how the system works. Its numbers are
+// The judge. It knows the rows, the logs, what readers saw and the ledger of the processes, and nothing of how the system works. Its numbers are
 // those of the invariants in docs/faults.md.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
 import type { History } from '../history.ts'
+import type { Life } from '../world/kernel.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
 import { judgeLog, shortName } from './judge-log.ts'
+import { judgeResources } from './judge-resources.ts'
 
 interface Ended {
   readonly row: string
@@ -18,23 +20,35 @@ export class Judge {
   readonly #history: History
   readonly #accepted = new Set<string>()
   readonly #ended = new Map<string, Ended>()
-  /** Attempts whose row was seen running: their start was confirmed. */
+  /** Attempts whose row was running once: their start was confirmed. */
   readonly #confirmed = new Set<string>()
-  /** In which attempt a task was when somebody wanted it cancelled. */
-  readonly #wished = new Map<string, number>()
+  /** The attempt that a task was in when its cancel request was recorded. */
+  readonly #cancelRequested = new Map<string, number>()
+  /** Agents that told the hub that they drain. */
+  readonly #leaving = new Set<Life>()
   /** The highest attempt of each task. */
   readonly #attempts = new Map<string, number>()
 
   constructor(history: History) {
     this.#history = history
     history.plane.onStale = (...what) => this.stale(...what)
+    history.network.observer = {
+      sentUp: ({ client }, type) => {
+        if (type === 'drain') this.#leaving.add(client.life)
+      },
+      dialled: ({ client, target }) => {
+        if (target !== 'hub' || !this.#leaving.has(client.life)) return
+        this.violated(9, `${client.life.name} told the hub that it drains, and connected again: it supersedes the agent that took over`)
+      },
+    }
+    history.plane.onComplaint = (name, what) => this.violated(3, `${shortName(name)} logs: ${what}`)
     history.database.onStatement = (method, _args, result) => {
       for (const task of rowsIn(result)) this.#row(task)
       if (method === 'claim' || method === 'markStarted') void this.#live()
     }
   }
 
-  /** A log took an event from a line of an agent that another had followed. */
+  /** A log took an event from a line of an agent after a later agent had opened one. */
   stale(taskId: string, attempt: number, what: string): void {
     this.violated(7, `${shortName(`${taskId}.${attempt}`)}: its log took events on a line of that attempt ${what}`)
   }
@@ -43,7 +57,7 @@ export class Judge {
     this.#accepted.add(task.id)
   }
 
-  /** Its pod was gone when the log took this event. */
+  /** Whether the pod was gone when the log took this event. */
   goneBy(process: ProcessFacts, event: TaskEvent): boolean {
     const goneAt = this.#history.ledger.gone.get(process.uid)
     return goneAt !== undefined && this.#history.plane.wall(goneAt) <= Date.parse(event.time)
@@ -64,17 +78,17 @@ export class Judge {
   async allEnded(): Promise<boolean> {
     const rows = await this.rows()
     return (
-      rows.every((task) => isTerminal(task.status) || this.#unheard(task)) &&
+      rows.every((task) => isTerminal(task.status) || this.#unnoticed(task)) &&
       this.#history.ledger.processes.every(({ emptyAt }) => emptyAt !== null)
     )
   }
 
-  /** Nobody was told that it was taken: the answer of its insert was lost, and it waits for the next that looks into the queue. */
-  #unheard(task: Task): boolean {
+  /** Whether only the database knows the task: the answer of its insert was lost, so no hub was poked, and it waits for the next claim. */
+  #unnoticed(task: Task): boolean {
     return task.status === 'queued' && task.attempt === 0 && !this.#accepted.has(task.id)
   }
 
-  /** A row as a statement left it. */
+  /** Checks a row after a statement. */
   #row(task: Task): void {
     const { kernel, ledger } = this.#history
     if (task.status === 'running') this.#confirmed.add(`${task.id}.${task.attempt}`)
@@ -84,12 +98,12 @@ export class Judge {
       kernel.count('leased')
       if (task.attempt > 1) kernel.count('leased again')
     }
-    const wished = this.#wished.get(task.id)
-    // One that never started may go back to the queue and be handed out once more before the queue hears of the wish: its next line is told.
-    if (wished !== undefined && task.attempt > wished && this.#confirmed.has(`${task.id}.${task.attempt - 1}`)) {
-      this.violated(4, `${shortName(task.id)} was to be cancelled in attempt ${wished}, and was given attempt ${task.attempt}`)
-      this.#wished.delete(task.id)
-    } else if (task.cancel_requested_at !== null && wished === undefined) this.#wished.set(task.id, task.attempt)
+    const requested = this.#cancelRequested.get(task.id)
+    // An attempt that never started may be requeued and leased once more before the cancel request is in the row: the next line gets the request.
+    if (requested !== undefined && task.attempt > requested && this.#confirmed.has(`${task.id}.${task.attempt - 1}`)) {
+      this.violated(4, `${shortName(task.id)} was to be cancelled in attempt ${requested}, and was given attempt ${task.attempt}`)
+      this.#cancelRequested.delete(task.id)
+    } else if (task.cancel_requested_at !== null && requested === undefined) this.#cancelRequested.set(task.id, task.attempt)
     const over = task.status === 'queued' || isTerminal(task.status)
     if (over && task.attempt > 0) {
       for (const process of ledger.alive(task.id)) {
@@ -109,7 +123,7 @@ export class Judge {
     } else if (ended.row !== row) this.violated(1, `${shortName(task.id)} was terminal and changed: ${difference(ended.row, row)}`)
   }
 
-  /** What holds at every instant: limits of projects, workspaces and sessions. */
+  /** Checks what must be true at every instant: limits of projects, workspaces and sessions. */
   async #live(): Promise<void> {
     const live = (await this.rows()).filter(({ status }) => isLive(status))
     const projects = new Map<string, number>()
@@ -133,7 +147,7 @@ export class Judge {
     }
   }
 
-  async verdict(statements: number, turns: number): Promise<void> {
+  async verdict(statements: number, entries: number): Promise<void> {
     const { ledger, database } = this.#history
     for (const id of this.#accepted) {
       const task = await database.stores.tasks.get(id, null)
@@ -143,11 +157,12 @@ export class Judge {
     for (const process of ledger.processes) {
       if (process.emptyAt === null) this.violated(2, `${name(process)} runs for ever in ${process.pod}/${process.uid}`)
     }
-    // Cleared at the next hello, whenever that comes.
+    // Directories are cleared at the next hello, whenever it comes.
     for (const pod of this.#history.cluster.pods.values())
       for (const _ of pod.disk.directories) this.#history.kernel.count('directory left behind')
+    for (const problem of judgeResources(this.#history)) this.violated(1, problem)
     this.#locks(ledger.processes)
-    this.#idle(statements, turns)
+    this.#idle(statements, entries)
   }
 
   /** A working copy has one process tree at a time. */
@@ -167,9 +182,9 @@ export class Judge {
   #task(task: Task): void {
     const { ledger, plane } = this.#history
     const short = shortName(task.id)
-    if (this.#unheard(task)) return this.#history.kernel.count('unheard insert')
+    if (this.#unnoticed(task)) return this.#history.kernel.count('unnoticed insert')
     if (!isTerminal(task.status)) return this.violated(1, `${short} never ended: it is ${task.status}, attempt ${task.attempt}`)
-    const log = plane.storedLog(task.id)?.events ?? []
+    const log = plane.eventsOf(task.id)
     const processes = ledger.of(task.id)
     this.#starts(task, processes)
     judgeLog(this, task, log, processes)
@@ -202,10 +217,10 @@ export class Judge {
         this.violated(2, `${name(process)} started while attempt ${before.attempt} ran`)
     })
     // After a confirmed start only the policy gives another attempt.
-    const log = this.#history.plane.storedLog(task.id)?.events ?? []
+    const log = this.#history.plane.eventsOf(task.id)
     for (let attempt = 1; attempt < task.attempt; attempt++) {
-      const heard = seen.has(attempt) && log.some((event) => event.type === 'task.started' && event.attempt === attempt)
-      if (!heard && !this.#confirmed.has(`${task.id}.${attempt}`)) continue
+      const logged = seen.has(attempt) && log.some((event) => event.type === 'task.started' && event.attempt === attempt)
+      if (!logged && !this.#confirmed.has(`${task.id}.${attempt}`)) continue
       const requeued = log.find((event) => event.type === 'task.requeued' && event.attempt === attempt)
       const reason = String(requeued?.data['reason'])
       const kind = retryClassOf({ status: reason === 'LOST' ? 'lost' : 'failed', error_code: reason as TaskErrorCode })
@@ -219,9 +234,9 @@ export class Judge {
     }
   }
 
-  /** What the row says must be what the exit record of its last attempt says, or that attempt's pod must be gone. */
+  /** The row must agree with the exit record of its last attempt, or the pod of that attempt must be gone. */
   #result(task: Task, processes: readonly ProcessFacts[]): void {
-    // It ended in the queue, after an earlier attempt.
+    // The task ended in the queue, after an earlier attempt.
     if (task.error === 'cancelled while queued') return
     const process = processes.findLast((each) => each.attempt === task.attempt)
     const short = shortName(`${task.id}.${task.attempt}`)
@@ -231,7 +246,7 @@ export class Judge {
     }
     const { record } = process
     const is = `${task.status} ${task.error_code ?? ''} (${task.error ?? ''})`
-    // By the rule for a cluster that is away for longer than its supervisors let anything run; nothing did, or it would have been said above.
+    // The rule for a cluster that was away for longer than the orphan TTL: by then no process runs, which is checked above.
     if (task.status === 'lost' && task.error === 'its cluster did not come back') return
     if (task.status === 'lost' && record?.reason !== 'container_gone') {
       if (!this.#history.ledger.gone.has(process.uid))
@@ -240,7 +255,7 @@ export class Judge {
     }
     if (record === undefined) return this.violated(5, `${short} is ${is}, and has no exit record`)
     if (process.endedByItself && !['exited', 'supervisor_died', 'container_gone'].includes(record.reason)) {
-      this.violated(5, `${short} ended by itself before anybody stopped it, and its record says ${record.reason}`)
+      this.violated(5, `${short} ended by itself before it was stopped, and its record says ${record.reason}`)
     }
     const allowed = {
       exited: record.exit_code === 0 ? ['succeeded'] : ['failed'],
@@ -251,7 +266,7 @@ export class Judge {
       supervisor_died: ['failed'],
       container_gone: ['lost'],
     }[record.reason]
-    // Its record was read, and then its pod was gone with the output.
+    // The exit record was read, and then the pod was gone with the output.
     if (task.error_code === 'INTERNAL' && this.#history.ledger.gone.has(process.uid)) return
     if (!allowed.includes(task.status))
       this.violated(5, `${short} is ${is}, and its exit record says ${record.reason}, ${record.exit_code}`)
@@ -260,10 +275,10 @@ export class Judge {
     }
   }
 
-  #idle(statements: number, turns: number): void {
+  #idle(statements: number, entries: number): void {
     const { platform } = this.#history
     if (statements > 0) this.violated(8, `${statements} statements in an idle stretch`)
-    if (turns > 0) this.violated(8, `${turns} turns of objects in an idle stretch`)
+    if (entries > 0) this.violated(8, `${entries} entries of objects in an idle stretch`)
     for (const cell of platform.cells.values()) {
       if (cell.alarmAt !== null) this.violated(8, `${cell.name} has an alarm although nothing is left to do`)
     }
@@ -272,7 +287,7 @@ export class Judge {
 
 const name = ({ task_id, attempt }: { readonly task_id: string; readonly attempt: number }): string => shortName(`${task_id}.${attempt}`)
 
-/** The rows in whatever a statement answered. */
+/** The rows in the answer of a statement. */
 function rowsIn(result: unknown): readonly Task[] {
   if (Array.isArray(result)) return result.flatMap(rowsIn)
   if (typeof result !== 'object' || result === null) return []

@@ -1,5 +1,5 @@
-// One attempt directory and its supervisor, after RELIABILITY 3 and cluster-agent/src/pods/supervisor.sh: who writes `supervisor` first may
-// start, who writes `begun` first decides whether it ever runs, the first `reason` wins, and the record is written once, when the tree is empty.
+// A model of one attempt directory and its supervisor (cluster-agent/src/pods/supervisor.sh): the first to create `supervisor` may start, the
+// first to create `begun` decides whether it runs, the first `reason` wins, and the record is written once, when the tree is empty.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import { Life } from '../world/kernel.ts'
@@ -16,12 +16,12 @@ export class AttemptDirectory implements ProcessOwner {
   readonly taskId: string
   readonly attempt: number
   #pod: SimPod
-  /** Files: they live as long as the disk. */
+  /** The files live as long as the disk. */
   owner: string | undefined
   begun: 'by the process' | 'by a burial' | undefined
   reason: { readonly why: Reason; readonly killAt: number } | undefined
   exit: ExitRecord | undefined
-  /** The working copy that it holds until it has a record. */
+  /** The lock of the working copy, which it holds until it has a record. */
   lock: string | null = null
   stdout = ''
   stderr = ''
@@ -30,7 +30,7 @@ export class AttemptDirectory implements ProcessOwner {
   tree: ProcessTree | undefined
   /** The container that it ran in. */
   #container: Life | undefined
-  /** Its guard lives on when the supervisor is killed alone. */
+  /** The guard goes on when only the supervisor is killed. */
   #guarded = true
   #exitCode = -1
   #startedAt = 0
@@ -43,7 +43,7 @@ export class AttemptDirectory implements ProcessOwner {
     this.attempt = attempt
   }
 
-  /** The disk was given to the pod's successor. */
+  /** A later pod of the same name has the disk now. */
   movedTo(pod: SimPod): void {
     this.#pod = pod
   }
@@ -52,25 +52,25 @@ export class AttemptDirectory implements ProcessOwner {
     return this.supervisor !== undefined && !this.supervisor.dead
   }
 
-  /** Told when output, record or supervisor change. Answers how to stop that. */
+  /** Calls `listener` when output, record or supervisor change. Answers a function that ends that. */
   watch(changed: () => void): () => void {
     this.#watchers.add(changed)
     return () => this.#watchers.delete(changed)
   }
   changed(): void {
-    // Who is told may stop listening, or begin to.
+    // A copy, because listeners may be added or removed meanwhile.
     const watchers = [...this.#watchers]
     for (const watcher of watchers) watcher()
   }
 
-  /** The orders are on their way to the main process that waits warm. */
+  /** Sends the orders to the waiting main process. */
   ordered(plan: ProcessPlan, timeoutMs: number): void {
     const { kernel, life } = this.#pod
     const supervisor = new Life('supervisor', life)
     this.supervisor = supervisor
     const { random } = kernel
     const pause = () => (random.maybe(this.#pod.faults.slow) ? random.skewed(1, 8_000) : random.int(1, 4))
-    // The main process looks whether its supervisor lives, and a moment later takes the right to begin. In between it may be alone.
+    // The main process checks that its supervisor lives, and creates `begun` a moment later. The supervisor may die in between.
     kernel.after(pause(), supervisor, () => {
       if (random.maybe(this.#pod.faults.supervisorDies)) this.killSupervisor(random.maybe(0.5))
       const alone = supervisor.dead ? random.skewed(1, 20_000) : pause()
@@ -81,7 +81,7 @@ export class AttemptDirectory implements ProcessOwner {
   #begin(plan: ProcessPlan, timeoutMs: number, supervisor: Life, life: Life): void {
     const { kernel } = this.#pod
     if (this.begun !== undefined) {
-      // Somebody took the right to begin.
+      // Another has created `begun`.
       supervisor.die()
       return this.changed()
     }
@@ -137,7 +137,7 @@ export class AttemptDirectory implements ProcessOwner {
     if (!this.alive) return
     const { kernel } = this.#pod
     const { supervisor } = this
-    // Looking at the tree and writing the record take their time.
+    // Looking at the tree and writing the record take time.
     kernel.after(kernel.random.int(1, 20), supervisor!, () => {
       this.#record(this.#exitCode, this.reason?.why ?? 'exited')
       supervisor!.die()
@@ -145,7 +145,7 @@ export class AttemptDirectory implements ProcessOwner {
     })
   }
 
-  /** The supervisor is gone and left no record: what is left is killed, and one is written. Safe to do twice. */
+  /** The supervisor is gone and left no record: kills what is left and writes one. Safe to do twice. */
   bury(done: () => void): void {
     const { kernel, life } = this.#pod
     kernel.count('burial')
@@ -157,7 +157,7 @@ export class AttemptDirectory implements ProcessOwner {
     })
   }
 
-  /** The supervisor alone is killed; its guard notices, unless it was killed too. */
+  /** Kills the supervisor; its guard notices, unless it is killed too. */
   killSupervisor(guardToo: boolean): void {
     if (!this.alive || this.exit !== undefined) return
     const { kernel, life } = this.#pod

@@ -1,4 +1,4 @@
-// The Kubernetes of a history: pods by name, as exec and the inventory see them. A command reaches whatever pod has the name when it arrives.
+// The Kubernetes of a history: pods by name, as exec and the inventory see them.
 
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Kernel, Life } from '../world/kernel.ts'
@@ -6,16 +6,16 @@ import type { Ledger } from '../world/ledger.ts'
 import { newDisk, SimPod, type PodFaults } from './pod.ts'
 
 export interface ExecFaults {
-  /** Of each command: it never arrives, or its answer does not. */
+  /** The probability that a command, or its answer, does not arrive. */
   lost: number
-  /** Of those that seem lost: it arrives all the same, up to a minute and a half later. */
+  /** The probability that a command that seems lost still arrives, up to 90 s later. */
   late: number
   slowMs: number
-  /** The API server: no command arrives, no inventory comes. */
+  /** The API server is away: no command arrives and no inventory comes. */
   away: boolean
 }
 
-/** The shell that a command runs in: at its end whoever waits there for something ends too. */
+/** The shell in which a command runs. Its end ends everything that waits in it. */
 export interface Session {
   readonly dead: boolean
 }
@@ -29,7 +29,7 @@ export class Cluster {
   readonly kernel: Kernel
   readonly ledger: Ledger
   readonly faults: ExecFaults = { lost: 0, late: 0, slowMs: 0, away: false }
-  readonly podFaults: PodFaults = { slow: 0, diskFull: 0, supervisorDies: 0 }
+  readonly podFaults: PodFaults = { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0 }
   readonly pods = new Map<string, SimPod>()
   readonly #watchers = new Set<Watcher>()
   #uids = 0
@@ -48,7 +48,7 @@ export class Cluster {
     )
   }
 
-  /** Another pod takes the name: with an empty disk, or with that of the one before (a volume). */
+  /** Replaces a pod by a later one of the same name, with an empty disk or with the earlier pod's disk (a volume). */
   replace(name: string, keepDisk: boolean, absentMs: number): void {
     const old = this.pods.get(name)
     if (old === undefined) return
@@ -72,7 +72,7 @@ export class Cluster {
     })
   }
 
-  /** Commands that start something reach their pods no earlier than this. */
+  /** Commands that start attempts reach their pods no earlier than this. */
   holdStarts(forMs: number): void {
     this.#startsHeldUntil = this.kernel.now + forMs
   }
@@ -82,7 +82,7 @@ export class Cluster {
     this.kernel.after(waitMs, this.kernel.world, run)
   }
 
-  /** Its readiness probe fails for a while; nothing in it changes. */
+  /** The pod's readiness probe fails for a while; nothing else changes. */
   failProbe(name: string, forMs: number): void {
     const pod = this.pods.get(name)
     if (pod === undefined || !pod.probed) return
@@ -101,7 +101,7 @@ export class Cluster {
     this.#tell(watcher)
   }
 
-  /** Every watcher hears of the whole inventory, a little later. */
+  /** Tells every watcher the whole inventory, a little later. */
   changed(): void {
     for (const watcher of this.#watchers) this.#tell(watcher)
   }
@@ -111,15 +111,14 @@ export class Cluster {
     const { random } = this.kernel
     const delayMs = this.faults.slowMs > 0 && random.maybe(0.3) ? random.skewed(1, 20_000) : random.skewed(1, 200)
     this.kernel.after(delayMs, watcher.life, () => {
-      // While nobody answers it is asked again and again.
+      // While the API server is away, the watcher asks again.
       if (this.faults.away) this.kernel.after(1_000, watcher.life, () => this.#tell(watcher))
       else watcher.tell([...this.pods.values()].map((pod) => pod.inventory))
     })
   }
 
   /**
-   * One command to a pod. `work` runs in the pod and answers by `reply`; whether the answer comes, `answered` or `failed` is called once,
-   * unless the asker dies.
+   * One command to a pod. `work` runs in the pod and answers by `reply`. `answered` or `failed` is called once, unless the caller dies before.
    */
   exec<Answer>(
     asker: Life,
@@ -140,7 +139,7 @@ export class Cluster {
       return true
     }
     const fail = (delayMs: number) => kernel.after(delayMs, asker, () => close() && failed())
-    // The name is looked up when the command is sent; from there on it is on its way to that very pod.
+    // The name is looked up when the command is sent; after that it is on its way to that pod.
     const pod = this.pods.get(name)
     const arrive = (tell: boolean) => {
       if (pod === undefined || !pod.reachable || pod.life.dead || faults.away) return void fail(random.int(1, 500))
@@ -151,7 +150,7 @@ export class Cluster {
           return !open || asker.dead || life.dead
         },
       }
-      // Whatever cuts the stream ends the question, and proves nothing.
+      // A cut stream ends the question and proves nothing.
       if (tell && open) uncut = pod.onCut(() => fail(random.int(1, 500)))
       work(
         pod,

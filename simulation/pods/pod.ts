@@ -1,24 +1,27 @@
-// A pod: a disk with attempt directories and floors, and the commands of cluster-agent/src/pods (start, wait, stop, list, remove, read), each in
-// the steps that can interleave with another's.
+// A model of a pod: a disk with attempt directories and floors, and the commands of cluster-agent/src/pods (start, wait, stop, list, remove,
+// read), each divided into the steps that can interleave with those of another command.
 
+import { orphanTtlS } from '@rdev/shared/domain/limits'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { epochMs, Life, type Kernel } from '../world/kernel.ts'
 import type { Ledger } from '../world/ledger.ts'
-import { planOf } from '../world/plan.ts'
+import { planOf, type ProcessPlan } from '../world/plan.ts'
 import { AttemptDirectory, type Reason } from './attempt-directory.ts'
 
 export interface PodFaults {
   slow: number
   /** A start finds the disk full. */
   diskFull: number
-  /** Of each start: the supervisor is killed while its main process takes the orders. */
+  /** The probability that the supervisor is killed while its main process takes the orders. */
   supervisorDies: number
+  /** The probability that a new pod has no binary of the code agent. */
+  noBinary: number
 }
 
 export interface Disk {
-  /** The name of the rdev home on it. */
+  /** The id of the home on it. */
   readonly home: string
   readonly directories: Map<string, AttemptDirectory>
   readonly floors: Map<string, number>
@@ -29,10 +32,11 @@ export const newDisk = (home: string, now: number): Disk => ({ home, directories
 export interface StartOrder {
   readonly name: string
   readonly owner: string
-  readonly command: string
+  /** Its last line is the plan of the process. A line `claude` before it needs the binary. */
+  readonly script: string
   readonly timeoutMs: number
   readonly lock: string | null
-  /** In a pod with another home it is not started. */
+  /** It is not started in a pod with another home. */
   readonly home: string | undefined
 }
 export interface PodList {
@@ -52,13 +56,17 @@ export class SimPod {
   readonly orphanTtlMs: number
   readonly faults: PodFaults
   disk: Disk
-  /** Of the container: what dies with it. */
+  /** The life of the container. */
   life: Life
-  /** The network to its node. */
+  /** Whether the network to its node works. */
   reachable = true
-  /** What its readiness probe says. */
+  /** The state of its readiness probe. */
   probed = true
-  /** Its clock against the true one. */
+  /** Whether it has the code agent's binary. */
+  readonly binary: boolean
+  /** Whether the inventory tells that it has the binary. */
+  readonly labelled: boolean
+  /** Its clock minus the true one. */
   skewMs = 0
   readonly #streams = new Set<() => void>()
 
@@ -76,9 +84,11 @@ export class SimPod {
     this.role = facts.role
     this.projectId = facts.project_id
     this.slots = facts.slots
-    this.orphanTtlMs = 30 * 60_000
+    this.orphanTtlMs = orphanTtlS * 1000
     this.faults = faults
     this.disk = disk
+    this.binary = !kernel.random.maybe(faults.noBinary)
+    this.labelled = !kernel.random.maybe(faults.noBinary)
     this.life = new Life(`pod ${facts.name}/${facts.uid}`, kernel.world)
   }
 
@@ -90,7 +100,7 @@ export class SimPod {
       role,
       project_id: this.projectId,
       slots,
-      providers: ['claude-code' as const],
+      providers: this.labelled ? ['claude-code' as const] : [],
       allow_bypass_permissions: false,
     }
     return { ...facts, ready: this.probed && this.reachable && !this.life.dead }
@@ -100,7 +110,7 @@ export class SimPod {
     return epochMs + this.kernel.now + this.skewMs
   }
 
-  /** Told when the streams into it are cut. Answers how to stop that. */
+  /** Calls `listener` when the streams into it are cut. Answers a function that ends that. */
   onCut(cut: () => void): () => void {
     this.#streams.add(cut)
     return () => this.#streams.delete(cut)
@@ -130,11 +140,11 @@ export class SimPod {
     return random.maybe(this.faults.slow) ? random.skewed(0, 4_000) : random.int(0, 2)
   }
 
-  start({ name, owner, command, timeoutMs, lock, home }: StartOrder, answer: (outcome: StartAnswer) => void): void {
+  start({ name, owner, script, timeoutMs, lock, home }: StartOrder, answer: (outcome: StartAnswer) => void): void {
     const ref = parseAttemptName(name)!
     const { disk, kernel } = this
     const floor = () => disk.floors.get(ref.task_id) ?? 0
-    /** Another that is signed, and has no record yet, holds the working copy. */
+    /** Whether another attempt, which is signed and has no record yet, holds the working copy. */
     const busy = () =>
       lock !== null &&
       [...disk.directories.values()].some(
@@ -146,7 +156,7 @@ export class SimPod {
     if (busy() && directory?.owner === undefined) return answer('busy')
     if (directory === undefined) disk.directories.set(name, (directory = new AttemptDirectory(this, name, ref.task_id, ref.attempt)))
     kernel.after(this.#pause(), this.life, () => {
-      // Looked at again: a remove may have raised it since, and had no directory to see.
+      // Read the floor again: a remove may have raised it meanwhile, before this directory existed.
       if (ref.attempt < floor()) {
         if (disk.directories.get(name)?.owner === undefined) disk.directories.delete(name)
         return answer('floor')
@@ -167,12 +177,25 @@ export class SimPod {
       }
       disk.floors.set(ref.task_id, Math.max(floor(), ref.attempt))
       this.contact()
-      here.ordered(planOf(command, ref.attempt), timeoutMs)
+      here.ordered(this.#planOf(script, ref.attempt), timeoutMs)
       answer('started')
     })
   }
 
-  /** Answers when there is a record, or no such directory. */
+  #planOf(script: string, attempt: number): ProcessPlan {
+    const lines = script.trimEnd().split('\n')
+    const plan = planOf(lines.at(-1)!, attempt)
+    if (this.binary || lines.at(-2) !== 'claude') return plan
+    this.kernel.count('binary missing')
+    return { ...plan, writes: [], endsAfterMs: 1, exitCode: 127, childMs: 0 }
+  }
+
+  /** Runs a script once; the model knows only one script. Answers its exit code. */
+  run(script: string): number {
+    return script === 'command -v claude' && this.binary ? 0 : 1
+  }
+
+  /** Answers when there is a record, or no directory of the attempt. */
   wait(name: string, session: { readonly dead: boolean }, answer: (record: ExitRecord | 'gone') => void): void {
     const directory = this.disk.directories.get(name)
     if (directory === undefined) return answer('gone')
@@ -198,7 +221,7 @@ export class SimPod {
         directory.bury(look)
       }
       if (directory.begun !== undefined && directory.owner !== undefined) return bury()
-      // Never begun, for five seconds: the right to begin is taken.
+      // It has not begun for five seconds: create `begun`, so that it never can.
       idleRounds++
       burying = true
       this.kernel.after(5_000, life, () => {
@@ -234,7 +257,7 @@ export class SimPod {
 
   list(answer: (list: PodList) => void, tries = 0): void {
     const all = [...this.disk.directories.values()]
-    // A supervisor that is just taking its orders has not signed yet.
+    // The main process may be taking its orders.
     if (tries < 40 && all.some((each) => each.exit === undefined && !each.alive && each.begun === undefined)) {
       this.kernel.after(50, this.life, () => this.list(answer, tries + 1))
       return
@@ -243,7 +266,7 @@ export class SimPod {
     answer({ home: this.disk.home, found })
   }
 
-  /** It cannot be started here any more, unless it is there already. */
+  /** Refuses an attempt, so that it can never start here, unless it exists already. */
   refuse(name: string, answer: (state: 'refused' | 'there') => void): void {
     const ref = parseAttemptName(name)!
     const { directories, floors } = this.disk

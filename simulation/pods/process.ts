@@ -1,4 +1,4 @@
-// A process tree in a pod: the main process with its plan, and perhaps a child that outlives it.
+// A model of a process tree: the main process with its plan, and perhaps a child that outlives it.
 
 import { Life, type Kernel } from '../world/kernel.ts'
 import type { Ledger, ProcessFacts } from '../world/ledger.ts'
@@ -66,7 +66,7 @@ export class ProcessTree {
     })
   }
 
-  /** With its pod: nobody is told. */
+  /** Ends with its pod; no one is told. */
   vanish(): void {
     this.#main = this.#child = false
     this.#life.die()

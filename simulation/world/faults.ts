@@ -1,38 +1,10 @@
-// What can go wrong. Each history draws some of these, with strengths of its own; at the end all of them are healed.
+// The faults. Each history draws some of them, with strengths of its own; `History#heal` ends them all.
 
-import type { History } from '../history.ts'
+import { episodes, often, type Fault } from './fault.ts'
 import { moments } from './moments.ts'
 
-export interface Fault {
-  readonly name: string
-  /** Lets it happen from now until `untilMs`, again and again or as a state of the world. */
-  begin(history: History, untilMs: number): void
-}
-
-/** Again and again, on average every `meanMs`. */
-function often(history: History, untilMs: number, meanMs: number, happen: () => void): void {
-  const { kernel } = history
-  const next = () => {
-    const waitMs = kernel.random.wait(meanMs)
-    if (kernel.now + waitMs >= untilMs) return
-    kernel.after(waitMs, kernel.world, () => {
-      happen()
-      next()
-    })
-  }
-  next()
-}
-
-/** A state that comes and goes. */
-function episodes(history: History, untilMs: number, meanMs: number, longestMs: number, begin: () => void, end: () => void): void {
-  const { kernel } = history
-  often(history, untilMs, meanMs, () => {
-    begin()
-    kernel.after(kernel.random.skewed(200, longestMs), kernel.world, end)
-  })
-}
-
 export const faults: readonly Fault[] = [
+  { name: 'resources fail', begin: ({ resources, kernel }) => void (resources.fails = kernel.random.chance() * 0.3) },
   {
     name: 'cuts',
     begin: (history, until) => {
@@ -65,7 +37,7 @@ export const faults: readonly Fault[] = [
         () => {
           network.faults.upBlocked = network.faults.downBlocked = false
           kernel.say('network', () => 'free again')
-          // Some connections have not lived through it.
+          // Some connections did not survive the partition.
           for (const connection of network.connections)
             if (kernel.random.maybe(0.3)) network.cut(connection, kernel.random.pick(['both', 'client', 'server', 'none']))
           network.unblocked()
@@ -73,7 +45,7 @@ export const faults: readonly Fault[] = [
       )
     },
   },
-  { name: 'crashes in a turn', begin: ({ platform, kernel }) => void (platform.faults.crash = 0.002 + kernel.random.chance() * 0.02) },
+  { name: 'crashes in an entry', begin: ({ platform, kernel }) => void (platform.faults.crash = 0.002 + kernel.random.chance() * 0.02) },
   { name: 'sleep', begin: ({ platform, kernel }) => void (platform.faults.sleep = 0.02 + kernel.random.chance() * 0.4) },
   {
     name: 'alarms',
@@ -97,7 +69,7 @@ export const faults: readonly Fault[] = [
     begin: (history, until) => {
       const { platform, kernel } = history
       often(history, until, history.scaled(10_000), () => {
-        const cells = [...platform.cells.values()].filter((cell) => cell.instance !== undefined)
+        const cells = [...platform.cells.values()].filter((cell) => cell.inMemory)
         if (cells.length > 0) kernel.random.pick(cells).reset('the platform moves it')
       })
     },
@@ -213,6 +185,16 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: 'binaries missing',
+    begin: (history, until) => {
+      const { cluster, kernel } = history
+      cluster.podFaults.noBinary = 0.2 + kernel.random.chance() * 0.5
+      often(history, until, history.scaled(90_000), () =>
+        cluster.replace(kernel.random.pick(history.podNames), false, kernel.random.skewed(100, 10_000)),
+      )
+    },
+  },
+  {
     name: 'containers restart',
     begin: (history, until) => {
       const { cluster, kernel } = history
@@ -250,7 +232,7 @@ export const faults: readonly Fault[] = [
         kernel.say(`pod ${pod.name}/${pod.uid}`, () => 'cannot be reached; what runs in it goes on')
         pod.reachable = false
         pod.cutStreams()
-        // The inventory notices later than commands do.
+        // The inventory shows it later than commands do.
         kernel.after(kernel.random.skewed(1, 40_000), kernel.world, () => cluster.changed())
         kernel.after(kernel.random.skewed(500, kernel.random.pick([20_000, 600_000])), kernel.world, () => {
           pod.reachable = true

@@ -1,5 +1,5 @@
-// Virtual time. Everything that happens is an event of a life (a program, an object in memory, a pod): what a dead life had planned never
-// happens, what a stopped one had planned waits until it goes on. Promises of the product's use cases run between events.
+// Virtual time. Everything that happens is an event of a life (a program, an object in memory, a pod). Events of a dead life never happen, and
+// those of a stopped life wait until it goes on. Promises of the product's code run between events.
 
 import { Random } from './random.ts'
 
@@ -23,7 +23,7 @@ export class Life {
   get stopped(): boolean {
     return this.#stopped || (this.#parent?.stopped ?? false)
   }
-  /** Where events of a stopped life wait. */
+  /** The events of a stopped life that wait. */
   get holder(): Life {
     return this.#stopped || this.#parent === undefined ? this : this.#parent.holder
   }
@@ -34,7 +34,7 @@ export class Life {
   stop(): void {
     this.#stopped = true
   }
-  /** Answers what waited, in order. */
+  /** Answers the events that waited, in order. */
   cont(): (() => void)[] {
     this.#stopped = false
     const held = this.held
@@ -54,30 +54,32 @@ interface Event extends Timer {
   readonly run: () => void
 }
 
-/** A history that needs more than this goes round in a circle. */
+/** A history with more events than this is in an endless loop. */
 const maxEvents = 5_000_000
 
-/** Turns of the microtask queue after an event that touched a promise; the longest chain of a use case has fewer. */
-const promiseTurns = 24
+/** Drains the event loop: resolves when every promise continuation has run and all code waits for an event. */
+const quiet = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 export class Kernel {
   readonly random: Random
   readonly world = new Life('world')
   readonly counts: Record<string, number> = {}
-  /** Set where somebody listens: what happened, in words. */
+  /** Gets the trace, if set. */
   trace: ((line: string) => void) | undefined
   now = 0
   #order = 0
   #events = 0
   #touched = false
+  #whenQuiet: (() => void)[] = []
   readonly #heap: Event[] = []
 
   constructor(seed: number) {
     this.random = new Random(seed)
   }
 
+  /** Whole milliseconds, like those of a clock. */
   after(delayMs: number, life: Life, run: () => void): Timer {
-    const event: Event = { at: this.now + Math.max(0, delayMs), order: this.#order++, life, run, cancelled: false }
+    const event: Event = { at: this.now + Math.ceil(Math.max(0, delayMs)), order: this.#order++, life, run, cancelled: false }
     this.#push(event)
     return event
   }
@@ -90,28 +92,45 @@ export class Kernel {
     if (this.trace !== undefined) this.trace(`${stamp(this.now)} ${who.padEnd(22)} ${what()}`)
   }
 
-  /** A promise was made or kept: whoever waits for it goes on before the next event. */
+  /** A promise was made or resolved: its continuations run before the next event. */
   touched(): void {
     this.#touched = true
   }
 
-  /** Lets a stopped life go on: what came meanwhile happens now, in order. */
+  /** Calls `run` after all promise continuations of this event, before the next event. */
+  whenQuiet(run: () => void): void {
+    this.#touched = true
+    this.#whenQuiet.push(run)
+  }
+
+  /** Resolves in an event of that life, so never for a dead one. */
+  pause(delayMs: number, life: Life): Promise<void> {
+    return new Promise((resolve) => {
+      this.after(delayMs, life, () => {
+        this.touched()
+        resolve()
+      })
+    })
+  }
+
+  /** Lets a stopped life go on: the events that waited happen now, in order. */
   cont(life: Life): void {
     for (const run of life.cont()) this.after(0, life, run)
   }
 
-  /** Runs what is planned up to then. */
+  /** Runs all events up to that time. Throws if there are more than `maxEvents`. */
   async runUntil(until: number): Promise<void> {
     for (let next = this.#heap[0]; next !== undefined && next.at <= until; next = this.#heap[0]) {
       this.#pop()
       if (next.cancelled || next.life.dead) continue
       this.now = next.at
-      if (++this.#events > maxEvents) throw new Error('it never comes to rest')
+      if (++this.#events > maxEvents) throw new Error('the history does not come to rest')
       if (next.life.stopped) next.life.holder.held.push(next.run)
       else next.run()
-      if (this.#touched) {
+      while (this.#touched) {
+        await quiet()
         this.#touched = false
-        for (let i = 0; i < promiseTurns; i++) await undefined
+        for (const run of this.#whenQuiet.splice(0)) run()
       }
     }
     this.now = until

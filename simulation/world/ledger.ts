@@ -1,4 +1,4 @@
-// What really happened, written by the model processes alone. Nothing of the system can write here; the judge reads it.
+// The ledger: what really happened. Only the model processes write it, never the system; the judge reads it.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 
@@ -7,22 +7,22 @@ export interface ProcessFacts {
   readonly attempt: number
   readonly pod: string
   readonly uid: string
-  /** The working copy that it works in alone; null: none. */
+  /** The working copy whose lock it holds; null: none. */
   readonly lock: string | null
   readonly startedAt: number
-  /** When the last process of its tree was gone. */
+  /** When the last process of its tree ended. */
   emptyAt: number | null
   stdout: string
   stderr: string
-  /** Its main process ended before anybody sent a signal. */
+  /** Whether its main process ended before any signal. */
   endedByItself: boolean
-  /** What its supervisor, or whoever buried it, wrote. */
+  /** The exit record, by its supervisor or by the shell that found it dead. */
   record: ExitRecord | undefined
 }
 
 export class Ledger {
   readonly processes: ProcessFacts[] = []
-  /** Pods that are no more, by uid, and since when. */
+  /** Pods that are gone, by uid, and since when. */
   readonly gone = new Map<string, number>()
 
   of(taskId: string, attempt?: number): ProcessFacts[] {

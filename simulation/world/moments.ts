@@ -1,22 +1,22 @@
-// Faults that wait for their moment: what a thousand histories would meet once by chance, each of these meets often.
+// Faults that wait for a moment, such as a frame of some type. They make coincidences common that chance alone gives once in a thousand histories.
 
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { History } from '../history.ts'
-import type { Fault } from './faults.ts'
+import { often, type Fault } from './fault.ts'
 
-/** `then` for some of the frames of a type, with the frame and the connection that carries it. */
-function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[1]) => void): void {
+/** Calls `then` for a share of the frames of a type, with the frame and its connection. */
+function on<Frame>(history: History, type: string, share: number, then: (frame: Frame, connection: Parameters<Listener>[2]) => void): void {
   const { network, kernel } = history
-  network.listeners.push((frame, connection) => {
-    if (frame.type === type && kernel.random.maybe(share)) then(frame as Frame, connection)
+  network.listeners.push((its, text, connection) => {
+    if (its === type && kernel.random.maybe(share)) then(JSON.parse(text) as Frame, connection)
   })
 }
 type Listener = History['network']['listeners'][number]
 type Assign = { readonly tasks: readonly Assignment[] }
 
 const podOf = ({ tasks }: Assign): string => tasks[0]?.pod ?? ''
-/** Of the line that brings a result. */
+/** The task of a line. */
 const taskOf = (target: string): string => target.split(' ')[1] ?? ''
 
 export const moments: readonly Fault[] = [
@@ -51,10 +51,10 @@ export const moments: readonly Fault[] = [
     name: 'probe fails as work arrives',
     begin: (history) => {
       const { cluster, kernel } = history
-      on<Assign>(history, 'assign', 0.3, (frame, { client }) => {
+      on<Assign>(history, 'assign', 0.6, (frame, { client }) => {
         cluster.failProbe(podOf(frame), kernel.random.skewed(1, 5_000))
         // And is asked for a hello, or has a reason of its own: the assignment is repeated.
-        if (kernel.random.maybe(0.5)) history.agents.find(({ life }) => life === client.life)?.hello()
+        if (kernel.random.maybe(0.8)) history.agents.find(({ life }) => life === client.life)?.hello()
       })
     },
   },
@@ -88,6 +88,15 @@ export const moments: readonly Fault[] = [
           kernel.after(random.int(10, 10_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
         kernel.after(random.int(10, 5_000), kernel.world, () => plane.hub.reset('the platform moves it'))
       })
+    },
+  },
+  {
+    name: 'cut as an agent leaves',
+    begin: (history, until) => {
+      const { network, kernel } = history
+      const { random } = kernel
+      on(history, 'drain', 0.7, (_, connection) => network.cut(connection, random.pick(['both', 'client'])))
+      often(history, until, history.scaled(60_000), () => history.upgradeAgent(random.maybe(0.5), random.pick(['go on', 'end'])))
     },
   },
   {

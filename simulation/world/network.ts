@@ -1,34 +1,40 @@
-// Sockets between the cluster and the control plane. In each direction frames arrive in order, each after a delay; a cut loses what is on
-// its way (a suffix, so also the rest of a frame), and may be noticed by both ends, one, or neither. While a direction is blocked nothing
-// passes, pings included; what was sent meanwhile comes when it is free again, if the connection still lives then.
+// Sockets between the cluster and the control plane. In each direction frames arrive in order, each after a delay. A cut loses the frames that
+// are on their way, and both ends, one or neither may notice it. While a direction is blocked nothing passes, also no ping; what was sent
+// meanwhile arrives when the direction is free again, if the connection still lives.
 
 import type { Kernel, Life } from './kernel.ts'
 
 export interface ClientEnd {
   readonly life: Life
   opened(): void
-  frame(frame: object): void
-  received(): void
+  text(text: string): void
+  pong(): void
   closed(code: number): void
 }
 
-/** What a socket is at the server: it knows the connection by its id only. */
+/** The server's side of a socket; it knows a connection only by its id. */
 export interface ServerEnd {
-  /** Answers false: nobody is there, the dial fails. */
+  /** Answers false if the server is down: the dial fails. */
   accept(connection: SimConnection): boolean
-  frame(connection: SimConnection, frame: object): void
+  text(connection: SimConnection, text: string): void
   closed(connection: SimConnection): void
 }
 
 export interface NetworkFaults {
-  /** Extra delay of a frame. */
+  /** The longest extra delay of a frame. */
   slowMs: number
   upBlocked: boolean
   downBlocked: boolean
-  /** Of each batch of events on a line: somebody in the middle loses it, or sends it twice. */
+  /** The probability that a batch of events on a line is lost or sent twice on its way. */
   unfaithful: number
-  /** Of each acknowledgement of a result: it is lost with its connection, and the next dials there hang for a while. */
+  /** The probability that an acknowledgement of a result is lost with its connection, and the next dials there hang for a while. */
   resultCut: number
+}
+
+/** Sees from outside what agents send. */
+export interface NetworkObserver {
+  dialled(connection: SimConnection): void
+  sentUp(connection: SimConnection, type: string): void
 }
 
 export class SimConnection {
@@ -39,14 +45,14 @@ export class SimConnection {
   clientUp = false
   serverOpen = false
   lastPingAt = 0
-  /** What the server's object keeps with the socket; it outlives a sleep. */
+  /** The attachment of the server's object; it outlives a sleep. */
   attachment: unknown
   upAt = 0
   downAt = 0
-  /** What waits for a blocked direction. */
+  /** Frames that wait for a blocked direction. */
   readonly upHeld: (() => void)[] = []
   readonly downHeld: (() => void)[] = []
-  /** Raised by a cut: what was sent before it never arrives. */
+  /** A cut raises it: frames that were sent before never arrive. */
   cutUp = 0
   cutDown = 0
 
@@ -60,11 +66,12 @@ export class SimConnection {
 export class Network {
   readonly faults: NetworkFaults = { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 }
   readonly connections = new Set<SimConnection>()
-  /** Hear of each frame as it is sent: for faults that wait for their moment. */
-  readonly listeners: ((frame: { readonly type: string }, connection: SimConnection) => void)[] = []
+  /** Called for each frame when it is sent, for faults that wait for a moment. */
+  readonly listeners: ((type: string, text: string, connection: SimConnection) => void)[] = []
+  observer: NetworkObserver | undefined
   readonly #kernel: Kernel
   readonly #server: ServerEnd
-  /** Dials that hang, by what they are for, until when. */
+  /** Targets whose dials hang, and until when. */
   readonly #hanging = new Map<string, number>()
   #ids = 0
 
@@ -76,6 +83,7 @@ export class Network {
   dial(target: string, client: ClientEnd): SimConnection {
     const connection = new SimConnection(`c${++this.#ids}`, target, client)
     this.connections.add(connection)
+    this.observer?.dialled(connection)
     connection.upAt = this.#hanging.get(target) ?? 0
     this.#up(connection, () => {
       if (!connection.clientOpen) return this.connections.delete(connection)
@@ -85,7 +93,7 @@ export class Network {
         return this.#down(connection, () => this.#clientClosed(connection, 1006))
       }
     })
-    // Nobody answers for ten seconds: the handshake has a time limit of its own.
+    // Without an answer the dial fails after ten seconds, the limit of the handshake.
     const asked = connection
     this.#kernel.after(10_000, client.life, () => {
       if (asked.clientOpen && !asked.clientUp) this.#clientClosed(asked, 1006)
@@ -93,7 +101,7 @@ export class Network {
     return connection
   }
 
-  /** The server has taken it. */
+  /** The server accepted the connection. */
   accepted(connection: SimConnection): void {
     this.#down(connection, () => {
       if (!connection.clientOpen) return
@@ -102,14 +110,16 @@ export class Network {
     })
   }
 
-  sendUp(connection: SimConnection, frame: object): void {
+  sendUp(connection: SimConnection, text: string): void {
     if (!connection.clientOpen) return
-    for (const listener of this.listeners) listener(frame as { type: string }, connection)
+    const type = typeOf(text)
+    this.observer?.sentUp(connection, type)
+    for (const listener of this.listeners) listener(type, text, connection)
     const arrive = () => {
-      if (connection.serverOpen) this.#server.frame(connection, frame)
+      if (connection.serverOpen) this.#server.text(connection, text)
     }
     const { random } = this.#kernel
-    if ('type' in frame && frame.type === 'events' && random.maybe(this.faults.unfaithful)) {
+    if (type === 'events' && random.maybe(this.faults.unfaithful)) {
       const twice = random.maybe(0.5)
       this.#kernel.count(twice ? 'batch sent twice' : 'batch lost')
       if (!twice) return
@@ -118,39 +128,39 @@ export class Network {
     this.#up(connection, arrive)
   }
 
-  sendDown(connection: SimConnection, frame: object): void {
+  sendDown(connection: SimConnection, text: string): void {
     if (!connection.serverOpen) return
-    for (const listener of this.listeners) listener(frame as { type: string }, connection)
+    const type = typeOf(text)
+    for (const listener of this.listeners) listener(type, text, connection)
     const kernel = this.#kernel
     const { random } = kernel
-    if ('type' in frame && frame.type === 'ack' && 'result' in frame && frame.result === true && random.maybe(this.faults.resultCut)) {
+    if (type === 'ack' && text.includes('"result":true') && random.maybe(this.faults.resultCut)) {
       kernel.count('acknowledgement of a result cut')
       this.#hanging.set(connection.target, kernel.now + random.int(1, 15_000))
       return this.cut(connection, random.pick(['both', 'client']))
     }
     this.#down(connection, () => {
       if (!connection.clientOpen) return
-      connection.client.received()
-      if (connection.clientOpen) connection.client.frame(frame)
+      connection.client.text(text)
     })
   }
 
-  /** Answered by the platform, without waking the object. */
+  /** The platform answers a ping without waking the object. */
   ping(connection: SimConnection): void {
     this.#up(connection, () => {
       if (!connection.serverOpen) return
       connection.lastPingAt = this.#kernel.now
       this.#down(connection, () => {
-        if (connection.clientOpen) connection.client.received()
+        if (connection.clientOpen) connection.client.pong()
       })
     })
   }
 
-  /** The client lets go: by a closing handshake, or at once. The server learns of it if anything gets through. */
+  /** The client closes, with a closing handshake or at once. The server notices it if the network lets anything pass. */
   clientGone(connection: SimConnection, abrupt: boolean): void {
     if (!connection.clientOpen) return
     connection.clientOpen = false
-    // Of what was on its way some may still arrive: late frames of an old connection beside a new one.
+    // Frames on their way may still arrive: late frames of an old connection beside a new one.
     if (abrupt && this.#kernel.random.maybe(0.5)) connection.cutUp++
     if (abrupt && (this.faults.upBlocked || this.#kernel.random.maybe(0.1))) return
     this.#up(connection, () => this.#serverClosed(connection))
@@ -163,20 +173,20 @@ export class Network {
     this.#forget(connection)
   }
 
-  /** Somebody in the middle cuts it, or one end dies. */
-  cut(connection: SimConnection, hears: 'both' | 'client' | 'server' | 'none'): void {
-    this.#kernel.count(`cut:${hears}`)
+  /** The network cuts the connection, or one end dies. */
+  cut(connection: SimConnection, noticedBy: 'both' | 'client' | 'server' | 'none'): void {
+    this.#kernel.count(`cut:${noticedBy}`)
     connection.cutUp++
     connection.cutDown++
     const { random } = this.#kernel
-    if (hears === 'both' || hears === 'client') {
+    if (noticedBy === 'both' || noticedBy === 'client') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#clientClosed(connection, 1006))
     }
-    if (hears === 'both' || hears === 'server') {
+    if (noticedBy === 'both' || noticedBy === 'server') {
       this.#kernel.after(random.skewed(0, 3_000), this.#kernel.world, () => this.#serverClosed(connection))
     }
-    if (hears === 'none' || hears === 'client') connection.cutUp = Infinity
-    if (hears === 'none' || hears === 'server') connection.cutDown = Infinity
+    if (noticedBy === 'none' || noticedBy === 'client') connection.cutUp = Infinity
+    if (noticedBy === 'none' || noticedBy === 'server') connection.cutDown = Infinity
   }
 
   /** A direction is free again. */
@@ -232,4 +242,11 @@ export class Network {
   #forget(connection: SimConnection): void {
     if (!connection.clientOpen && !connection.serverOpen) this.connections.delete(connection)
   }
+}
+
+/** The type of a frame: every encoded frame begins with it. Throws if it does not. */
+function typeOf(text: string): string {
+  const type = /^\{"type":"(\w+)"/.exec(text)?.[1]
+  if (type === undefined) throw new Error(`a frame does not begin with its type: ${text.slice(0, 100)}`)
+  return type
 }

@@ -1,18 +1,18 @@
-// What a process will do: written into its task's command, read by the model pod. Part of the world, not of the system.
+// The plan of a process: it is in its task's command, and the model pod reads it. It is part of the world, not of the system.
 
 export interface ProcessPlan {
-  /** Pieces of output, each after a pause; a piece need not be a whole line. */
+  /** Pieces of output, each after a pause. A piece may be less than a line. */
   readonly writes: readonly { readonly afterMs: number; readonly stream: 'stdout' | 'stderr'; readonly text: string }[]
   readonly endsAfterMs: number
   readonly exitCode: number
-  /** A child that goes on for so long after the main process has ended. */
+  /** How long a child runs on after the main process has ended. */
   readonly childMs: number
   readonly ignores: 'nothing' | 'int' | 'int and term'
-  /** What a code agent makes of a failure. */
+  /** How the code agent reports a failure. */
   readonly fails: 'RATE_LIMITED' | 'AGENT_ERROR' | undefined
 }
 
-/** One for each attempt; the last stands for all that follow. */
+/** A plan for each attempt; the last is also that of all later ones. */
 export const encodePlans = (plans: readonly ProcessPlan[]): string => JSON.stringify(plans)
 export function planOf(command: string, attempt: number): ProcessPlan {
   const plans = JSON.parse(command) as ProcessPlan[]

@@ -1,4 +1,4 @@
-// Chance from a seed: sfc32, seeded by splitmix32. One seed, one history.
+// Random numbers from a seed: sfc32 (PractRand, Chris Doty-Humphrey), seeded by splitmix32. One seed gives one history.
 
 export class Random {
   #a: number
@@ -32,7 +32,7 @@ export class Random {
     return (t >>> 0) / 4_294_967_296
   }
 
-  /** True once in 1/p. Without chance nothing is drawn, so that a fault that is off leaves the rest of the history alone. */
+  /** True with this probability. With 0 no number is drawn, so that a fault that is off does not change the rest of the history. */
   maybe(p: number): boolean {
     return p > 0 && this.chance() < p
   }
@@ -42,12 +42,12 @@ export class Random {
     return low + Math.floor(this.chance() * (high - low + 1))
   }
 
-  /** Milliseconds between two bounds, small ones more often: most things are fast, some are not. */
+  /** Milliseconds between two bounds, small values more often: most things are fast, some are not. */
   skewed(low: number, high: number): number {
     return Math.round(low + (high - low) * this.chance() ** 4)
   }
 
-  /** Waiting time until the next of what comes on average every `meanMs`. */
+  /** The time until the next event, where events come on average every `meanMs` (exponential distribution). */
   wait(meanMs: number): number {
     return Math.ceil(-Math.log(1 - this.chance()) * meanMs)
   }

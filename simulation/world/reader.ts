@@ -1,8 +1,9 @@
-// Somebody who follows a task's log: is cut at any moment, comes back with the number of the last event it has, and must see each once.
+// A reader of a task's log. It is cut at any moment, connects again with the number of its last event, and must see each event once.
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import { closeCodes } from '@rdev/shared/wire/limits'
 import type { ControlPlane } from '../control/control-plane.ts'
-import type { ReaderSocket } from '../control/task-log-shell.ts'
+import { eventsIn, type ReaderSocket } from '../control/task-log-cell.ts'
 import { Life, type Kernel } from './kernel.ts'
 
 export class LogReader {
@@ -34,27 +35,29 @@ export class LogReader {
     const connection = new Life('reader', world)
     this.#connection = connection
     let downAt = 0
-    /** In order, each a little later; what is on its way at a cut is lost. */
+    /** Events arrive in order, each a little later; those on their way at a cut are lost. */
     const deliver = (take: () => void) => {
       downAt = Math.max(downAt, this.#kernel.now + random.int(1, 5))
       this.#kernel.after(downAt - this.#kernel.now, connection, take)
     }
     const socket: ReaderSocket = {
-      lines: (events) => deliver(() => this.#take(events)),
-      complete: () =>
+      text: (text) => deliver(() => this.#take(eventsIn(text))),
+      closed: (code) =>
         deliver(() => {
+          if (code !== closeCodes.ended) return this.#again()
           this.#done = true
           connection.die()
         }),
       cut: () => this.#again(),
     }
-    if (!this.#plane.read(this.taskId, this.seen.length, socket)) return this.#again()
+    const id = this.#plane.read(this.taskId, this.seen.length, socket)
+    if (id === undefined) return this.#again()
     if (this.seen.length === 0) void this.#plane.bringUp(this.taskId).catch(() => {})
     const cutEveryMs = this.#cutEveryMs()
     if (cutEveryMs > 0) {
       this.#kernel.after(random.wait(cutEveryMs), connection, () => {
         this.#kernel.count('reader cut')
-        this.#plane.readersOf(this.taskId).delete(socket)
+        this.#plane.leave(this.taskId, id)
         this.#again()
       })
     }

@@ -1,14 +1,13 @@
-// What clients want in one history: tasks of all kinds over some minutes, cancels, and readers that are cut and come back.
+// The requests of clients in one history: tasks of all kinds over some minutes, cancels, and readers that are cut and connect again.
 
-import type { RetryClass } from '@rdev/shared/domain/task'
-import type { AskedTask } from '../../control-plane/src/usecases/create-task.ts'
+import type { AskedTask, RetryClass } from '@rdev/shared/domain/task'
 import { encodePlans, type ProcessPlan } from './plan.ts'
 import type { Random } from './random.ts'
 
 export interface PlannedTask {
   readonly atMs: number
   readonly asked: AskedTask
-  /** Continues the session of an earlier one, by its index. */
+  /** The index of an earlier task whose session it continues. */
   readonly continues: number | null
   readonly cancelAfterMs: number | null
   readonly readers: number
@@ -63,7 +62,8 @@ function drawTask(
     asked: {
       kind: agent ? 'agent' : 'shell',
       project_id: before?.asked.project_id ?? random.pick(projects),
-      provider: agent ? 'claude-code' : null,
+      // Some tasks leave the provider to the agent.
+      provider: agent && !random.maybe(0.1) ? 'claude-code' : null,
       prompt: agent ? text : null,
       command: agent ? null : text,
       session_id: null,

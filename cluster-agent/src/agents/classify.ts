@@ -1,4 +1,4 @@
-// What a provider's words mean for the task: one table for both providers, and for texts from before there were fields for it.
+// Turns a provider's error texts into error codes: one table for both providers, also for older versions that have no fields for it.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 
@@ -19,7 +19,7 @@ export function codeOfWords(words: string): TaskErrorCode | undefined {
   return undefined
 }
 
-/** RFC 3339 of an instant in seconds or milliseconds; undefined for what is neither. */
+/** The instant, given in seconds or milliseconds since 1970, as RFC 3339; undefined if the value is neither. */
 export function instant(value: number | undefined): string | undefined {
   if (value === undefined || value <= 0) return undefined
   const milliseconds = value < 1e11 ? value * 1000 : value
@@ -32,7 +32,7 @@ export const resetInWords = (words: string): string | undefined => {
   return found ? instant(Number(found[1])) : undefined
 }
 
-/** When the headers of a refusal say it may be tried again. Header names in lower case. */
+/** When a refused request may be tried again, by its headers. Header names in lower case. */
 export function resetInHeaders(headers: Readonly<Record<string, unknown>>, now: number): string | undefined {
   const unified = Number(headers['anthropic-ratelimit-unified-reset'])
   if (Number.isFinite(unified) && unified > 0) return instant(unified)

@@ -1,6 +1,6 @@
-// A code agent that obeys its prompt, one word a line, through a real process of the pod: for tests that want the whole line fast.
+// A code agent for fast tests of the whole way: a real process of the pod does what the prompt says, one order a line:
 //   say TEXT · think TEXT · sleep SECONDS · fail TEXT · exit CODE · done (that was the result) · linger (do not exit)
-// The last `say` is its result. Its cursor is a byte offset at a line's end, as a real one's would be.
+// The last `say` is the result. The cursor is a byte offset at the end of a line, like that of a real code agent.
 
 import type { AgentProvider, AgentResult } from '@rdev/shared/domain/code-agent'
 import { startCursor } from '@rdev/shared/domain/attempt'

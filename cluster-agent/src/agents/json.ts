@@ -1,4 +1,4 @@
-// Reading other programs' JSON: nothing is assumed to be there, and what is wrong reads as absent.
+// Reads other programs' JSON: no field is assumed to exist, and a field of a wrong type counts as absent.
 
 export type Json = Readonly<Record<string, unknown>>
 
@@ -10,7 +10,7 @@ export const text = (value: unknown): string | undefined => (typeof value === 's
 export const number = (value: unknown): number | undefined => (typeof value === 'number' && Number.isFinite(value) ? value : undefined)
 export const count = (value: unknown): number => Math.max(0, Math.round(number(value) ?? 0))
 
-/** Undefined for what is no JSON. */
+/** Undefined if the text is not JSON. */
 export function parseValue(source: string): unknown {
   try {
     return JSON.parse(source)

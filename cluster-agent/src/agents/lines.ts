@@ -1,8 +1,8 @@
-// Cuts a stream of bytes into lines with the offset after each, holding a bounded amount of a line that never ends.
+// Divides a stream of bytes into lines, each with the offset after it. Of a line that never ends it holds a bounded part.
 
-/** A longer line is not parsed as a whole any more; only its two ends are kept. Real ones stay far below. */
+/** Of a longer line only the two ends are kept. Real lines are far shorter. */
 export const maxLineBytes = 8 * 1024 * 1024
-/** Of a longer line, this much of its beginning and of its end is kept. */
+/** How much of the beginning and of the end of a longer line is kept. */
 export const endBytes = 64 * 1024
 
 export interface Line {
@@ -17,9 +17,9 @@ export interface Line {
 const newline = 0x0a
 
 export class LineReader {
-  /** Offset of the next byte that is wanted. */
+  /** Offset of the next byte. */
   #position: number
-  /** Parts of the unfinished line: whole until it grows too long, then its beginning only. */
+  /** Parts of the unfinished line: all of it until it is too long, then only its beginning. */
   #parts: Buffer[] = []
   #length = 0
   #tail: Buffer | undefined
@@ -30,13 +30,13 @@ export class LineReader {
     this.#max = max
   }
 
-  /** Lines that `bytes` complete. Bytes before the position (told twice after a reconnect) are left out. */
+  /** The lines that `bytes` complete. Bytes before the position, which come again after a reconnect, are left out. */
   *push(offset: number, bytes: Buffer): Generator<Line> {
     let at = Math.max(0, this.#position - offset)
     while (at < bytes.length) {
       const found = bytes.indexOf(newline, at)
       if (found >= 0 && this.#length === 0 && found - at <= this.#max) {
-        // Most lines are whole in one chunk, and need no copy.
+        // Most lines are whole in one chunk and need no copy.
         const text = bytes.toString('utf8', at, found)
         at = found + 1
         this.#position = offset + at
@@ -63,7 +63,7 @@ export class LineReader {
       this.#tail = Buffer.concat([this.#tail, bytes.subarray(-endBytes)]).subarray(-endBytes)
       return
     }
-    // A copy: a view would keep the whole chunk alive.
+    // A copy, because a view would keep the whole chunk in memory.
     this.#parts.push(Buffer.from(bytes))
     if (this.#length <= this.#max) return
     const whole = Buffer.concat(this.#parts)

@@ -1,9 +1,9 @@
-// How a supervised process ended, where that alone decides; the rest is for its provider's own words.
+// The result of a run where the exit record alone decides it; otherwise the provider's output decides.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 
-/** Undefined if the process ended by itself, or was stopped because its code agent was done with it. */
+/** Undefined if the process ended by itself, or was stopped because its code agent needed it no more. */
 export function endedFromOutside(exit: ExitRecord): AgentResult | undefined {
   const { exit_code } = exit
   switch (exit.reason) {

@@ -1,18 +1,11 @@
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
-import type { CodeAgent } from '../ports.ts'
+import type { AgentRegistry, CodeAgent } from '../ports.ts'
 
-export interface AgentRegistry {
-  readonly default: CodeAgent
-  readonly all: readonly CodeAgent[]
-  /** Null: the default. Undefined if nobody registered it. */
-  get(provider: AgentProvider | null): CodeAgent | undefined
-}
-
-/** The first registered is the default. */
+/** The first is the default. Throws if two are for the same provider. */
 export function createRegistry(agents: readonly [CodeAgent, ...CodeAgent[]]): AgentRegistry {
   const byProvider = new Map<AgentProvider, CodeAgent>()
   for (const agent of agents) {
-    if (byProvider.has(agent.provider)) throw new Error(`two code agents say that they are ${agent.provider}`)
+    if (byProvider.has(agent.provider)) throw new Error(`there are two code agents for ${agent.provider}`)
     byProvider.set(agent.provider, agent)
   }
   return {

@@ -1,4 +1,4 @@
-/** Calls `due` once when `ms` have passed since the last `restart`; of 0 ms, never. A rejection of `due` is not its business. */
+/** Calls `due` once when `ms` have passed since the last `restart`; 0 ms: never. It does not handle a rejection of `due`. */
 export class Timer {
   readonly #ms: number
   readonly #due: () => unknown

@@ -1,121 +1,112 @@
-// The thin shell of link-machine.ts: the agent's one control socket to its cluster's hub.
+// The driver of hub-link-machine.ts: the agent's one control socket to its cluster's hub.
 
-import { performance } from 'node:perf_hooks'
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
+import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolHeader, protocolVersion } from '@rdev/shared/wire/version'
+import { drive, NamedTimers } from '../drive.ts'
 import type { HubReports, Log } from '../ports.ts'
-import { Connection, socketUrl } from './connection.ts'
-import type { LinkEffect, LinkInput, LinkState } from './link-machine.ts'
-import { heartbeatEveryMs, newLink, stepLink } from './link-machine.ts'
-import type { ReconnectGroup } from './reconnect-group.ts'
+import type { LinkEffect } from './hub-link-machine.ts'
+import { heartbeatEveryMs, newLink, stepLink } from './hub-link-machine.ts'
+import type { SocketPlatform } from './reconnecting-socket.ts'
+import { ReconnectingSocket } from './reconnecting-socket.ts'
 
-/** Whom the link speaks for. */
+/** What the link asks and tells: the runner and the resources. */
 export interface HubLinkOwner {
-  /** What is here now. Pods whose attempts could not be listed are left out: of those the hub must conclude nothing. */
+  /** The pods, and the attempts in them. A pod whose attempts could not be listed is in it as not ready: the hub concludes nothing of it. */
   gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }>
   welcome(adopt: readonly Assignment[], stop: readonly AttemptRef[]): void
   assign(tasks: readonly Assignment[]): void
+  /** All that the cluster should have; repeated after every welcome. */
+  desired(desired: DesiredResources): void
+  /** The connection: another agent may take this one's place. */
+  lost(): void
   /** Attempts that live here, for the heartbeat. */
   live(): readonly AttemptRef[]
 }
 
 export interface HubLinkOptions {
-  readonly url: string
   readonly clusterId: string
   readonly key: string
   readonly version: string
-  /** Random per process: a restarted agent is a new one. */
+  /** Random per process, so that the hub knows a restarted agent. */
   readonly instance: string
-  readonly group: ReconnectGroup
   readonly log: Log
 }
 
 export interface HubLink extends HubReports {
-  /** Once; repeating it does nothing. */
+  /** Dials. A second call does nothing. */
   start(): void
   pods(pods: readonly Pod[], unlisted: boolean): void
+  observed(observed: ObservedResources): void
   drain(): void
   close(): void
 }
 
-export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): HubLink {
-  let state: LinkState = newLink
-  let helloTimer: NodeJS.Timeout | undefined
-  let heartbeatTimer: NodeJS.Timeout | undefined
+export function createHubLink(platform: SocketPlatform, options: HubLinkOptions, owner: HubLinkOwner): HubLink {
+  const { timers } = platform
+  const named = new NamedTimers<'hello' | 'heartbeat'>(timers)
+  const { version, instance, log } = options
+  const machine = drive(timers, stepLink, newLink, perform)
+  const { step } = machine
 
-  const connection = new Connection({
-    url: socketUrl(options.url, `/v1/clusters/${encodeURIComponent(options.clusterId)}/connect`),
+  const socket = new ReconnectingSocket<HubDown>(platform, {
+    path: `/v1/clusters/${encodeURIComponent(options.clusterId)}/connect`,
     bearer: () => options.key,
-    // Also in hello; here it is read before this connection takes the place of another agent's.
+    // `hello` has it too. In the header it is read before this connection supersedes another agent's.
     headers: { [protocolHeader]: String(protocolVersion) },
-    group: options.group,
     spreadMs: 0,
+    decode: (text) => decodeFrame(hubDownSchema, text),
     up: () => {
       step({ type: 'opened' })
-      heartbeatTimer = setInterval(() => {
+      named.repeat('heartbeat', heartbeatEveryMs, () => {
         const attempts = owner.live()
-        if (attempts.length > 0) step({ type: 'heartbeat', attempts, wallMs: Date.now() })
-      }, heartbeatEveryMs)
+        if (attempts.length > 0) step({ type: 'heartbeat', attempts, wallMs: timers.wall() })
+      })
     },
     down: (code, retryInMs) => {
-      clearInterval(heartbeatTimer)
-      clearTimeout(helloTimer)
+      named.cancelAll()
       step({ type: 'lost' })
+      owner.lost()
       // Another agent may be there by now, and coming back would throw it out.
-      if (state.draining) return connection.park()
+      if (machine.state.draining) return socket.park()
       if (code === closeCodes.unsupportedProtocol) {
-        const fields = { protocol: protocolVersion, agent_version: options.version, retry_in_ms: retryInMs }
-        return options.log('error', 'the control plane does not speak the protocol of this agent: install the agent of its release', fields)
+        const fields = { protocol: protocolVersion, agent_version: version, retry_in_ms: retryInMs }
+        return log('error', 'the control plane does not speak the protocol of this agent: install the agent of its release', fields)
       }
       const refused = code === closeCodes.unauthorized || code === closeCodes.stale
-      options.log(refused ? 'error' : 'warn', 'agent disconnected', { code, retry_in_ms: retryInMs })
+      log(refused ? 'error' : 'warn', 'agent disconnected', { code, retry_in_ms: retryInMs })
     },
-    frame: (text) => {
-      const decoded = decodeFrame(hubDownSchema, text)
-      if (decoded.ok) step({ type: 'frame', frame: decoded.frame })
-      else if (decoded.reason !== 'unknown_type') connection.drop(closeCodes.malformed, `frame is ${decoded.reason}`)
-    },
+    frame: (frame) => step({ type: 'frame', frame }),
   })
 
   async function gather(gathering: number): Promise<void> {
     const found = await owner.gather()
-    step({
-      type: 'gathered',
-      gathering,
-      ...found,
-      about: { version: options.version, instance: options.instance, wallMs: Date.now() },
-    })
-  }
-
-  function step(input: LinkInput): void {
-    const next = stepLink(state, input, performance.now())
-    state = next.state
-    for (const effect of next.effects) perform(effect)
+    step({ type: 'gathered', gathering, ...found, about: { version, instance, wallMs: timers.wall() } })
   }
 
   function perform(effect: LinkEffect): void {
     switch (effect.type) {
       case 'send':
-        return connection.send(encodeFrame(effect.frame))
+        return socket.send(encodeFrame(effect.frame))
       case 'gather':
-        void gather(effect.gathering)
-        return
+        return void gather(effect.gathering)
       case 'hello_timer':
-        clearTimeout(helloTimer)
-        helloTimer = setTimeout(() => step({ type: 'hello_due' }), effect.inMs)
-        return
+        return named.set('hello', effect.inMs, () => step({ type: 'hello_due' }))
       case 'confirmed':
-        return connection.confirmed()
+        return socket.confirmed()
       case 'welcome':
-        options.log('info', 'agent connected', { epoch: effect.epoch, adopt: effect.adopt.length, stop: effect.stop.length })
+        log('info', 'agent connected', { epoch: effect.epoch, adopt: effect.adopt.length, stop: effect.stop.length })
         return owner.welcome(effect.adopt, effect.stop)
       case 'assign':
         return owner.assign(effect.tasks)
+      case 'desired':
+        return owner.desired(effect.desired)
     }
   }
 
@@ -124,18 +115,18 @@ export function createHubLink(options: HubLinkOptions, owner: HubLinkOwner): Hub
     start: () => {
       if (begun) return
       begun = true
-      connection.dial()
+      socket.dial()
     },
     pods: (pods, unlisted) => step({ type: 'pods', pods, unlisted }),
     accepted: (ref, startedAt) => step({ type: 'accepted', ref, startedAt }),
     rejected: (ref, reason, detail) => step({ type: 'rejected', ref, reason, detail }),
     finished: (ref) => step({ type: 'finished', ref }),
+    observed: (observed) => step({ type: 'observed', observed }),
     hello: () => step({ type: 'hello' }),
     drain: () => step({ type: 'drain' }),
     close: () => {
-      clearInterval(heartbeatTimer)
-      clearTimeout(helloTimer)
-      connection.stop()
+      named.cancelAll()
+      socket.stop()
     },
   }
 }

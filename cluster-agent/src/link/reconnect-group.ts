@@ -1,7 +1,7 @@
-// What the connections of one agent tell each other. They all lead to the same place, so after an outage the first that is back speaks for
-// the network, and nobody sits out a window of up to 32 s that was drawn while it was away.
+// The connections of one agent. They all lead to the same control plane. When one is open again after an outage, the network is back, so
+// the others dial at once; otherwise each would wait up to 32 s, a time that was drawn during the outage.
 
-/** Lines come back spread over this time; the hub link, which is one, at once. */
+/** Lines, of which there may be many, dial spread over this time; the one hub link dials at once. */
 export const spreadMs = 300
 
 export interface Waiter {
@@ -11,16 +11,17 @@ export interface Waiter {
 export class ReconnectGroup {
   readonly #down = new Map<Waiter, number>()
 
-  /** `withinMs`: over how long its next dial may be spread. */
+  /** It waits to be open again. `withinMs`: over how long its next dial may be spread. */
   down(who: Waiter, withinMs: number): void {
     this.#down.set(who, withinMs)
   }
 
-  /** It is open, or wants no signal any more. */
+  /** It is open, or does not want to dial any more. */
   settled(who: Waiter): void {
     this.#down.delete(who)
   }
 
+  /** One is open again after a loss: tells all that wait. */
   recovered(): void {
     for (const [who, withinMs] of this.#down) who.hasten(withinMs)
   }

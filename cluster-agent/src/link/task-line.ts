@@ -1,22 +1,24 @@
-// The thin shell of line-machine.ts: one attempt's line to its task's log.
+// The driver of task-line-machine.ts: one attempt's line to its task's log.
 
-import { performance } from 'node:perf_hooks'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { EventData } from '@rdev/shared/domain/event'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
-import { closeCodes, maxUnackedBytes } from '@rdev/shared/wire/limits'
+import { maxUnackedBytes } from '@rdev/shared/wire/limits'
+import type { TaskDown } from '@rdev/shared/wire/task-frames'
 import { taskDownSchema } from '@rdev/shared/wire/task-frames'
+import { drive, NamedTimers } from '../drive.ts'
 import type { EncodedEvent, LogPosition, OpenLine, TaskLine, TaskLineHandlers } from '../ports.ts'
-import { Connection, socketUrl } from './connection.ts'
-import type { LineEffect, LineInput, LineState, Unit } from './line-machine.ts'
-import { hasRoom, newLine, stepLine } from './line-machine.ts'
-import { spreadMs, type ReconnectGroup } from './reconnect-group.ts'
+import { spreadMs } from './reconnect-group.ts'
+import type { SocketPlatform } from './reconnecting-socket.ts'
+import { ReconnectingSocket } from './reconnecting-socket.ts'
+import type { LineEffect, LineInput, Unit } from './task-line-machine.ts'
+import { hasRoom, newLine, stepLine } from './task-line-machine.ts'
 
 export const lineOpener =
-  (baseUrl: string, group: ReconnectGroup): OpenLine =>
+  (platform: SocketPlatform): OpenLine =>
   (ref, at, handlers) =>
-    new SocketLine(socketUrl(baseUrl, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`), ref.token, at, handlers, group)
+    new SocketLine(platform, `/v1/tasks/${ref.task_id}/attempts/${ref.attempt}/connect`, ref.token, at, handlers)
 
 interface Waiting {
   readonly unit: Unit
@@ -24,35 +26,36 @@ interface Waiting {
 }
 
 class SocketLine implements TaskLine {
-  readonly #connection: Connection
+  readonly #socket: ReconnectingSocket<TaskDown>
   readonly #handlers: TaskLineHandlers
+  readonly #timers: NamedTimers<'flush'>
+  readonly #machine
   #token: string
-  #state: LineState
-  #flushTimer: NodeJS.Timeout | undefined
-  /** Emitted while the window was full, in order. Callers wait, so it holds one unit per caller. */
+  /** Units that were emitted while the window was full, in order. Callers await `emit`, so each has at most one here. */
   readonly #waiting: Waiting[] = []
   readonly #whenFlushed: (() => void)[] = []
 
-  constructor(url: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers, group: ReconnectGroup) {
+  constructor(platform: SocketPlatform, path: string, token: string, at: LogPosition | undefined, handlers: TaskLineHandlers) {
     this.#handlers = handlers
     this.#token = token
-    this.#state = newLine(at)
-    this.#connection = new Connection({
-      url,
+    this.#timers = new NamedTimers(platform.timers)
+    this.#machine = drive(platform.timers, stepLine, newLine(at), (effect: LineEffect) => this.#perform(effect))
+    this.#socket = new ReconnectingSocket(platform, {
+      path,
       bearer: () => this.#token,
-      group,
       spreadMs,
+      decode: (text) => decodeFrame(taskDownSchema, text),
       up: () => this.#step({ type: 'opened' }),
       down: (code) => this.#step({ type: 'lost', code }),
-      frame: (text) => this.#frame(text),
+      frame: (frame) => this.#step({ type: 'frame', frame }),
     })
-    this.#connection.dial()
+    this.#socket.dial()
   }
 
   emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void> {
     const bytes = events.reduce((sum, event) => sum + event.bytes, 0)
     const unit: Unit = { events: events.map((event) => event.json), cursor, bytes }
-    if (this.#waiting.length === 0 && hasRoom(this.#state, bytes)) {
+    if (this.#waiting.length === 0 && hasRoom(this.#machine.state, bytes)) {
       this.#step({ type: 'emit', unit })
       return Promise.resolve()
     }
@@ -60,8 +63,8 @@ class SocketLine implements TaskLine {
   }
 
   delta(data: EventData): void {
-    // Not stored, so not worth queueing behind a slow network.
-    if (this.#connection.bufferedBytes < maxUnackedBytes) this.#step({ type: 'delta', data })
+    // Deltas are not stored, so on a slow network they are dropped instead of queued.
+    if (this.#socket.bufferedBytes < maxUnackedBytes) this.#step({ type: 'delta', data })
   }
 
   result(outcome: TaskOutcome): void {
@@ -70,47 +73,33 @@ class SocketLine implements TaskLine {
 
   token(token: string): void {
     this.#token = token
-    this.#connection.dial()
+    this.#socket.dial()
   }
 
-  flushed(maxMs?: number): Promise<void> {
+  flushed(): Promise<void> {
     if (this.#isFlushed()) return Promise.resolve()
-    return new Promise((resolve) => {
-      const timer = maxMs === undefined ? undefined : setTimeout(resolve, maxMs)
-      this.#whenFlushed.push(() => {
-        clearTimeout(timer)
-        resolve()
-      })
-    })
+    return new Promise((resolve) => this.#whenFlushed.push(resolve))
   }
 
   close(): void {
-    clearTimeout(this.#flushTimer)
-    this.#connection.stop()
+    this.#timers.cancelAll()
+    this.#socket.stop()
     this.#forget()
   }
 
   #isFlushed(): boolean {
-    return this.#state.units.length === 0 && this.#waiting.length === 0
+    return this.#machine.state.units.length === 0 && this.#waiting.length === 0
   }
 
-  /** Lets go of everything that waits: nobody reads here any more. */
+  /** Resolves everything that waits: its units are no longer wanted. */
   #forget(): void {
     for (const { taken } of this.#waiting.splice(0)) taken()
     for (const resolve of this.#whenFlushed.splice(0)) resolve()
   }
 
-  #frame(text: string): void {
-    const decoded = decodeFrame(taskDownSchema, text)
-    if (decoded.ok) this.#step({ type: 'frame', frame: decoded.frame })
-    else if (decoded.reason !== 'unknown_type') this.#connection.drop(closeCodes.malformed, `frame is ${decoded.reason}`)
-  }
-
   #step(input: LineInput): void {
-    const step = stepLine(this.#state, input, performance.now())
-    this.#state = step.state
-    for (const effect of step.effects) this.#perform(effect)
-    if (this.#waiting.length > 0 && hasRoom(this.#state, this.#waiting[0]!.unit.bytes)) {
+    this.#machine.step(input)
+    if (this.#waiting.length > 0 && hasRoom(this.#machine.state, this.#waiting[0]!.unit.bytes)) {
       const { unit, taken } = this.#waiting.shift()!
       taken()
       this.#step({ type: 'emit', unit })
@@ -121,23 +110,18 @@ class SocketLine implements TaskLine {
   #perform(effect: LineEffect): void {
     switch (effect.type) {
       case 'events':
-        // Each event was encoded once, when it was emitted.
-        this.#connection.send(
+        // The events are JSON already: each was encoded once, when it was emitted.
+        return this.#socket.send(
           `{"type":"events","after":${effect.after},"cursor":${JSON.stringify(effect.cursor)},"events":[${effect.events.join(',')}]}`,
         )
-        return
       case 'result':
-        return this.#connection.send(encodeFrame({ type: 'result', after: effect.after, outcome: effect.outcome }))
+        return this.#socket.send(encodeFrame({ type: 'result', after: effect.after, outcome: effect.outcome }))
       case 'deltas':
-        return this.#connection.send(
-          encodeFrame({ type: 'deltas', deltas: effect.deltas.map((data) => ({ type: 'message.delta', data })) }),
-        )
+        return this.#socket.send(encodeFrame({ type: 'deltas', deltas: effect.deltas.map((data) => ({ type: 'message.delta', data })) }))
       case 'flush_timer':
-        clearTimeout(this.#flushTimer)
-        this.#flushTimer = setTimeout(() => this.#step({ type: 'flush' }), effect.inMs)
-        return
+        return this.#timers.set('flush', effect.inMs, () => this.#step({ type: 'flush' }))
       case 'confirmed':
-        return this.#connection.confirmed()
+        return this.#socket.confirmed()
       case 'restart':
         this.#forget()
         return this.#handlers.restart({ received: effect.received, cursor: effect.cursor })
@@ -147,10 +131,10 @@ class SocketLine implements TaskLine {
         this.close()
         return this.#handlers.finished(effect.how)
       case 'refused':
-        this.#connection.park()
+        this.#socket.park()
         return this.#handlers.refused()
       case 'drop':
-        return this.#connection.drop(effect.code, effect.reason)
+        return this.#socket.drop(effect.code, effect.reason)
     }
   }
 }

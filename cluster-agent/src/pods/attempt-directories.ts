@@ -1,11 +1,11 @@
-// Attempt directories over the shells of any pod host. Nothing in here trusts a stream: what was cut is asked again, at the offset that was
-// delivered, and only files decide. Every question is safe to repeat; a start tells its own repeats by the owner it wrote.
+// Attempt directories over the shells of any pod host. A stream may be cut at any time, so only files decide: output is read again from the
+// offset that was delivered, and every question is safe to repeat. A start knows its own repetition by the owner that it wrote.
 
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { AttemptPresence, ExitRecord } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptDirectories, Log, PodAttempts, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
+import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
 import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
 import { noPayload, upload, uploadScript } from './payload.ts'
@@ -13,14 +13,14 @@ import { createPodShells, Fatal, persist } from './pod-shells.ts'
 import { runOnce } from './run-once.ts'
 import type { Session } from './shell-session.ts'
 
-/** How long a pod may be unreachable before a question to it fails. Following and waiting for the end go on until they are aborted. */
+/** How long a pod may be unreachable before a question to it fails. `follow` and `ended` go on until they are aborted. */
 const reachMs = 60_000
 const askMs = 15_000
 const maxNoteBytes = 64 * 1024
-/** Words of a line of the control shell, and lines of its answers, stay below what a pipe takes in one piece (4096). */
+/** Words of a line to the control shell, and lines of its answers, stay below what a pipe writes in one piece (PIPE_BUF, 4096 on Linux; POSIX write). */
 const noteWord = 2_048
 
-/** There is no such attempt in the pod: never started, removed, or gone with the pod's disk. */
+/** The pod has no such attempt: it was never started, was removed, or was lost with the pod's disk. */
 export class AttemptGone extends Fatal {
   constructor(pod: string, name: string) {
     super(`pod ${pod} has no attempt ${name}`)
@@ -45,7 +45,7 @@ const newToken = (): string => randomBytes(8).toString('hex')
 export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirectories & { close(): Promise<void> } {
   const shells = createPodShells(host, log, newToken)
   const closing = new AbortController()
-  /** Spares that became followers at a start, until somebody follows. */
+  /** Spare shells that became followers at a start, until `follow` takes them. */
   const started = new Map<string, Session>()
   const ends = new Map<string, { readonly end: Promise<ExitRecord>; users: number; readonly stop: AbortController }>()
 
@@ -55,11 +55,11 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
   const waitForEnd = (pod: string, name: string, signal: AbortSignal): Promise<ExitRecord> =>
     persist(Infinity, signal, async () => {
       const control = await shells.control(pod)
-      if (signal.aborted) throw new Fatal('nobody waits any more')
+      if (signal.aborted) throw new Fatal('the wait was aborted')
       return readRecord(pod, name, await control.ask(['wait', name]))
     })
 
-  /** All who wait for one attempt share one question. `release` when no longer interested. */
+  /** All callers that wait for one attempt share one question. Call `release` when the end is not needed any more. */
   const awaitEnd = (pod: string, name: string): { end: Promise<ExitRecord>; release(): void } => {
     const key = `${pod}/${name}`
     let entry = ends.get(key)
@@ -93,20 +93,25 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     return session?.open() ? session : undefined
   }
 
-  async function start(pod: string, name: string, process: ProcessSpec): Promise<StartOutcome> {
+  async function start(pod: string, name: string, process: ProcessSpec, wanted?: AbortSignal): Promise<StartOutcome> {
     checkName(name)
+    const signal = wanted ? AbortSignal.any([wanted, closing.signal]) : closing.signal
     const owner = newToken()
     const lock = process.lock ?? '-'
-    if (!/^(-|[a-z0-9][a-z0-9._-]{0,199})$/.test(lock)) throw new RangeError('not the name of a lock')
+    if (!/^(-|[a-z0-9][a-z0-9._-]{0,199})$/.test(lock)) throw new RangeError('the name of the lock is not valid')
     const home = process.home ?? '-'
-    if (home !== '-' && !homeName.test(home)) throw new RangeError('not the name of a home')
-    return persist<StartOutcome>(reachMs, closing.signal, async () => {
-      // A file of its own for each try: a try whose shell was cut may still be on its way in the pod.
+    if (home !== '-' && !homeName.test(home)) throw new RangeError('the id of the home is not valid')
+    return persist<StartOutcome>(reachMs, signal, async () => {
+      // Each try has a file of its own: an earlier try, whose shell was cut, may still be at work in the pod.
       const file = `${name}.${newToken()}`
       const script = await uploadScript(shells, pod, `${file}.script`, process.script)
       const stdin = process.stdin === '' ? noPayload : await upload(shells, pod, `${file}.stdin`, process.stdin)
       const session = await shells.spare(pod)
-      // A word of a shell line: a folder with an odd name is left to the script.
+      if (signal.aborted) {
+        session.destroy()
+        throw new Fatal('the start was aborted')
+      }
+      // The folder is a word of a shell line, so one with special characters is left to the script.
       const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : '-'
       const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock, home]
       const lines = [...script.lines, ...stdin.lines, `rdev_start ${words.join(' ')}`]
@@ -120,9 +125,9 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       if (answer === 'floor') return { outcome: 'floor' }
       if (answer === `exists ${owner}`) return { outcome: 'started' }
       if (answer.startsWith('exists')) return { outcome: 'exists' }
-      // Another try of ours, or another agent's, may still be on its way: what failed must not begin after that.
+      // Another try, of this agent or another, may still be on its way. After `failed` or `busy` it must not start, so the pod refuses it.
       if ((await refuse(pod, name)) === 'there') return { outcome: 'exists' }
-      if (answer === 'moved') return { outcome: 'failed', detail: 'the pod is not the one that was looked into' }
+      if (answer === 'moved') return { outcome: 'failed', detail: 'the pod has another home than the one that the start was for' }
       if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       return { outcome: 'failed', detail: answer.replace(/^failed /, '') }
     })
@@ -187,7 +192,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     checkName(name)
     checkNote(note)
     if (Buffer.byteLength(text) > maxNoteBytes) throw new RangeError(`a note is at most ${maxNoteBytes} bytes`)
-    // In base 64, so that any text is a few plain words.
+    // Base 64 makes any text a few words of a shell line.
     const words =
       Buffer.from(text)
         .toString('base64')
@@ -230,7 +235,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
   }
 }
 
-/** A started follower stands at the beginning; it is of no use to those who read on from elsewhere. */
+/** The follower of a start reads from the beginning, so a caller that reads from elsewhere cannot use it. */
 function takeFirst(session: Session | undefined, from: { stdout: number; stderr: number }): Session | undefined {
   if (session && (from.stdout !== 0 || from.stderr !== 0)) {
     session.destroy()
@@ -244,15 +249,15 @@ function readRecord(pod: string, name: string, answer: Answer): ExitRecord {
   try {
     return exitRecord.parse(JSON.parse(answer.rest))
   } catch (cause) {
-    throw new Fatal(`the exit record of ${name} in pod ${pod} is not one`, { cause })
+    throw new Fatal(`the exit record of ${name} in pod ${pod} is not valid`, { cause })
   }
 }
 
-/** Names become words of shell lines and parts of paths. */
+/** Names become words of shell lines and parts of paths, so they are checked. Throws RangeError. */
 function checkName(name: string): void {
-  if (!parseAttemptName(name)) throw new RangeError('not the name of an attempt')
+  if (!parseAttemptName(name)) throw new RangeError('the name of the attempt is not valid')
 }
 
 function checkNote(note: string): void {
-  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(note)) throw new RangeError('not the name of a note')
+  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(note)) throw new RangeError('the name of the note is not valid')
 }

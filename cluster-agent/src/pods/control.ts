@@ -1,25 +1,28 @@
-// The control shell of a pod: one stream, many questions at once. Whoever asks gets an answer or ShellCut.
+// The control shell of a pod: one stream for many questions at once. Each question gets an answer, or rejects with ShellCut.
 
 import { ShellCut, type Session } from './shell-session.ts'
 
 export interface Answer {
   readonly status: string
   readonly rest: string
-  /** What came before the answer. */
+  /** The data lines before the answer. */
   readonly data: readonly string[]
 }
 
 export interface Control {
   open(): boolean
-  /** `words` are names and numbers, nothing that a shell would expand. Without a bound: until the control shell is cut. */
+  /**
+   * `words` are names and numbers, nothing that a shell would expand. Rejects with ShellCut if the shell is cut, or silent for `boundMs`; without
+   * a bound it waits until the shell is cut.
+   */
   ask(words: readonly (string | number)[], boundMs?: number): Promise<Answer>
   destroy(): void
 }
 
-/** A list of many attempts or a note, and no more. */
+/** Enough for a list of many attempts, or a note. */
 const maxDataLines = 10_000
 const maxLineBytes = 64 * 1024
-/** While somebody waits without a bound, the far side must give a sign of life this often, or it is taken for half-open. */
+/** While a question waits without a bound, the control shell is pinged this often, since a half-open stream would keep it waiting for ever. */
 const pingEveryMs = 15_000
 const pingBoundMs = 10_000
 
@@ -59,7 +62,7 @@ export async function openControl(session: Session): Promise<Control> {
     while (session.open()) {
       const chunk: Buffer | null = session.shell.stdout.read()
       if (!chunk) {
-        // What it says on stderr are complaints of its tools; unread, they would stop it one day.
+        // Its stderr has only messages of tools. They are read and dropped: a full pipe would stop the shell.
         session.shell.stderr.read()
         if (session.shell.stdout.readableEnded) break
         await session.signal.wait()

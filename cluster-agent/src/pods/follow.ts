@@ -1,5 +1,5 @@
-// Follows the two output files of an attempt. A follower shell is a means only: when it is cut, or tells less than the exit record says there
-// is, another one is opened at the offsets that were delivered. At most one chunk per stream is held here: who does not iterate does not read.
+// Follows the two output files of an attempt. When a follower shell is cut, or delivers less than the sizes of the exit record, another one is
+// opened at the offsets that were delivered. At most one chunk per stream is held: a caller that does not iterate stops the reading.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { fullJitter } from '@rdev/shared/domain/backoff'
@@ -8,7 +8,7 @@ import type { Chunk } from '../ports.ts'
 import { Fatal } from './pod-shells.ts'
 import type { Session } from './shell-session.ts'
 
-/** After the end, bytes that are known to be there may be this late before another follower is asked for them. */
+/** After the end, how long the follower may be silent while bytes are missing, before another one is opened. */
 const lateMs = 5_000
 
 export interface Following {
@@ -65,7 +65,7 @@ export async function* follow(following: Following, from: { stdout: number; stde
         at[stream] += bytes.length
         yield { stream, offset, bytes }
       }
-      // A wait without a bound is safe: the signal rings for bytes, for a cut, for the record and for an abort.
+      // A wait without a bound is safe: the signal is given for bytes, for a cut, for the exit record and for an abort.
       if (!any && !complete() && !signal.aborted && session.open()) {
         const rung = await session.signal.wait(record ? lateMs : undefined)
         if (!rung) session.destroy()

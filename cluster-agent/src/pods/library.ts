@@ -1,5 +1,6 @@
-// What every shell in a pod begins with. The argv is public (the API server's audit log holds it), so it is only a loop that evaluates
-// blocks of lines from its stdin; `read` takes byte by byte in every shell, where dash 0.5.12 over-reads a script that comes on stdin.
+// What every shell in a pod begins with. The argv is public (the API server's audit log has it), so it is only a loop that evaluates blocks
+// of lines from its stdin. `read` takes one byte at a time in every shell, so the rest of stdin stays for the block; dash 0.5.12 would read
+// ahead in a script that comes on stdin.
 
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
@@ -22,10 +23,10 @@ const loop = [
 /** The argv of every shell that a pod host opens. */
 export const shellArgv: readonly string[] = ['sh', '-c', loop]
 
-/** Lines that the loop evaluates as one. What the block itself reads from stdin follows it. */
+/** Lines that the loop evaluates together. What they read from stdin follows the block. */
 export const block = (lines: string): string => `${lines}${newline}#.${newline}`
 
-/** Answers `have` with the library loaded, or `need`: the pod has not got it yet. */
+/** Loads the library and answers `have`, or answers `need` if the pod does not have it yet. */
 export const loadBlock = block(
   [
     'rdev_lib=${RDEV_HOME:-$HOME/.rdev}/lib/' + hash + '.sh',
@@ -33,5 +34,5 @@ export const loadBlock = block(
   ].join(newline),
 )
 
-/** Follows a `need`. Answers `have`. */
+/** Sent after `need`: installs the library and answers `have`. */
 export const installBlocks = block(text) + block(`rdev_install ${hash} && echo have`)

@@ -1,5 +1,6 @@
-// The shells of the pods: per pod one control shell, which all questions share, and one warm spare, on which the next attempt starts.
-// Both are opened at the first use of a pod; the spare again right after it was taken. What is cut is opened again, with growing pauses.
+// The shells of the pods: each pod has one control shell, which all questions share, and one spare shell, on which the next attempt starts.
+// Both are opened at the first use of a pod; the next spare soon after one was taken. A shell that does not open is tried again with full
+// jitter (AWS Architecture Blog, "Exponential Backoff and Jitter").
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { fullJitter } from '@rdev/shared/domain/backoff'
@@ -9,17 +10,19 @@ import { openSession, ShellCut, type Session } from './shell-session.ts'
 
 const backoffBaseMs = 200
 const backoffCapMs = 5_000
-/** A spare that cannot be opened this often is left until somebody needs the pod. */
+/** After so many failed tries no spare is opened before the pod is used again. */
 const spareTries = 5
 
+/** How long after a spare was taken the next one is opened. */
 const rewarmAfterMs = 30
 
+/** Every shell rejects with ShellCut if it cannot be opened, or with the pod host's own error. */
 export interface PodShells {
   /** The pod's control shell, opened if there is none. */
   control(pod: string): Promise<Control>
-  /** A shell with a supervisor that waits for its orders; it is the caller's from now on. */
+  /** A shell with a supervisor that waits for its orders. The caller owns it and must destroy it. */
   spare(pod: string): Promise<Session>
-  /** A shell for anything else. */
+  /** A new shell for any other use. The caller must destroy it. */
   fresh(pod: string): Promise<Session>
   close(): void
 }
@@ -81,7 +84,7 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
     const forget = (): void => {
       if (shells.spare === spare) shells.spare = undefined
     }
-    // A spare that is cut while it waits is not replaced before somebody asks: a pod that is gone would be asked for ever.
+    // A spare that is cut while it waits is replaced only at the next use of the pod: a pod that is gone would be tried for ever.
     spare.then((session) => session.shell.closed.then(forget), forget)
   }
 
@@ -91,7 +94,7 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
     shells.spare = undefined
     const session = await waiting?.catch(() => undefined)
     const taken = session?.open() ? session : await warm(pod)
-    // Not at once: opening a shell takes milliseconds of processor from the start that this spare was taken for.
+    // The next spare is opened a little later: opening a shell takes processor time from the start that this one was taken for.
     setTimeout(rewarm, rewarmAfterMs, pod).unref()
     return taken
   }
@@ -107,7 +110,7 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
       try {
         const opened = await openControl(session)
         void session.shell.closed.then(forget)
-        // Only now: a control shell that opens sweeps what dead spares left behind.
+        // Only after the control shell is open, because it removes what dead spares left behind.
         rewarm(pod)
         return opened
       } catch (cause) {
@@ -133,7 +136,7 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
   }
 }
 
-/** Tries again while shells are cut or do not open, with growing pauses, for `forMs`. The last cause is thrown. */
+/** Calls `work` until it succeeds, with full jitter between the tries. Throws the last error after `forMs`, on abort, or if it is Fatal. */
 export async function persist<T>(forMs: number, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + forMs
   for (let tries = 0; ; tries++) {
@@ -142,12 +145,12 @@ export async function persist<T>(forMs: number, signal: AbortSignal, work: () =>
       return await work()
     } catch (cause) {
       if (cause instanceof Fatal || signal.aborted || performance.now() > deadline) throw cause
-      // What held for a while and then broke is tried again at once.
+      // Work that went well for a while and then failed is tried again at once.
       if (performance.now() - began > backoffCapMs) tries = 0
       if (tries > 0) await pause(fullJitter(tries - 1, Math.random(), backoffBaseMs, backoffCapMs), undefined, { signal }).catch(() => {})
     }
   }
 }
 
-/** Not to be tried again: the pod has answered. */
+/** An error that another try does not help: the pod has answered, or the caller has aborted. */
 export class Fatal extends Error {}

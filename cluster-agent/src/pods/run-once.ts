@@ -1,4 +1,4 @@
-// A one-off script in a pod. Marks that the shell writes at the end of both streams tell that it ended and how: a stream that was cut has none.
+// Runs a script in a pod once. At the end the shell writes a mark with the exit code to both streams; a stream without a mark was cut.
 
 import { upload } from './payload.ts'
 import type { PodShells } from './pod-shells.ts'
@@ -12,7 +12,7 @@ export interface Ran {
   readonly stderr: string
 }
 
-/** Rejects if it did not end in time (then it is killed) or the stream was cut: it is not run again. */
+/** Rejects with ShellCut if the script did not end in time (then it is killed) or the stream was cut. It is never run twice. */
 export async function runOnce(
   shells: PodShells,
   pod: string,
@@ -40,12 +40,12 @@ export async function runOnce(
       if (!(await session.signal.wait(deadline - performance.now()))) throw new ShellCut(pod, `the script did not end in ${timeoutMs} ms`)
     }
   } finally {
-    // The far side kills what still runs at the end of its stdin.
+    // At the end of its stdin the shell in the pod kills what still runs.
     session.destroy()
   }
 }
 
-/** The first 64 KiB of a stream, and its last bytes to look for the mark in. */
+/** The first 64 KiB of a stream, and its last bytes, which may have the mark. */
 class Tail {
   #head = Buffer.alloc(0)
   #last = Buffer.alloc(0)

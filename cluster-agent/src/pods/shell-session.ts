@@ -1,15 +1,14 @@
-// A shell of a pod with the library loaded. First it speaks in lines, then, if it becomes a follower, in raw bytes on the same streams.
+// A shell of a pod with the library loaded. It answers in lines; when it becomes a follower it sends raw bytes on the same streams.
 
 import type { PodHost, Shell } from '../ports.ts'
-import { createSignal, type Signal } from './signal.ts'
 import { block, installBlocks, loadBlock } from './library.ts'
 
-/** How long a pod may take to answer a line: a fresh exec takes 60 ms, a busy machine seconds. */
+/** How long a pod may take to answer a line. A new exec takes 60 ms, on a busy computer seconds. */
 const answerMs = 15_000
-/** An answer is a name, a state or an error message; more is not ours. */
+/** An answer is a name, a state or an error message. A longer line is an error. */
 const maxLineBytes = 64 * 1024
 
-/** The stream was cut, or the far side was silent for too long. Says nothing about the processes in the pod. */
+/** The stream was cut, or the shell did not answer in time. It says nothing about the processes in the pod. */
 export class ShellCut extends Error {
   constructor(pod: string, what: string) {
     super(`shell of pod ${pod}: ${what}`)
@@ -20,18 +19,18 @@ export class ShellCut extends Error {
 export interface Session {
   readonly pod: string
   readonly shell: Shell
-  /** Rung when there may be something to read, and at the end. */
+  /** Given when there may be something to read, and at the end. */
   readonly signal: Signal
   /** False once the stream is gone. */
   open(): boolean
-  /** Has the library evaluate `lines`; `payload` is what they read from stdin. */
+  /** The shell evaluates `lines`; `payload` is what they read from stdin. */
   send(lines: string, payload?: string): void
-  /** The next line of stdout; what follows it stays unread. Rejects with ShellCut, and then the shell is destroyed. */
+  /** The next line of stdout; what follows it stays unread. If it does not come in time, destroys the shell and rejects with ShellCut. */
   line(boundMs?: number): Promise<string>
   destroy(): void
 }
 
-/** Opens a shell and loads the library. */
+/** Opens a shell and loads the library. Rejects with ShellCut, or with the pod host's error. */
 export async function openSession(host: PodHost, pod: string): Promise<Session> {
   const session = await bounded(host, pod)
   session.shell.stdin.write(loadBlock)
@@ -42,7 +41,7 @@ export async function openSession(host: PodHost, pod: string): Promise<Session> 
   return session
 }
 
-/** `host.shell`, but not for ever: one that comes too late is destroyed. */
+/** `host.shell` with a limit of time. A shell that opens too late is destroyed. */
 async function bounded(host: PodHost, pod: string): Promise<Session> {
   let timer: NodeJS.Timeout | undefined
   let late = false
@@ -71,7 +70,7 @@ function wrap(pod: string, shell: Shell): Session {
     signal.ring()
   })
   for (const stream of [shell.stdout, shell.stderr]) for (const event of ['readable', 'end', 'close']) stream.on(event, signal.ring)
-  // Errors of a stream end it, and `closed` tells; without a listener they would end this program.
+  // `closed` follows an error of a stream. Without these listeners an error would end this program.
   for (const stream of [shell.stdin, shell.stdout, shell.stderr]) stream.on('error', () => {})
 
   const destroy = (): void => {
@@ -112,5 +111,37 @@ function wrap(pod: string, shell: Shell): Session {
     send: (lines, payload = '') => void shell.stdin.write(block(lines) + payload),
     line,
     destroy,
+  }
+}
+
+/** Wakes one waiter; a ring that nobody waited for is kept for the next. Rung by event listeners that are attached once, not once per wait. */
+export interface Signal {
+  ring(): void
+  /** True when rung, false after `boundMs`. */
+  wait(boundMs?: number): Promise<boolean>
+}
+
+export function createSignal(): Signal {
+  let rung = false
+  let wake: ((rung: boolean) => void) | undefined
+  return {
+    ring() {
+      if (wake) wake(true)
+      else rung = true
+    },
+    wait(boundMs) {
+      if (rung) {
+        rung = false
+        return Promise.resolve(true)
+      }
+      return new Promise((resolve) => {
+        const timer = boundMs === undefined ? undefined : setTimeout(() => wake?.(false), Math.max(0, boundMs))
+        wake = (how) => {
+          wake = undefined
+          clearTimeout(timer)
+          resolve(how)
+        }
+      })
+    },
   }
 }

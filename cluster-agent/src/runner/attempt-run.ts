@@ -1,18 +1,18 @@
-// The shell of attempt-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
+// The driver of attempt-run-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
 
-import { performance } from 'node:perf_hooks'
-import type { Assignment, ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
-import { fullJitter } from '@rdev/shared/domain/backoff'
-import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import { agentRequestOf } from '@rdev/shared/domain/code-agent'
+import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
-import type { AgentRegistry } from '../agents/registry.ts'
+import { drive, NamedTimers, within } from '../drive.ts'
 import type {
+  AgentRegistry,
   AttemptDirectories,
-  Clock,
   CommandRunner,
   HubReports,
   Log,
@@ -21,21 +21,21 @@ import type {
   OpenLine,
   PodHost,
   ProcessSpec,
-  StartOutcome,
   StopReason,
   TaskLine,
+  Timers,
 } from '../ports.ts'
 import { prelude, workspaceNeeds, workspaceOf } from '../workspaces/workspace.ts'
-import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-machine.ts'
-import { newAttempt, settleMs, stepAttempt, stopGraceS } from './attempt-machine.ts'
+import type { AttemptEffect } from './attempt-run-machine.ts'
+import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
+import { AttemptProcess, RejectedStart } from './attempt-process.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
-import { encodeEvent } from './bounded-event.ts'
+import { encodeEvent } from './encoded-events.ts'
 import { outcomeOf } from './outcome.ts'
 
-/** How long a provider is asked politely before its processes get their signals. */
+/** How long a provider has to stop by itself before its processes get signals. */
 const politeMs = 2_000
-const removeTries = 5
 
 export interface RunnerDeps {
   readonly directories: AttemptDirectories
@@ -44,44 +44,35 @@ export interface RunnerDeps {
   readonly commands: Readonly<Record<'shell' | 'git', CommandRunner>>
   readonly openLine: OpenLine
   readonly hub: HubReports
-  readonly clock: Clock
+  readonly timers: Timers
   readonly log: Log
-}
-
-/** Thrown to a code agent whose process must not run; how it takes it does not matter. */
-export class RejectedStart extends Error {
-  constructor() {
-    super('this attempt must not be started here')
-    this.name = 'RejectedStart'
-  }
 }
 
 export class AttemptRun {
   readonly name: string
   readonly ref: AttemptRef
   readonly pod: Pod
-  /** Resolves when its process tree is gone, or never will be started. */
+  /** Resolves when its process tree is gone, or when it is certain that it will never start. */
   readonly ended: Promise<unknown>
-  /** Resolves when the log has its result, and nothing of it is left here. */
+  /** Resolves when the log has its result and this agent has nothing left of it. */
   readonly forgotten: Promise<void>
   readonly #deps: RunnerDeps
   readonly #assignment: Assignment
   readonly #adopted: boolean
   readonly #home: string | undefined
-  readonly #over = new AbortController()
-  readonly #timers = new Map<string, NodeJS.Timeout>()
-  readonly #record = Promise.withResolvers<ExitRecord>()
+  readonly #timers: NamedTimers<'grace' | 'settle' | 'idle'>
+  readonly #machine
+  readonly #process: AttemptProcess
   readonly #owner: ViewOwner
   readonly #forget: () => void
-  #state: AttemptState
   #line: TaskLine | undefined
   #view: AttemptView | undefined
-  /** Its log takes nothing from it before a fresh token comes. */
+  /** The log refused its token and takes nothing before a fresh one comes. */
   #refused = false
   #position: LogPosition = { received: 0, cursor: startCursor }
   #start: Promise<void> | undefined
   #startedAt = 0
-  #polite: Promise<void> | undefined
+  #polite: Promise<unknown> | undefined
   #activeAt = 0
   #removed: Promise<void> = Promise.resolve()
 
@@ -97,13 +88,15 @@ export class AttemptRun {
     this.#assignment = assignment
     this.#adopted = adopted
     this.#home = home
-    this.#state = newAttempt(adopted)
+    this.#timers = new NamedTimers(deps.timers)
+    this.#machine = drive(deps.timers, stepAttempt, newAttempt(adopted), (effect: AttemptEffect) => this.#perform(effect))
     this.pod = pod
     this.ref = { task_id, attempt }
     this.name = attemptName(task_id, attempt)
     const forgotten = Promise.withResolvers<void>()
     this.forgotten = forgotten.promise
-    this.ended = Promise.race([this.#record.promise, this.forgotten])
+    this.#process = new AttemptProcess(deps, { name: this.name, ref: this.ref, pod: pod.name }, this.#machine.step)
+    this.ended = Promise.race([this.#process.record, this.forgotten])
     this.#forget = () => {
       forget()
       forgotten.resolve()
@@ -112,26 +105,24 @@ export class AttemptRun {
   }
 
   get started(): boolean {
-    return this.#state.phase !== 'starting'
+    return this.#machine.state.phase !== 'starting'
   }
   get live(): boolean {
-    return this.started && this.#state.phase !== 'done'
+    return this.started && this.#machine.state.phase !== 'done'
   }
 
-  /** The process first, the line beside it: events wait for the line, the process does not. */
+  /** Starts the process and opens the line at the same time: events wait for the line, the process does not. */
   begin(): void {
     if (this.#adopted) {
-      this.#startedAt = this.#deps.clock.now()
-      this.#deps.hub.accepted(this.ref, this.#startedAt)
-      this.#watchEnd()
+      this.#accept('attempt adopted')
     } else void this.#read(0)
     this.#line = this.#deps.openLine({ ...this.ref, token: this.#assignment.token }, this.#adopted ? undefined : this.#position, {
       restart: (from) => {
         this.#position = from
-        this.#step({ type: 'restart' })
+        this.#machine.step({ type: 'restart' })
       },
       command: (command) => this.#command(command),
-      finished: (how) => this.#step(how === 'acked' ? { type: 'acked' } : { type: 'discard' }),
+      finished: (how) => this.#machine.step(how === 'acked' ? { type: 'acked' } : { type: 'discard' }),
       refused: () => {
         this.#refused = true
         this.#deps.hub.hello()
@@ -139,9 +130,9 @@ export class AttemptRun {
     })
   }
 
-  /** Assigned or adopted again: nothing is started twice, but the token is fresh and the answer is repeated. */
+  /** Assigned or adopted again: nothing is started twice; the fresh token is used and the hub is answered again. */
   again(token: string): void {
-    if (this.#state.phase === 'done') return this.#deps.hub.rejected(this.ref, 'already_ended')
+    if (this.#machine.state.phase === 'done') return this.#deps.hub.rejected(this.ref, 'already_ended')
     this.#refused = false
     this.#line?.token(token)
     if (this.started) this.#deps.hub.accepted(this.ref, this.#startedAt)
@@ -152,39 +143,30 @@ export class AttemptRun {
   }
 
   missing(): void {
-    this.#step({ type: 'missing' })
+    this.#machine.step({ type: 'missing' })
   }
   discard(): void {
-    this.#step({ type: 'discard' })
+    this.#machine.step({ type: 'discard' })
   }
   podGone(): void {
-    this.#step({ type: 'pod_gone' })
+    this.#machine.step({ type: 'pod_gone' })
   }
   shutdown(): void {
-    this.#step({ type: 'shutdown' })
+    this.#machine.step({ type: 'shutdown' })
   }
 
-  /** Lets the attempt go on without this program, once the log has what was read so far. */
+  /** Leaves the attempt to the next agent, after the log has what was read, or after `maxMs`. */
   async leave(maxMs: number): Promise<void> {
     this.#view?.letGo()
-    await this.#line?.flushed(maxMs)
+    if (this.#line) await within(this.#deps.timers, maxMs, this.#line.flushed())
     this.#line?.close()
     this.#cleanUp()
-  }
-
-  #step(input: AttemptInput): void {
-    const step = stepAttempt(this.#state, input)
-    this.#state = step.state
-    for (const effect of step.effects) this.#perform(effect)
   }
 
   #perform(effect: AttemptEffect): void {
     switch (effect.type) {
       case 'accept':
-        this.#startedAt = this.#deps.clock.now()
-        this.#deps.log('info', 'attempt started', { ...this.ref, pod: this.pod.name, kind: this.#assignment.kind })
-        this.#deps.hub.accepted(this.ref, this.#startedAt)
-        return this.#watchEnd()
+        return this.#accept('attempt started')
       case 'begun':
         this.#tellStart()
         return this.#watchSilence()
@@ -202,37 +184,44 @@ export class AttemptRun {
       case 'timer':
         return this.#arm(effect.timer, effect.inMs)
       case 'reach':
-        return void this.#reach()
+        return void this.#process.reach()
       case 'report':
         return this.#report()
       case 'finished':
         this.#deps.log('info', 'attempt finished', { ...this.ref, pod: this.pod.name })
         return this.#deps.hub.finished(this.ref)
       case 'remove':
-        this.#removed = this.#remove()
+        this.#removed = this.#process.remove()
         return
       case 'forget':
         this.#line?.close()
         this.#cleanUp()
-        // Until the directory is gone the name is taken: a late repetition must not meet the removal.
+        // The run is forgotten only when its directory is removed: a late assignment of the same attempt must not start meanwhile.
         return void this.#removed.then(this.#forget)
     }
   }
 
+  #accept(phrase: 'attempt started' | 'attempt adopted'): void {
+    this.#startedAt = this.#deps.timers.wall()
+    this.#deps.log('info', phrase, { ...this.ref, pod: this.pod.name, kind: this.#assignment.kind })
+    this.#deps.hub.accepted(this.ref, this.#startedAt)
+    this.#process.watchEnd()
+  }
+
   #cleanUp(): void {
-    this.#over.abort()
-    for (const timer of this.#timers.values()) clearTimeout(timer)
+    this.#process.over()
+    this.#timers.cancelAll()
   }
 
   #command(command: TaskCommand): void {
-    if (command.type === 'cancel') this.#step({ type: 'cancel', graceS: command.grace_s })
+    if (command.type === 'cancel') this.#machine.step({ type: 'cancel', graceS: command.grace_s })
   }
 
   async #read(reading: number): Promise<void> {
     const assignment = this.#assignment
     const view = new AttemptView(this.#owner, { name: this.name, assignment, pod: this.pod }, this.#position)
     this.#view = view
-    this.#activeAt = performance.now()
+    this.#activeAt = this.#deps.timers.now()
     if (reading > 0) {
       if (this.#position.received === 0) this.#tellStart()
       this.#watchSilence()
@@ -242,17 +231,17 @@ export class AttemptRun {
       result = await this.#execute(view)
     } catch (error) {
       if (!(error instanceof RejectedStart) && !view.released) {
-        // Whatever it says may hold what the provider said: only where it was thrown is told.
+        // The message may hold the provider's output, so only the name and the place of the error are logged.
         const where = error instanceof Error ? error.stack?.split('\n').find((line) => line.includes(' at ')) : undefined
-        this.#deps.log('error', 'code agent failed inside', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
+        this.#deps.log('error', 'code agent threw an error', { ...this.ref, error: error instanceof Error ? error.name : 'unknown', where })
       }
     }
     if (view.released) return
     if (!this.#start && !this.#adopted) {
       const missing = result?.error_code === 'BINARY_MISSING'
-      return this.#step({ type: 'rejected', reason: missing ? 'binary_missing' : 'invalid', detail: result?.error })
+      return this.#machine.step({ type: 'rejected', reason: missing ? 'binary_missing' : 'invalid', detail: result?.error })
     }
-    this.#step({ type: 'executed', reading, result })
+    this.#machine.step({ type: 'executed', reading, result })
   }
 
   #execute(view: AttemptView): Promise<AgentResult> {
@@ -260,10 +249,10 @@ export class AttemptRun {
     if (kind !== 'agent') return this.#deps.commands[kind].execute(view)
     const agent = this.#deps.agents.get(provider)
     if (!agent) return Promise.resolve({ status: 'failed', error_code: 'BINARY_MISSING', error: 'this agent does not know that provider' })
-    return agent.execute(requestOf(this.#assignment, agent.provider), view)
+    return agent.execute(agentRequestOf(this.#assignment, agent.provider), view)
   }
 
-  /** The first events of every attempt; stored together, so they are there exactly if the log has anything of it. */
+  /** Emits the first events of the attempt as one unit, so the log has all of them or nothing of the attempt. */
   #tellStart(): void {
     const { kind, provider, working_dir } = this.#assignment
     const directory = workspaceOf(this.pod, this.#assignment)
@@ -271,7 +260,7 @@ export class AttemptRun {
     const events: NewEvent[] = [{ type: 'task.started', data: facts }]
     if (workspaceNeeds(this.pod, this.#assignment).folder)
       events.push({ type: 'workspace.prepared', data: { pod: this.pod.name, directory } })
-    const time = new Date(this.#deps.clock.now()).toISOString()
+    const time = new Date(this.#deps.timers.wall()).toISOString()
     void this.#line?.emit(
       events.map((event) => encodeEvent(event, time)),
       startCursor,
@@ -279,85 +268,36 @@ export class AttemptRun {
   }
 
   #createOwner(): ViewOwner {
-    const { directories, host, clock } = this.#deps
+    const { directories, host, timers } = this.#deps
     const pod = this.pod.name
     return {
       start: (spec) => (this.#adopted ? Promise.resolve() : (this.#start ??= this.#startProcess(spec))),
       follow: (from, signal) => directories.follow(pod, this.name, { stdout: from.stdout, stderr: from.stderr }, signal),
-      exited: () => this.#record.promise,
-      stop: () => this.#stopTree(stopGraceS, 'stopped'),
+      exited: () => this.#process.record,
+      stop: () => this.#stopTree(cancelGraceS, 'stopped'),
       emit: (events, cursor) => this.#line?.emit(events, cursor) ?? Promise.resolve(),
       stored: () => this.#line?.flushed() ?? Promise.resolve(),
       delta: (data) => this.#line?.delta(data),
       connect: (port) => host.connect(pod, port),
       readNote: (note) => directories.readNote(pod, this.name, note),
       writeNote: (note, text) => directories.writeNote(pod, this.name, note, text),
-      now: () => clock.now(),
+      now: () => timers.wall(),
+      after: (ms, run) => timers.after(ms, run),
       active: () => {
-        this.#activeAt = performance.now()
+        this.#activeAt = this.#deps.timers.now()
       },
     }
   }
 
-  /** A failure to ask proves nothing, so it is asked again: the pod makes that safe, giving the task to somebody else would not be. */
-  async #startProcess(spec: ProcessSpec): Promise<void> {
+  #startProcess(spec: ProcessSpec): Promise<void> {
     const { folder, lock } = workspaceNeeds(this.pod, this.#assignment)
-    const whole = { ...spec, folder, lock, home: this.#home, script: prelude(this.pod, this.#assignment) + spec.script }
-    const started = await this.#until('start', () => this.#deps.directories.start(this.pod.name, this.name, whole))
-    if (!started) throw new RejectedStart()
-    if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
-    this.#step({ type: 'rejected', ...refusalOf(started) })
-    throw new RejectedStart()
-  }
-
-  /** What is given up here must not begin after that. */
-  async #raiseFloor(): Promise<void> {
-    try {
-      await this.#deps.directories.remove(this.pod.name, this.name)
-    } catch {
-      this.#deps.log('warn', 'floor could not be raised', { ...this.ref, pod: this.pod.name })
-    }
+    const script = prelude(this.pod, this.#assignment) + spec.script
+    return this.#process.start({ ...spec, folder, lock, home: this.#home, script })
   }
 
   async #stopTree(graceS: number, reason: StopReason): Promise<void> {
     await this.#polite
-    const done = await this.#until('stop', () => this.#deps.directories.stop(this.pod.name, this.name, graceS, reason).then(() => true))
-    if (done) this.#step({ type: 'emptied' })
-  }
-
-  async #reach(): Promise<void> {
-    const done = await this.#until('reach', () => this.#deps.directories.touch(this.pod.name).then(() => true))
-    if (done) this.#step({ type: 'reached' })
-  }
-
-  #watchEnd(): void {
-    const signal = this.#over.signal
-    void this.#until('watch', () => this.#deps.directories.ended(this.pod.name, this.name, signal)).then((record) => {
-      if (!record) return
-      this.#record.resolve(record)
-      this.#step({ type: 'exited', record })
-    })
-  }
-
-  /** Repeats what throws, with pauses, until the attempt is over; undefined then. */
-  async #until<Result>(what: string, ask: () => Promise<Result>): Promise<Result | undefined> {
-    for (let tries = 0; !this.#over.signal.aborted; tries++) {
-      try {
-        return await ask()
-      } catch (error) {
-        if (this.#over.signal.aborted) return undefined
-        // The pod answers, and what it had of the attempt is no more: as lost as with the pod.
-        if (error instanceof Error && error.name === 'AttemptGone' && this.started) {
-          await this.#raiseFloor()
-          this.#step({ type: 'pod_gone' })
-          return undefined
-        }
-        const message = error instanceof Error ? error.message : 'unknown'
-        this.#deps.log('warn', 'pod could not be asked', { ...this.ref, pod: this.pod.name, what, message, tries })
-        await new Promise((resolve) => setTimeout(resolve, 50 + fullJitter(tries, Math.random(), 200, 5_000)))
-      }
-    }
-    return undefined
+    await this.#process.stop(graceS, reason)
   }
 
   #interrupt(): void {
@@ -366,75 +306,38 @@ export class AttemptRun {
     view?.interrupt()
     if (!view || !agent) return
     const asked = agent.cancel(view).catch(() => {})
-    this.#polite = Promise.race([asked, new Promise<void>((resolve) => setTimeout(resolve, politeMs))])
+    this.#polite = within(this.#deps.timers, politeMs, asked)
   }
 
   #report(): void {
-    const { record, result, cause } = this.#state
+    const { record, result, cause } = this.#machine.state
     const facts = { kind: this.#assignment.kind, record, result: result === 'none' ? undefined : result, cause }
     this.#line?.result(outcomeOf(facts))
   }
 
-  async #remove(): Promise<void> {
-    const { directories, log } = this.#deps
-    for (let tries = 0; tries < removeTries; tries++) {
-      try {
-        return await directories.remove(this.pod.name, this.name)
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, fullJitter(tries, Math.random(), 500, 10_000)))
-      }
-    }
-    // It will be in the next hello, and the hub will want it stopped.
-    log('warn', 'attempt directory could not be removed', { ...this.ref, pod: this.pod.name })
-  }
-
   #arm(name: 'grace' | 'settle', inMs: number): void {
-    clearTimeout(this.#timers.get(name))
-    this.#timers.set(
-      name,
-      setTimeout(() => {
-        if (this.#state.phase !== 'running' && this.#state.phase !== 'ending') return
-        const view = this.#view
-        const silentMs = performance.now() - this.#activeAt
-        // Its code agent cannot end while the log does not take its events, or before the log said where to read from.
-        const waits = !view || view.released || view.blocked || silentMs < Math.min(inMs, settleMs)
-        if (name === 'settle' && waits) this.#arm(name, inMs)
-        else this.#step({ type: 'timer', timer: name })
-      }, inMs),
-    )
+    this.#timers.set(name, inMs, () => {
+      if (this.#machine.state.phase !== 'running' && this.#machine.state.phase !== 'ending') return
+      const view = this.#view
+      const silentMs = this.#deps.timers.now() - this.#activeAt
+      // The code agent cannot end while the log takes no events, or before the log has told its position.
+      const waits = !view || view.released || view.blocked || silentMs < Math.min(inMs, settleMs)
+      if (name === 'settle' && waits) this.#arm(name, inMs)
+      else this.#machine.step({ type: 'timer', timer: name })
+    })
   }
 
   #watchSilence(): void {
     const limitS = this.#assignment.idle_timeout_s
     if (limitS === null) return
+    const { timers } = this.#deps
     const limitMs = limitS * 1000
     const look = () => {
-      if (this.#view?.blocked) this.#activeAt = performance.now()
-      const leftMs = this.#activeAt + limitMs - performance.now()
-      if (leftMs > 0) this.#timers.set('idle', setTimeout(look, leftMs))
-      else this.#step({ type: 'idle' })
+      if (this.#view?.blocked) this.#activeAt = timers.now()
+      const leftMs = this.#activeAt + limitMs - timers.now()
+      if (leftMs > 0) this.#timers.set('idle', leftMs, look)
+      else this.#machine.step({ type: 'idle' })
     }
-    clearTimeout(this.#timers.get('idle'))
-    this.#timers.set('idle', setTimeout(look, limitMs))
-  }
-}
-
-function refusalOf(start: Exclude<StartOutcome, { outcome: 'started' | 'exists' }>): { reason: RejectReason; detail: string | undefined } {
-  if (start.outcome === 'floor') return { reason: 'floor', detail: undefined }
-  if (start.outcome === 'busy') return { reason: 'workspace_busy', detail: `held by ${start.holder}` }
-  return { reason: 'start_failed', detail: start.detail }
-}
-
-function requestOf(assignment: Assignment, provider: AgentRequest['provider']): AgentRequest {
-  return {
-    provider,
-    prompt: assignment.prompt ?? '',
-    model: assignment.model ?? undefined,
-    allowed_tools: assignment.allowed_tools ?? undefined,
-    permission_mode: assignment.permission_mode ?? undefined,
-    provider_session_id: assignment.provider_session_id ?? undefined,
-    timeout_s: assignment.timeout_s,
-    idle_timeout_s: assignment.idle_timeout_s ?? undefined,
-    deltas: assignment.deltas,
+    this.#timers.set('idle', limitMs, look)
   }
 }

@@ -1,15 +1,13 @@
-// The attempt as its code agent sees it, for one reading from one position of the log. When the runner lets go of it, everything here becomes inert:
-// a code agent that has not noticed yet can neither write to the log nor touch the process.
+// The attempt as its code agent sees it, for one reading from one position of the log. When the runner releases it, every method becomes inert:
+// a code agent that goes on can neither write to the log nor touch the process.
 
-import type { Duplex } from 'node:stream'
 import type { Assignment, Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
 import type { EventData } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Attempt, Chunk, EncodedEvent, LogPosition, NewEvent, ProcessSpec } from '../ports.ts'
-import { encodeEvent } from './bounded-event.ts'
-import { openCursor, partsOf } from './event-units.ts'
+import { encodeEvent, openCursor, partsOf } from './encoded-events.ts'
 
-/** What the view may ask of the run that it belongs to. */
+/** What the view needs from its AttemptRun. */
 export interface ViewOwner {
   start(spec: ProcessSpec): Promise<void>
   follow(from: Cursor, signal: AbortSignal): AsyncIterable<Chunk>
@@ -18,11 +16,12 @@ export interface ViewOwner {
   emit(events: readonly EncodedEvent[], cursor: Cursor): Promise<void>
   stored(): Promise<void>
   delta(data: EventData): void
-  connect(port: number): Promise<Duplex>
+  connect(port: number): ReturnType<Attempt['connect']>
   readNote(note: string): Promise<string | undefined>
   writeNote(note: string, text: string): Promise<void>
   now(): number
-  /** Something was read or said. */
+  after(ms: number, run: () => void): () => void
+  /** Output was read or an event emitted. */
   active(): void
 }
 
@@ -52,7 +51,7 @@ export class AttemptView implements Attempt {
     this.#stored = stored
   }
 
-  /** Waits for the log: silence then is not the process's. */
+  /** The code agent waits for the log, so the silence is not the process's. */
   get blocked(): boolean {
     return this.#blocked > 0
   }
@@ -100,10 +99,10 @@ export class AttemptView implements Attempt {
     const parts = partsOf(encoded, this.#last, cursor, known)
     this.#last = cursor
     this.#stored -= known
-    // A cursor alone need not be stored: read again from the one before, nothing is said twice.
+    // A cursor without events need not be stored: reading again from the one before gives no event twice.
     if (encoded.length === 0) return
     this.#blocked++
-    // Handed over in one go, so that nothing of another call comes between the parts.
+    // All parts are emitted without awaiting, so that no event of another call comes between them.
     await Promise.all(parts.map((part) => this.#owner.emit(part.events, part.cursor)))
     this.#blocked--
     this.#owner.active()
@@ -123,7 +122,7 @@ export class AttemptView implements Attempt {
     this.#owner.delta(data)
   }
 
-  connect(port: number): Promise<Duplex> {
+  connect(port: number): ReturnType<Attempt['connect']> {
     return this.released ? Promise.reject(new Error('this reading of the attempt has ended')) : this.#owner.connect(port)
   }
 
@@ -137,5 +136,9 @@ export class AttemptView implements Attempt {
 
   now(): number {
     return this.#owner.now()
+  }
+
+  after(ms: number, run: () => void): () => void {
+    return this.#owner.after(ms, run)
   }
 }

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { workspaceFailure } from '../workspaces/workspace.ts'
 import type { Ending } from './outcome.ts'
-import { maxResultBytes, outcomeOf } from './outcome.ts'
+import { outcomeOf } from './outcome.ts'
 
 const record = (more: Partial<ExitRecord> = {}): ExitRecord => ({
   exit_code: 0,
@@ -18,7 +19,7 @@ const good: AgentResult = { status: 'succeeded', result: 'done', cost_usd: 0.5, 
 const bad: AgentResult = { status: 'failed', error_code: 'RATE_LIMITED', error: 'later' }
 const end = (more: Partial<Ending>) => outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, ...more })
 
-test('a good run keeps what it brought, and its measured time', () => {
+test('a run that succeeded keeps its result and its measured time', () => {
   expect(end({})).toMatchObject({
     status: 'succeeded',
     result: 'done',
@@ -30,17 +31,17 @@ test('a good run keeps what it brought, and its measured time', () => {
   })
 })
 
-test('when the limit resets is told with it, if the provider told a time', () => {
+test('a rate limit has the time when it resets, if the provider told one', () => {
   const failed = record({ exit_code: 1 })
   expect(end({ result: { ...bad, resets_at: '2026-11-23T12:00:00.000Z' }, record: failed }).resets_at).toBe(Date.UTC(2026, 10, 23, 12))
   for (const resets_at of [undefined, 'soon', '1969-01-01T00:00:00.000Z']) {
     expect(end({ result: { ...bad, resets_at }, record: failed })).toMatchObject({ error_code: 'RATE_LIMITED', resets_at: null })
   }
-  // A limit that was overcome on the way says nothing of how it ended.
+  // A rate limit during the run that did not end it is not in the outcome.
   expect(end({ result: { ...good, resets_at: '2026-11-23T12:00:00.000Z' } }).resets_at).toBeNull()
 })
 
-test('a full disk is told, however it ended', () => {
+test('a full disk is in the error, however the attempt ended', () => {
   const full = { disk_full: true }
   expect(end({ record: record(full) })).toMatchObject({ status: 'succeeded', error: expect.stringContaining('may be cut') })
   expect(end({ record: record({ ...full, reason: 'cancelled' }) })).toMatchObject({
@@ -79,13 +80,13 @@ test.each([
   expect(end(more as Partial<Ending>)).toMatchObject({ status, error_code })
 })
 
-test('the exit code of a stopped server is not told, that of a command is', () => {
+test('the outcome has the exit code of a command, not that of a stopped server', () => {
   expect(end({ record: record({ reason: 'stopped', exit_code: 143 }) }).exit_code).toBeNull()
   expect(end({ kind: 'shell', record: record({ reason: 'timeout', exit_code: 143 }), result: undefined }).exit_code).toBe(143)
 })
 
 test('a huge answer is cut, and says so; a clock that jumped back gives no negative time', () => {
-  const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultBytes + 5) }, record: record({ ended_at: 0 }) })
+  const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultTextBytes + 5) }, record: record({ ended_at: 0 }) })
   expect(result).toMatch(/x… \[|\n… \[5 bytes removed\]$/)
   expect(duration_ms).toBe(0)
 })

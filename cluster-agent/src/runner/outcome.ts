@@ -1,28 +1,28 @@
-// How an attempt ended, from what its code agent says and what the supervisor wrote. The exit record decides about cancel and time limits:
-// a process that had ended by itself before somebody stopped it is reported as it ended.
+// The outcome of an attempt, from the code agent's result and the exit record. The exit record decides about cancel and time limits: a process
+// that ended by itself before it was stopped is reported as it ended.
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { TaskKind, TaskOutcome } from '@rdev/shared/domain/task'
 import { outcome } from '@rdev/shared/domain/task'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import { isWorkspaceFailure, workspaceFailure } from '../workspaces/workspace.ts'
 
-/** Result and error text travel in one frame, together with little else. */
-export const maxResultBytes = 128 * 1024
+/** The limit of an error's text. */
 export const maxErrorBytes = 4 * 1024
 
 export interface Ending {
   readonly kind: TaskKind
-  /** Undefined: its code agent did not come to an answer. */
+  /** Undefined: the code agent gave no result. */
   readonly result: AgentResult | undefined
   /** Undefined: its pod is gone. */
   readonly record: ExitRecord | undefined
-  /** Why the runner stopped the tree, if it did: for the words only. */
+  /** Why the runner stopped the tree, if it did. It only chooses the words of the error. */
   readonly cause: 'cancelled' | 'idle' | 'shutdown' | undefined
 }
 
-const diskFull = 'the disk of its pod was full, so its output may be cut'
+const diskFull = 'the disk of the pod was full, so the output may be cut'
 
 export function outcomeOf(ending: Ending): TaskOutcome {
   const end = endOf(ending)
@@ -38,7 +38,7 @@ function endOf(ending: Ending): TaskOutcome {
     case 'cancelled':
       return outcome('cancelled', { ...facts, error_code: 'CANCELLED', error: 'cancelled while it ran' })
     case 'timeout': {
-      const error = cause === 'idle' ? 'nothing was heard of it for idle_timeout_s' : 'the time limit was reached'
+      const error = cause === 'idle' ? 'no output for idle_timeout_s' : 'the time limit was reached'
       return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error })
     }
     case 'orphaned':
@@ -50,7 +50,7 @@ function endOf(ending: Ending): TaskOutcome {
     case 'supervisor_died':
       return outcome('failed', { ...facts, error_code: 'LOST', error: 'its supervisor was killed; the output may be incomplete' })
     case 'container_gone':
-      // Its directory was found on a volume that outlived it. It is as lost as with its pod, and so is how it ended.
+      // Its directory is on a volume that outlived its container. The attempt is as lost as with its pod, and its exit code is unknown.
       return outcome('lost', {
         ...facts,
         exit_code: null,
@@ -58,7 +58,7 @@ function endOf(ending: Ending): TaskOutcome {
         error: 'its container is gone; the output may be incomplete',
       })
     case 'stopped':
-      // A code agent that was done with its process (a server, a CLI that does not exit) has an answer; a command has none then.
+      // A code agent stops a process that it needs no more (a server, a CLI that does not exit) and has a result then. A command has none.
       if (ending.kind === 'agent' && result && (cause !== 'shutdown' || result.status !== 'failed')) break
       return outcome('failed', { ...facts, error_code: 'POD_UNAVAILABLE', error: 'it was stopped because its agent was shut down' })
     case 'exited':
@@ -68,7 +68,7 @@ function endOf(ending: Ending): TaskOutcome {
 }
 
 const lacking = (record: ExitRecord) =>
-  ({ error_code: 'INTERNAL', error: `no answer came out of it (exit code ${record.exit_code})` }) as const
+  ({ error_code: 'INTERNAL', error: `the process gave no result (exit code ${record.exit_code})` }) as const
 
 function fromResult(kind: TaskKind, result: AgentResult, facts: Partial<TaskOutcome>): TaskOutcome {
   const error = result.error === undefined ? null : truncateUtf8(result.error, maxErrorBytes).text
@@ -89,7 +89,7 @@ function fromResult(kind: TaskKind, result: AgentResult, facts: Partial<TaskOutc
 
 function factsOf({ kind, result }: Ending, record: ExitRecord | undefined): Partial<TaskOutcome> {
   return {
-    // How a server was stopped says nothing about the run; how a command ended says all.
+    // The exit code of a server that was stopped says nothing about the run; that of a command is its result.
     exit_code: result?.exit_code ?? (record && (kind !== 'agent' || record.reason === 'exited') ? record.exit_code : null),
     result: result?.result === undefined ? null : bounded(result.result),
     usage: result?.usage ?? null,
@@ -100,13 +100,13 @@ function factsOf({ kind, result }: Ending, record: ExitRecord | undefined): Part
   }
 }
 
-/** Null for what is no time. */
+/** Null if the text is not a time. */
 function instantOf(time: string | undefined): number | null {
   const at = Date.parse(time ?? '')
   return Number.isNaN(at) || at < 0 ? null : at
 }
 
 function bounded(text: string): string {
-  const cut = truncateUtf8(text, maxResultBytes)
+  const cut = truncateUtf8(text, maxResultTextBytes)
   return cut.removed === 0 ? text : `${cut.text}\n… [${cut.removed} bytes removed]`
 }

@@ -29,7 +29,7 @@ const presenceOf = ({ task_id, attempt, pod }: Assignment, state: AttemptPresenc
 function setup(...pods: Pod[]) {
   let state: RunnerState = newRunner
   const step = (input: RunnerInput) => {
-    const next = stepRunner(state, input)
+    const next = stepRunner(state, input, { now: 0, random: 0 })
     state = next.state
     return next.effects
   }
@@ -58,7 +58,7 @@ test('an assignment begins one run; its repetition brings it a token', () => {
   expect(it.assign(shell())).toEqual([{ type: 'again', name: nameOf(shell()), token: 'token' }])
 })
 
-test('what cannot run here is refused, and what is here already is not', () => {
+test('an assignment that cannot run here is refused; one whose attempt is here already is not', () => {
   const it = setup(home, { ...home, name: 'away', ready: false })
   it.gathered([])
   expect(it.assign(shell(4, 'elsewhere'))).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
@@ -72,26 +72,30 @@ test('what cannot run here is refused, and what is here already is not', () => {
   expect(it.assign(shell()).map(({ type }) => type)).toEqual(['begin', 'touch'])
 })
 
-test('a later attempt discards what still calls itself an earlier one', () => {
+test('a later attempt discards the run of an earlier one', () => {
   const it = setup()
   it.gathered([])
   it.assign(shell(1))
   expect(it.assign(shell(2))).toMatchObject([{ type: 'discard', name: nameOf(shell(1)) }, { type: 'begin' }, { type: 'touch' }])
 })
 
-test('a provider is asked for once, and what it lacks is refused', () => {
+test('a pod is asked for a provider once; an assignment for a missing provider is refused', () => {
   const it = setup()
   it.gathered([])
   const agent: Assignment = { ...shell(), kind: 'agent', provider: 'opencode' }
   expect(it.assign(agent)).toMatchObject([{ type: 'ask_provider', provider: 'opencode' }])
-  expect(it.step({ type: 'provider_asked', assignment: agent, pod: home, has: false })).toMatchObject([
+  // Found by the simulator: another agent had been sent it, could not ask for the provider, and started what had failed already.
+  const [refuse] = it.step({ type: 'provider_asked', assignment: agent, pod: home, has: false })
+  expect(refuse).toMatchObject({ type: 'refuse_in_pod', because: { reason: 'binary_missing' } })
+  const because = refuse?.type === 'refuse_in_pod' ? refuse.because : undefined
+  expect(it.step({ type: 'refused_in_pod', assignment: agent, pod: home, there: false, because })).toMatchObject([
     { type: 'reject', reason: 'binary_missing' },
   ])
   it.step({ type: 'provider_found', pod: home, provider: 'opencode' })
   expect(it.assign({ ...agent, attempt: 2 })).toMatchObject([{ type: 'begin' }, { type: 'touch' }])
 })
 
-test('what nobody wants is cleared where it was found, once', () => {
+test('an attempt that the hub does not want is cleared in its pod, once', () => {
   const it = setup()
   it.gathered([presenceOf(shell())])
   const ref = { task_id: shell().task_id, attempt: 1 }
@@ -100,8 +104,8 @@ test('what nobody wants is cleared where it was found, once', () => {
   expect(it.step({ type: 'cleared', ref })).toEqual([{ type: 'finished', ref }])
 })
 
-// Found by the simulator: the hub took what a silent pod ran for lost, while it ran.
-test('a pod that does not answer is told as one that is not ready, so that nothing is concluded about what is in it', () => {
+// Found by the simulator: the hub took an attempt of a silent pod for lost, while it ran.
+test('a pod that does not answer is told as not ready, so that the hub concludes nothing about its attempts', () => {
   const it = setup()
   expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
   it.gathered([])
@@ -110,8 +114,8 @@ test('a pod that does not answer is told as one that is not ready, so that nothi
   expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
 })
 
-// Found by the simulator: another agent had finished it and removed it; it stayed here for ever.
-test('a run that its log refused, and whose directory is not in its pod any more, is let go of', () => {
+// Found by the simulator: another agent had finished and removed the attempt, and its run stayed here for ever.
+test('a run that its log refused, and whose pod has no directory of it any more, is missing', () => {
   const it = setup()
   it.gathered([])
   it.assign(shell())
@@ -121,8 +125,8 @@ test('a run that its log refused, and whose directory is not in its pod any more
   expect(it.gathered([], [nameOf(shell())])).toEqual([{ type: 'missing', name: nameOf(shell()) }])
 })
 
-// Found by the simulator: the command that started it had reached the pod's successor of the same name.
-test('a run whose pod has a successor of its name asks there; only without one is it gone', () => {
+// Found by the simulator: the command that started the run had reached a later pod of the same name.
+test('a run is not gone while a later pod has the name of its pod', () => {
   const it = setup()
   it.gathered([])
   it.assign(shell())
@@ -130,8 +134,8 @@ test('a run whose pod has a successor of its name asks there; only without one i
   expect(it.step({ type: 'pods', pods: [] })).toEqual([{ type: 'pod_gone', name: nameOf(shell()) }])
 })
 
-// Found by the simulator: the hub gave an attempt back on hearing that it was refused, and its repeated assignment started it.
-test('what was refused once is refused for ever, whether by the runner or by its run', () => {
+// Found by the simulator: the hub gave a refused attempt back to the queue, and its repeated assignment started it.
+test('an assignment that was refused once is refused for ever, whether by the runner or by its run', () => {
   const it = setup(home, { ...home, name: 'away', ready: false })
   it.gathered([])
   it.assign(shell(1, 'away'))
@@ -147,7 +151,7 @@ test('what was refused once is refused for ever, whether by the runner or by its
   expect(it.assign(shell(3)).map(({ type }) => type)).toEqual(['begin', 'touch'])
 })
 
-test('a process may start in the home that its pod was found with, also where the name has passed on since', () => {
+test('a process may start only in the home that its pod was found with, also if a later pod has the name', () => {
   const it = setup()
   expect(it.assign(shell(1))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
   it.gathered([])
@@ -157,7 +161,7 @@ test('a process may start in the home that its pod was found with, also where th
   it.gathered(undefined)
   expect(it.assign(shell(4))).toMatchObject([{ type: 'reject', reason: 'pod_not_ready' }])
   it.gathered([])
-  // Found by the simulator: it was on its way while the pod was replaced, and had run there.
+  // Found by the simulator: the assignment was on its way while the pod was replaced, and the attempt had run in the earlier pod.
   expect(it.assign({ ...shell(5), pod_uid: 'u1' })).toMatchObject([{ type: 'reject', reason: 'no_such_pod' }])
   expect(it.assign({ ...shell(6), pod_uid: 'u2' })).toMatchObject([
     { type: 'discard' },
@@ -166,8 +170,8 @@ test('a process may start in the home that its pod was found with, also where th
   ])
 })
 
-// Found by the simulator: the hub had sent it to another agent too, whose start came through.
-test('what was refused and is sent again is refused by its pod, or taken over where it came to life meanwhile', () => {
+// Found by the simulator: the hub had sent the assignment to another agent too, and that agent's start succeeded.
+test('an assignment that was refused and is sent again is refused by its pod, or adopted if it started there meanwhile', () => {
   const away = { ...home, name: 'away', ready: false }
   const it = setup(home, away)
   it.gathered([])
@@ -185,8 +189,8 @@ test('what was refused and is sent again is refused by its pod, or taken over wh
   expect(it.step({ type: 'refused_in_pod', assignment, pod, there: false })).toEqual([])
 })
 
-// Found by the simulator: its inventory was late, so the successor's home was taken for that of the pod before.
-test('a pod that answers with another home is not spoken for, until it has done so for a while', () => {
+// Found by the simulator: the inventory was late, so the home of a later pod was taken for that of the earlier one.
+test('a pod that answers with another home counts as not listed, until it has done so for a while', () => {
   const it = setup()
   const answer = (name: string) =>
     it.step({ type: 'gathered', lists: [{ pod: home, found: { home: name, attempts: [presenceOf(shell())] } }], refused: [] })
@@ -198,7 +202,7 @@ test('a pod that answers with another home is not spoken for, until it has done 
   }
   answer('b')
   expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
-  // No room for a name says nothing.
+  // A home without an id, for lack of room, says nothing.
   answer('-')
   expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
   expect(it.assign(shell())).toMatchObject([{ type: 'begin', home: 'b' }, { type: 'touch' }])

@@ -1,13 +1,13 @@
-// What runs in this agent, without the running: which assignment is begun, repeated or refused, what an earlier agent left and nobody wants, and
-// which pods may be spoken for. It promises: a name has one run; a refusal is said only of what was never begun here; and of a pod
-// whose attempts are not known the hub hears nothing that could be taken for their end. It ends nothing because the hub is away.
+// Decides which assignments are begun, repeated or refused, which attempts of an earlier agent are removed, and which pods are told as
+// ready. It promises: an attempt has one run; only an attempt that was never begun here is refused; a pod whose attempts are not known is
+// told in a way that the hub cannot take for their end. It ends nothing because the hub is away.
 
-import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
-import type { PodAttempts } from '../ports.ts'
 
 interface Run {
   readonly ref: AttemptRef
@@ -16,38 +16,41 @@ interface Run {
 
 export interface RunnerState {
   readonly pods: readonly Pod[]
-  /** Pods that a gathering has spoken for, by `podKey`, and the providers found in them. */
+  /** Pods whose attempts a gathering has listed, by `podKey`, and the providers found in them. */
   readonly listed: ReadonlyMap<string, readonly AgentProvider[]>
-  /** The homes that were found in pods, by `podKey`: what was meant for one of them must not start in another that took its name. */
+  /** The homes of pods, by `podKey`: an assignment for one pod must not start in a later pod of the same name. */
   readonly homes: ReadonlyMap<string, Home>
   readonly runs: ReadonlyMap<string, Run>
-  /** Attempt directories of the last gathering by name: what may be here without a run. */
+  /** Attempt directories of the last gathering, by the attempt's name; some of them have no run here. */
   readonly present: ReadonlyMap<string, AttemptPresence>
-  /** What was refused stays refused: the hub may have given it back already when the repetition of its assignment comes. */
+  /** What was refused stays refused: when its assignment is repeated, the hub may have given it back to the queue already. */
   readonly refused: ReadonlyMap<string, Refusal>
   readonly draining: boolean
 }
 
 interface Home {
   readonly name: string
-  /** Another that was found there since, so many times in a row. */
+  /** Another home that was found there since, and how many times in a row. */
   readonly other?: { readonly name: string; readonly times: number }
 }
-/** After so many gatherings, seconds apart, it is the same pod with a home that somebody made anew, and not a pod that the inventory does not know yet. */
+/** After so many gatherings, seconds apart, the pod itself has a new home. Before that, a new pod that the inventory does not know may have answered. */
 const newHomeAfter = 5
 
 interface Refusal {
   readonly reason: RejectReason
   readonly detail: string | undefined
 }
+/** The hub takes that for final, so the pod must refuse it too: another agent may have been sent it, could not ask, and would try it. */
+const missing = ({ provider }: Assignment): Refusal => ({ reason: 'binary_missing', detail: `no ${provider ?? 'code agent'} in the pod` })
 /** There was no room to write a name: nothing is known of it. */
 const unnamed = '-'
 
+/** Refusals that the pod itself gave: they hold for every agent. */
 const saidByPod: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'floor'])
-/** An assignment and its repetition are seconds apart. */
+/** Only the latest are kept: an assignment and its repetition are seconds apart. */
 const maxRefused = 1_000
 
-/** What one pod answered to a gathering; undefined: nothing. */
+/** What one pod answered to a gathering; `found` undefined: it did not answer. */
 export interface PodList {
   readonly pod: Pod
   readonly found: PodAttempts | undefined
@@ -56,28 +59,34 @@ export interface PodList {
 export type RunnerInput =
   /** The whole inventory. */
   | { readonly type: 'pods'; readonly pods: readonly Pod[] }
-  /** `refused`: names of started runs that their logs refused before any pod was asked. */
+  /** `refused`: names of started runs whose lines had been refused before any pod was asked. */
   | { readonly type: 'gathered'; readonly lists: readonly PodList[]; readonly refused: readonly string[] }
   | { readonly type: 'provider_found'; readonly pod: Pod; readonly provider: AgentProvider }
-  /** `invalid`: why it cannot be run anywhere; undefined if it can. */
+  /** `invalid`: why it cannot run in any pod; undefined if it can. */
   | { readonly type: 'assign'; readonly assignment: Assignment; readonly invalid: string | undefined }
-  /** The pod was asked for the provider of an assignment, or could not be asked: then it is tried, and the start itself will tell. */
+  /** Whether the pod has the provider of an assignment. If the pod could not be asked, `has` is true: the start will show it. */
   | { readonly type: 'provider_asked'; readonly assignment: Assignment; readonly pod: Pod; readonly has: boolean }
-  /** The pod was asked to refuse an assignment that was refused here before. */
-  | { readonly type: 'refused_in_pod'; readonly assignment: Assignment; readonly pod: Pod; readonly there: boolean }
+  /** The pod was asked to refuse an assignment, for that reason or because it was refused here before. */
+  | {
+      readonly type: 'refused_in_pod'
+      readonly assignment: Assignment
+      readonly pod: Pod
+      readonly there: boolean
+      readonly because?: Refusal | undefined
+    }
   | { readonly type: 'adopt'; readonly assignment: Assignment }
   | { readonly type: 'stop'; readonly ref: AttemptRef }
-  /** A run that was begun here, and whose process never will be. */
+  /** A run was begun here, and its process will never start. */
   | { readonly type: 'refused'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
-  /** Nothing of a run is left in this agent. */
+  /** This agent has nothing left of a run. */
   | { readonly type: 'forgotten'; readonly name: string }
-  /** What nobody wanted is gone from its pod. */
+  /** The effect `clear` is done. */
   | { readonly type: 'cleared'; readonly ref: AttemptRef }
   /** From now on nothing new is started. */
   | { readonly type: 'drain' }
 
 export type RunnerEffect =
-  /** `home`: of the pod, where its process may start; undefined for what was started already. */
+  /** `home`: the only home in which its process may start; undefined if it was started already. */
   | {
       readonly type: 'begin'
       readonly assignment: Assignment
@@ -85,29 +94,26 @@ export type RunnerEffect =
       readonly home: string | undefined
       readonly adopted: boolean
     }
-  /** To a run that is here: a fresh token, and the answer once more. */
+  /** The run exists: give it the fresh token and answer the hub again. */
   | { readonly type: 'again'; readonly name: string; readonly token: string }
   | { readonly type: 'discard'; readonly name: string }
   | { readonly type: 'pod_gone'; readonly name: string }
-  /** Its directory is not in its pod any more. */
+  /** The pod does not have the run's directory any more. */
   | { readonly type: 'missing'; readonly name: string }
   | { readonly type: 'reject'; readonly ref: AttemptRef; readonly reason: RejectReason; readonly detail: string | undefined }
-  /** Answer `provider_asked`. */
+  /** Ask the pod; then step `provider_asked`. */
   | { readonly type: 'ask_provider'; readonly assignment: Assignment; readonly pod: Pod; readonly provider: AgentProvider | null }
   /** Answer `refused_in_pod`, if the pod answers. */
-  | { readonly type: 'refuse_in_pod'; readonly assignment: Assignment; readonly pod: Pod }
+  | { readonly type: 'refuse_in_pod'; readonly assignment: Assignment; readonly pod: Pod; readonly because?: Refusal }
   /** End its tree, remove its directory; then answer `cleared`. */
   | { readonly type: 'clear'; readonly ref: AttemptRef; readonly pod: string }
   | { readonly type: 'finished'; readonly ref: AttemptRef }
-  /** Pods that did not answer: say hello again after a while. */
+  /** These pods did not answer: send another hello after a while. */
   | { readonly type: 'gather_again'; readonly pods: readonly string[] }
-  /** Something lives here: its pods must hear of us now and then. */
+  /** An attempt lives: touch the pods in use now and then, for the orphan TTL. */
   | { readonly type: 'touch' }
 
-export interface RunnerStep {
-  readonly state: RunnerState
-  readonly effects: readonly RunnerEffect[]
-}
+type RunnerStep = Step<RunnerState, RunnerEffect>
 
 export const newRunner: RunnerState = {
   pods: [],
@@ -119,11 +125,11 @@ export const newRunner: RunnerState = {
   draining: false,
 }
 
-/** A pod and its successor of the same name are two. */
+/** Tells a pod from a later pod of the same name. */
 export const podKey = (pod: Pod): string => `${pod.name}/${pod.uid}`
 const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.attempt)
 const podNamed = (state: RunnerState, name: string): Pod | undefined => state.pods.find((pod) => pod.name === name)
-/** An assignment may have been on its way for so long that another pod has the name. */
+/** The pod of an assignment; undefined if another pod has the name by now, since the assignment may have been on its way for long. */
 function podMeant(state: RunnerState, { pod: name, pod_uid }: Assignment): Pod | undefined {
   const pod = podNamed(state, name)
   return pod_uid === null || pod?.uid === pod_uid ? pod : undefined
@@ -131,8 +137,8 @@ function podMeant(state: RunnerState, { pod: name, pod_uid }: Assignment): Pod |
 const nothing = (state: RunnerState): RunnerStep => ({ state, effects: [] })
 
 /**
- * The inventory as the hub may hear it. A pod whose attempts are not known is told as not ready: left out it would be taken for gone, and told
- * as it is, for empty.
+ * The inventory for the hub. A pod whose attempts are not known is told as not ready. If it were left out, the hub would take it for gone; if it
+ * were told as ready, for empty.
  */
 export const inventoryFor = (state: RunnerState): readonly Pod[] =>
   state.pods.map((pod) => {
@@ -140,17 +146,17 @@ export const inventoryFor = (state: RunnerState): readonly Pod[] =>
     return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }
   })
 
-/** Whether there is a pod that no gathering has spoken for. */
+/** Whether there is a ready pod whose attempts no gathering has listed. */
 export const hasUnlisted = (state: RunnerState): boolean => state.pods.some((pod) => pod.ready && !state.listed.has(podKey(pod)))
 
-/** Pods with something alive in them. */
+/** The names of pods with a live attempt. */
 export const podsInUse = (state: RunnerState): readonly string[] => {
   const names = new Set([...state.runs.values()].map((run) => run.pod.name))
   for (const found of state.present.values()) if (found.state === 'running') names.add(found.pod)
   return [...names]
 }
 
-export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
+export function stepRunner(state: RunnerState, input: RunnerInput, _context: StepContext): RunnerStep {
   switch (input.type) {
     case 'pods':
       return pods(state, input.pods)
@@ -164,11 +170,19 @@ export function stepRunner(state: RunnerState, input: RunnerInput): RunnerStep {
       if (state.runs.has(nameOf(input.assignment))) return nothing(state)
       if (!state.homes.has(podKey(input.pod))) return reject(state, input.assignment, 'no_such_pod')
       if (input.has) return begin(state, input.assignment, input.pod, false)
-      return reject(state, input.assignment, 'binary_missing', `no ${input.assignment.provider ?? 'code agent'} in the pod`)
+      return {
+        state,
+        effects: [{ type: 'refuse_in_pod', assignment: input.assignment, pod: input.pod, because: missing(input.assignment) }],
+      }
     case 'refused_in_pod':
       if (state.runs.has(nameOf(input.assignment))) return nothing(state)
       if (input.there) return begin(state, input.assignment, input.pod, true)
-      return reject(state, input.assignment, 'start_failed', 'it was refused before')
+      return reject(
+        state,
+        input.assignment,
+        input.because?.reason ?? 'start_failed',
+        input.because ? input.because.detail : 'it was refused before',
+      )
     case 'adopt': {
       const { assignment } = input
       if (state.runs.has(nameOf(assignment))) return again(state, assignment)
@@ -207,7 +221,7 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
   const listed = new Map([...state.listed].filter(([key]) => keys.has(key)))
   const homes = new Map([...state.homes].filter(([key]) => keys.has(key)))
   const present = new Map([...state.present].filter(([, found]) => names.has(found.pod)))
-  // A successor of the same name is asked: what was on its way to the name may have reached it, and its disk may be the old one's.
+  // A run is not gone while a later pod has the name: its start may have reached that pod, or that pod may have the same disk.
   const gone = [...state.runs].filter(([, run]) => !names.has(run.pod.name))
   return {
     state: { ...state, pods: all, listed, homes, present },
@@ -231,13 +245,13 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
     if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
   }
   const attempts = attemptsOf({ listed }, lists)
-  // Of pods that did not answer, what was known of them still stands.
+  // For pods that did not answer, the earlier list is kept.
   const kept = [...state.present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
   const present = new Map([...kept, ...attempts.map((found) => [nameOf(found), found] as const)])
   const effects: RunnerEffect[] = []
   if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
-  // Its directory was there when it started: another agent has seen its end and removed it.
+  // The directory existed when the run started. If it is missing, another agent saw the attempt's end and removed it.
   const answered = new Set(lists.flatMap(({ pod }) => (listed.has(podKey(pod)) ? [pod.name] : [])))
   for (const name of refused) {
     const run = state.runs.get(name)
@@ -246,7 +260,7 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   return { state: { ...state, listed, homes, present }, effects }
 }
 
-/** The name passes to another pod before the inventory says so: what answers by the name then is not the pod that was asked. */
+/** A new pod may answer to the name before the inventory tells of it. A home that differs is therefore believed only after some gatherings. */
 function homeAfter(before: Home | undefined, name: string): Home {
   if (before === undefined || before.name === name || before.name === unnamed) return { name }
   if (name === unnamed) return { name: before.name }
@@ -254,14 +268,14 @@ function homeAfter(before: Home | undefined, name: string): Home {
   return times >= newHomeAfter ? { name } : { name: before.name, other: { name, times } }
 }
 
-/** What a gathering found in the pods that it speaks for. */
+/** The attempts that a gathering found in the pods whose lists are believed. */
 export const attemptsOf = ({ listed }: Pick<RunnerState, 'listed'>, lists: readonly PodList[]): readonly AttemptPresence[] =>
   lists.flatMap(({ pod, found }) => (listed.has(podKey(pod)) ? (found?.attempts ?? []) : []))
 
 function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {
   const pod = podMeant(state, assignment)
   const known = pod !== undefined && state.homes.has(podKey(pod))
-  // It is there: this is the repetition of one that was begun.
+  // Its directory exists: this assignment repeats one that was begun.
   if (known && state.present.has(nameOf(assignment))) return undefined
   const before = state.refused.get(nameOf(assignment))
   if (before) return before
@@ -291,7 +305,7 @@ function assign(state: RunnerState, assignment: Assignment, invalid: string | un
   if (state.runs.has(name)) return again(state, assignment)
   const pod = podMeant(state, assignment)
   const refused = refusal(state, assignment, invalid)
-  // The hub wants it still: perhaps another agent had it too. What its pod says is true of both.
+  // The hub sends it again after a refusal: perhaps another agent had it too. The pod's own refusal holds for both agents.
   if (refused && state.refused.has(name) && !saidByPod.has(refused.reason) && pod?.ready && !state.draining)
     return { state, effects: [{ type: 'refuse_in_pod', assignment, pod }] }
   if (refused || !pod) return reject(state, assignment, refused?.reason ?? 'no_such_pod', refused?.detail)
@@ -304,7 +318,7 @@ function assign(state: RunnerState, assignment: Assignment, invalid: string | un
 
 function begin(state: RunnerState, assignment: Assignment, pod: Pod, adopted: boolean): RunnerStep {
   const { task_id, attempt } = assignment
-  // An attempt number is given out when all lower ones are over: what still calls itself one here is not wanted any more.
+  // The hub gives a number only when all lower attempts are over: a run of a lower one is not wanted any more.
   const older = [...state.runs].filter(([, { ref }]) => ref.task_id === task_id && ref.attempt < attempt)
   return {
     state: { ...state, runs: new Map(state.runs).set(nameOf(assignment), { ref: { task_id, attempt }, pod }) },

@@ -1,33 +1,35 @@
-// What runs here: takes assignments, adopts what an earlier agent left, tells what there is. The thin shell of runner-machine.ts; each
-// attempt lives in its AttemptRun. It never ends anything on its own account because the hub is away.
+// The driver of runner-machine.ts: takes assignments, adopts attempts of an earlier agent, and tells what runs. Each attempt has an
+// AttemptRun. The runner never ends an attempt because the hub is away.
 
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { AttemptRef } from '@rdev/shared/wire/parts'
+import { drive, NamedTimers, within } from '../drive.ts'
 import { invalidWorkspace } from '../workspaces/workspace.ts'
-import { shutdownGraceS, stopGraceS } from './attempt-machine.ts'
+import { shutdownGraceS } from './attempt-run-machine.ts'
 import type { HubReports } from '../ports.ts'
 import type { RunnerDeps } from './attempt-run.ts'
 import { AttemptRun } from './attempt-run.ts'
-import type { RunnerEffect, RunnerInput, RunnerState } from './runner-machine.ts'
+import type { RunnerEffect } from './runner-machine.ts'
 import { attemptsOf, hasUnlisted, newRunner, podKey, podsInUse, inventoryFor, stepRunner } from './runner-machine.ts'
 
-/** A pod that does not answer must not hold up the hello of all others; one that is not ready is hardly expected to. */
+/** A pod that does not answer must not delay the hello for all others. One that is not ready seldom answers, so its wait is shorter. */
 export const listTimeoutMs = 10_000
 export const listUnreadyTimeoutMs = 1_000
 export const listAgainMs = 5_000
-/** The orphan TTL of supervisors is many times this. */
+/** The orphan TTL of the supervisors is many times longer. */
 export const touchEveryMs = 60_000
-/** Leaving: for the log to acknowledge what was read. */
+/** When leaving: how long the log has to acknowledge what was read. */
 const flushMs = 5_000
-/** Stopping everything: for trees to end, and then for results to be acknowledged. What started us may not wait much longer than 15 s. */
+/** When stopping everything: how long process trees have to end, and then results to be acknowledged. A caller may kill the agent after 15 s. */
 const stopAllMs = 11_000
 const lastResultsMs = 2_000
 
 export interface Runner {
-  /** The whole inventory. Answers whether there is a pod that no `gather` has spoken for. */
+  /** Takes the whole inventory. Answers the pods as the hub should see them; `unlisted`: no `gather` has listed the attempts of one of them. */
   pods(pods: readonly Pod[]): { readonly pods: readonly Pod[]; readonly unlisted: boolean }
   gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }>
   assign(tasks: readonly Assignment[]): void
@@ -35,26 +37,20 @@ export interface Runner {
   live(): readonly AttemptRef[]
   /** From now on nothing new is started. */
   drain(): void
-  /** Lets everything go on without us. */
+  /** Leaves every attempt to the next agent. */
   leave(): Promise<void>
   /** Ends every process of every attempt. */
   stopAll(): Promise<void>
 }
 
 export function createRunner(deps: RunnerDeps): Runner {
-  const { directories, hub, log } = deps
+  const { directories, hub, log, timers } = deps
   const runs = new Map<string, AttemptRun>()
   const rejected: HubReports['rejected'] = (ref, reason, detail) => step({ type: 'refused', ref, reason, detail })
   const runDeps: RunnerDeps = { ...deps, hub: { ...hub, rejected } }
-  let state: RunnerState = newRunner
-  let listAgain: NodeJS.Timeout | undefined
-  let toucher: NodeJS.Timeout | undefined
-
-  function step(input: RunnerInput): void {
-    const next = stepRunner(state, input)
-    state = next.state
-    for (const effect of next.effects) perform(effect)
-  }
+  const named = new NamedTimers<'list' | 'touch'>(timers)
+  const machine = drive(timers, stepRunner, newRunner, perform)
+  const { step } = machine
 
   function perform(effect: RunnerEffect): void {
     switch (effect.type) {
@@ -81,25 +77,22 @@ export function createRunner(deps: RunnerDeps): Runner {
         return hub.finished(effect.ref)
       case 'gather_again':
         log('warn', 'pods could not be listed', { pods: effect.pods })
-        listAgain = setTimeout(() => hub.hello(), listAgainMs)
-        return
+        return named.set('list', listAgainMs, () => hub.hello())
       case 'touch':
         return touchWhileLive()
     }
   }
 
   function touchWhileLive(): void {
-    toucher ??= setInterval(() => {
-      const names = podsInUse(state)
-      if (names.length === 0) {
-        clearInterval(toucher)
-        toucher = undefined
-      }
+    if (named.has('touch')) return
+    named.repeat('touch', touchEveryMs, () => {
+      const names = podsInUse(machine.state)
+      if (names.length === 0) named.cancel('touch')
       for (const name of names) {
-        if (!state.pods.some((pod) => pod.name === name)) continue
+        if (!machine.state.pods.some((pod) => pod.name === name)) continue
         directories.touch(name).catch(() => log('warn', 'pod could not be touched', { pod: name }))
       }
-    }, touchEveryMs)
+    })
   }
 
   function begin({ assignment, pod, home, adopted }: Extract<RunnerEffect, { type: 'begin' }>): void {
@@ -112,9 +105,9 @@ export function createRunner(deps: RunnerDeps): Runner {
     run.begin()
   }
 
-  /** Found once is found for the life of the pod; not found is asked again. */
+  /** A provider that was found stays found for the life of the pod; for one that was not found the pod is asked again. */
   async function hasProvider(pod: Pod, provider: AgentProvider): Promise<boolean> {
-    if (pod.providers.includes(provider) || state.listed.get(podKey(pod))?.includes(provider)) return true
+    if (pod.providers.includes(provider) || machine.state.listed.get(podKey(pod))?.includes(provider)) return true
     const found = await deps.agents.get(provider)?.available(pod.name)
     if (found) step({ type: 'provider_found', pod, provider })
     return found ?? false
@@ -125,18 +118,18 @@ export function createRunner(deps: RunnerDeps): Runner {
     step({ type: 'provider_asked', assignment, pod, has })
   }
 
-  async function refuseInPod({ assignment, pod }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
+  async function refuseInPod({ assignment, pod, because }: Extract<RunnerEffect, { type: 'refuse_in_pod' }>): Promise<void> {
     const name = attemptName(assignment.task_id, assignment.attempt)
-    // Without an answer: the hub asks again.
+    // Without an answer nothing is done: the hub sends the assignment again.
     const answer = await directories.refuse(pod.name, name).catch(() => undefined)
-    if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there' })
+    if (answer !== undefined) step({ type: 'refused_in_pod', assignment, pod, there: answer === 'there', because })
   }
 
   async function clear(ref: AttemptRef, pod: string): Promise<void> {
     const name = attemptName(ref.task_id, ref.attempt)
     log('info', 'unwanted attempt stopped', { ...ref, pod })
     try {
-      await directories.stop(pod, name, stopGraceS, 'stopped')
+      await directories.stop(pod, name, cancelGraceS, 'stopped')
       await directories.remove(pod, name)
     } catch {
       return log('warn', 'unwanted attempt could not be removed', { ...ref, pod })
@@ -145,32 +138,32 @@ export function createRunner(deps: RunnerDeps): Runner {
   }
 
   async function gather(): Promise<{ pods: readonly Pod[]; attempts: readonly AttemptPresence[] }> {
-    clearTimeout(listAgain)
+    named.cancel('list')
     const refused = [...runs.values()].filter((run) => run.refused).map((run) => run.name)
     const lists = await Promise.all(
-      state.pods.map(async (pod) => {
+      machine.state.pods.map(async (pod) => {
         const boundMs = pod.ready ? listTimeoutMs : listUnreadyTimeoutMs
-        const found = await bounded(directories.list(pod.name), boundMs)
+        const found = await within(timers, boundMs, directories.list(pod.name))
         if (!found) return { pod, found, providers: [] }
         const known = deps.agents.all.map(({ provider }) => provider)
-        const has = await Promise.all(known.map((provider) => bounded(hasProvider(pod, provider), boundMs)))
+        const has = await Promise.all(known.map((provider) => within(timers, boundMs, hasProvider(pod, provider))))
         return { pod, found, providers: known.filter((_, index) => has[index]) }
       }),
     )
     step({ type: 'gathered', lists, refused })
     for (const { pod, providers } of lists) for (const provider of providers) step({ type: 'provider_found', pod, provider })
-    return { pods: inventoryFor(state), attempts: attemptsOf(state, lists) }
+    return { pods: inventoryFor(machine.state), attempts: attemptsOf(machine.state, lists) }
   }
 
   function cease(): void {
     step({ type: 'drain' })
-    clearTimeout(listAgain)
+    named.cancel('list')
   }
 
   return {
     pods: (all) => {
       step({ type: 'pods', pods: all })
-      return { pods: inventoryFor(state), unlisted: hasUnlisted(state) }
+      return { pods: inventoryFor(machine.state), unlisted: hasUnlisted(machine.state) }
     },
     gather,
     assign: (tasks) => {
@@ -184,37 +177,22 @@ export function createRunner(deps: RunnerDeps): Runner {
     drain: cease,
     leave: async () => {
       cease()
-      clearInterval(toucher)
+      named.cancelAll()
       await Promise.all([...runs.values()].map((run) => run.leave(flushMs)))
     },
     stopAll: async () => {
       cease()
-      clearInterval(toucher)
+      named.cancelAll()
       const wanted = [...runs.values()]
       for (const run of wanted) run.shutdown()
-      const strays = await Promise.all(state.pods.map((pod) => bounded(directories.list(pod.name), listTimeoutMs)))
+      const strays = await Promise.all(machine.state.pods.map((pod) => within(timers, listTimeoutMs, directories.list(pod.name))))
       const stopped = strays
         .flatMap((list) => list?.attempts ?? [])
         .filter((found) => found.state !== 'exited' && !runs.has(attemptName(found.task_id, found.attempt)))
         .map((found) => directories.stop(found.pod, attemptName(found.task_id, found.attempt), shutdownGraceS, 'stopped'))
-      await bounded(Promise.all([...wanted.map((run) => run.ended), ...stopped]), stopAllMs)
-      await bounded(Promise.all(wanted.map((run) => run.forgotten)), lastResultsMs)
+      await within(timers, stopAllMs, Promise.all([...wanted.map((run) => run.ended), ...stopped]))
+      await within(timers, lastResultsMs, Promise.all(wanted.map((run) => run.forgotten)))
       for (const run of wanted) await run.leave(0)
     },
-  }
-}
-
-/** Undefined if it fails, or is not there within `maxMs`. */
-async function bounded<Result>(promise: Promise<Result>, maxMs: number): Promise<Result | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), maxMs)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } catch {
-    return undefined
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -1,4 +1,4 @@
-// The agent as a whole on real local pods: runner, links, supervisor and process, against a control plane that can be told to misbehave.
+// The whole agent on real local pods: runner, sockets, supervisor and process, against a fake control plane that can cause faults.
 import { existsSync } from 'node:fs'
 import { readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -34,7 +34,7 @@ test('a shell task: started, output to the byte, result, directory removed', asy
   expect(JSON.stringify(it.logged)).not.toContain('quoted')
 })
 
-test('git gets its arguments as they are', async () => {
+test('git gets its arguments unchanged', async () => {
   await connected()
   const task = it.task({ kind: 'git', command: ['-c', 'alias.say=!echo', 'say', `it's`, '$HOME', 'a  b'] })
   await it.ended(task)
@@ -42,7 +42,7 @@ test('git gets its arguments as they are', async () => {
   expect(task.outcome).toMatchObject({ status: 'succeeded', exit_code: 0 })
 })
 
-test('an agent task: its events, its answer, deltas, its conversation', async () => {
+test('an agent task: its events, its result, deltas, its session', async () => {
   await connected()
   const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'think hm\nsay hello\nsay done', deltas: true })
   await it.ended(task)
@@ -50,14 +50,14 @@ test('an agent task: its events, its answer, deltas, its conversation', async ()
   expect(task.outcome).toMatchObject({ status: 'succeeded', result: 'done', provider_session_id: 'dummy-session' })
 })
 
-test('an agent run without an answer has failed with EMPTY_RESULT', async () => {
+test('an agent task without a final text fails with EMPTY_RESULT', async () => {
   await connected()
   const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'think only' })
   await it.ended(task)
   expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'EMPTY_RESULT' })
 })
 
-test('a worker makes a directory for each conversation, and says so', async () => {
+test('a worker makes a directory for each session, and the log says so', async () => {
   await connected()
   const session_id = 'ses_01jzzzzzzzzzzzzzzzzzzzzzzz'
   const first = it.shell('pwd; touch left', { pod: 'worker', session_id })
@@ -69,7 +69,7 @@ test('a worker makes a directory for each conversation, and says so', async () =
   expect(output(second)).toBe('left\n')
 })
 
-test('a working copy is held by one task at a time: another is rejected, and gets it afterwards', async () => {
+test('one task at a time holds a working copy: another is rejected, and gets it afterwards', async () => {
   await connected()
   const first = it.shell('echo ready; pwd; mkfifo gate; read x < gate', { workspace: 'side' })
   await it.plane.until(() => output(first).startsWith('ready\n'))
@@ -97,7 +97,7 @@ test('a working directory that is missing, or a link out of the workspace, is a 
   }
 })
 
-test('what cannot run here is rejected with its reason, before anything was started', async () => {
+test('an assignment that cannot run is rejected with a reason, before anything was started', async () => {
   await connected()
   const missing = it.shell('true', { pod: 'nowhere' })
   const escaping = it.shell('true', { working_dir: '../..' })
@@ -111,7 +111,7 @@ test('what cannot run here is rejected with its reason, before anything was star
   expect(unknown.rejected?.reason).toBe('binary_missing')
 })
 
-test('an attempt that was over before is not started again', async () => {
+test('an attempt that has ended is not started again', async () => {
   await connected()
   const task = it.shell('echo once')
   await it.ended(task)
@@ -119,7 +119,7 @@ test('an attempt that was over before is not started again', async () => {
   await it.plane.until(() => task.rejected !== undefined)
   expect(task.rejected?.reason).toMatch(/^(floor|already_ended)$/)
   await expect.poll(() => existsSync(attemptDirectory(task))).toBe(false)
-  // Also not by an agent that knows nothing of it.
+  // Also not by a new agent.
   task.rejected = undefined
   it.startAgent()
   await it.plane.until(() => it.plane.epoch === 2 && it.plane.hubFrames.filter((frame) => frame.type === 'hello').length === 2)
@@ -142,7 +142,7 @@ test('a repeated assignment of a running attempt is accepted again, and started 
   expect(await readFile(`${it.directory}/demo/workspace/mark`, 'utf8')).toBe('started\n')
 })
 
-test('cancel ends the whole tree, and what was written before is told', async () => {
+test('cancel ends the whole process tree, and the log has the output before it', async () => {
   await connected()
   const task = it.shell(`trap '' INT TERM; setsid sleep 600 & echo ready; while :; do sleep 1; done`)
   await it.plane.until(() => output(task) === 'ready\n')
@@ -154,7 +154,7 @@ test('cancel ends the whole tree, and what was written before is told', async ()
   expect(await processesOf(task)).toEqual([])
 })
 
-test('cancel while the line is away takes effect at the next resume', async () => {
+test('a cancel while the line is away takes effect at the next resume', async () => {
   await connected()
   const task = it.shell('echo ready; sleep 600')
   await it.plane.until(() => output(task) === 'ready\n')
@@ -165,7 +165,7 @@ test('cancel while the line is away takes effect at the next resume', async () =
   expect(task.outcome).toMatchObject({ status: 'cancelled' })
 })
 
-test('a cancel that comes when the process has ended by itself changes nothing', async () => {
+test('a cancel after the process has ended by itself changes nothing', async () => {
   await connected()
   const gate = Promise.withResolvers<void>()
   it.plane.gate = gate.promise
@@ -178,7 +178,7 @@ test('a cancel that comes when the process has ended by itself changes nothing',
   expect(task.outcome).toMatchObject({ status: 'succeeded', exit_code: 0 })
 })
 
-test('the time limit of the task ends the tree', async () => {
+test('the time limit of the task ends the process tree', async () => {
   await connected()
   const task = it.shell('setsid sleep 600 & echo ready; sleep 600', { timeout_s: 1 })
   await it.ended(task)
@@ -186,7 +186,7 @@ test('the time limit of the task ends the tree', async () => {
   expect(await processesOf(task)).toEqual([])
 })
 
-test('silence longer than idle_timeout_s ends it; output keeps it alive', async () => {
+test('silence longer than idle_timeout_s ends the attempt; output keeps it alive', async () => {
   await connected()
   const silent = it.shell('echo ready; sleep 600', { idle_timeout_s: 1 })
   const busy = it.shell('for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done', { idle_timeout_s: 1 })
@@ -195,7 +195,7 @@ test('silence longer than idle_timeout_s ends it; output keeps it alive', async 
   expect(busy.outcome).toMatchObject({ status: 'succeeded' })
 })
 
-test('a code agent whose process does not exit after its result gets its answer, and the process is ended', async () => {
+test('if a code agent’s process does not exit after its result, the result counts and the process is ended', async () => {
   await connected()
   const task = it.task({ kind: 'agent', provider: 'claude-code', prompt: 'say x\ndone\nlinger' })
   await it.ended(task)
@@ -205,7 +205,7 @@ test('a code agent whose process does not exit after its result gets its answer,
 
 test('lines cut at several frames, before or after the write: the log is exact', async () => {
   await connected()
-  // A handful: each cut makes the next wait longer.
+  // Only a few cuts, because each makes the next wait longer.
   const faults = new Map<number, Fault>([
     [2, 'lose'],
     [4, 'lose_ack'],
@@ -233,14 +233,14 @@ test('the hub socket cut again and again: nothing is started twice, nothing is l
   expect(await readFile(`${it.directory}/demo/workspace/mark`, 'utf8')).toBe('started\n')
 })
 
-test('a log that does not acknowledge: at most 1 MiB is on its way, the reading stops, and goes on to the last byte', async () => {
+test('if the log does not acknowledge, at most 1 MiB is sent and the reading stops; later it goes on to the last byte', async () => {
   await connected()
   const gate = Promise.withResolvers<void>()
   it.plane.gate = gate.promise
   const task = it.shell('head -c 20000000 /dev/zero | tr "\\0" x | fold -w 99')
   await it.plane.until(() => task.unackedBytes > maxUnackedBytes * 0.9)
   await expect.poll(() => existsSync(`${attemptDirectory(task)}/exit`), { timeout: 10_000 }).toBe(true)
-  // The JSON around the events and the cursors are not counted by the window.
+  // The window does not count the cursors and the JSON around the events.
   expect(task.maxUnackedBytes).toBeLessThan(maxUnackedBytes * 1.05)
   gate.resolve()
   await it.plane.until(() => task.outcome !== undefined, 60_000)
@@ -248,7 +248,7 @@ test('a log that does not acknowledge: at most 1 MiB is on its way, the reading 
   expect(task.maxUnackedBytes).toBeLessThan(maxUnackedBytes * 1.05)
 })
 
-test('two agents with one identity: the second takes over, and each line is there once', async () => {
+test('two agents of one cluster: the second takes over, and each output line is in the log once', async () => {
   await connected()
   const task = it.shell('for i in $(seq 40); do echo "line $i"; sleep 0.05; done')
   await it.plane.until(() => output(task).includes('line 5\n'))
@@ -259,7 +259,7 @@ test('two agents with one identity: the second takes over, and each line is ther
   expect(types(task).filter((type) => type === 'task.started')).toHaveLength(1)
 })
 
-test('an agent that left and another that came: the process goes on, the log is exact', async () => {
+test('when an agent leaves and another comes, the process goes on and the log is exact', async () => {
   const first = it.startAgent({ stopAttemptsOnExit: false })
   await it.plane.until(() => it.plane.connected)
   const task = it.shell('echo $$ >> mark; for i in $(seq 40); do echo "line $i"; sleep 0.03; done')
@@ -277,7 +277,7 @@ test('an agent that left and another that came: the process goes on, the log is 
   expect(agentTask.outcome).toMatchObject({ status: 'succeeded', result: 'three' })
 })
 
-test('what ended while no agent was there is read to its end and reported', async () => {
+test('an attempt that ended while no agent was there is read to its end and reported', async () => {
   const first = it.startAgent({ stopAttemptsOnExit: false })
   await it.plane.until(() => it.plane.connected)
   const task = it.shell('echo before; sleep 0.5; echo after; exit 4')
@@ -290,7 +290,7 @@ test('what ended while no agent was there is read to its end and reported', asyn
   expect(task.outcome).toMatchObject({ status: 'failed', exit_code: 4 })
 })
 
-test('an attempt that nobody wants any more is stopped and removed at the next hello', async () => {
+test('an attempt that the hub does not want any more is stopped and removed at the next hello', async () => {
   await connected()
   const task = it.shell('echo ready; sleep 600')
   await it.plane.until(() => output(task) === 'ready\n')
@@ -302,7 +302,7 @@ test('an attempt that nobody wants any more is stopped and removed at the next h
   await expect.poll(() => existsSync(attemptDirectory(task))).toBe(false)
 })
 
-test('a log that is complete without the attempt ends it', async () => {
+test('when the log is complete without the attempt, the attempt is ended', async () => {
   await connected()
   const task = it.shell('echo ready; sleep 600')
   await it.plane.until(() => output(task) === 'ready\n')
@@ -312,7 +312,7 @@ test('a log that is complete without the attempt ends it', async () => {
   expect(await processesOf(task)).toEqual([])
 })
 
-test('a pod that is gone takes its attempt with it, and the log says so', async () => {
+test('when a pod is gone its attempt is lost, and the log says so', async () => {
   await connected()
   const task = it.shell('echo ready; exec sleep 5', { pod: 'worker' })
   await it.plane.until(() => output(task) === 'ready\n')
@@ -321,7 +321,7 @@ test('a pod that is gone takes its attempt with it, and the log says so', async 
   expect(task.outcome).toMatchObject({ status: 'lost', error_code: 'LOST' })
 })
 
-test('stopping everything ends every process before it returns', async () => {
+test('a stop that ends attempts resolves when no process is left', async () => {
   const agent = it.startAgent({ stopAttemptsOnExit: true })
   await it.plane.until(() => it.plane.connected)
   const task = it.shell('echo ready; setsid sleep 600 & sleep 600')
@@ -331,7 +331,7 @@ test('stopping everything ends every process before it returns', async () => {
   expect(task.outcome).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
 })
 
-test('while it drains it does not come back: another agent may be there, and would be thrown out', async () => {
+test('a draining agent does not dial again: it would supersede another agent', async () => {
   const agent = it.startAgent({ stopAttemptsOnExit: true })
   await it.plane.until(() => it.plane.connected)
   const running = it.shell(`trap '' INT TERM; echo ready; while :; do sleep 0.2; done`)
@@ -340,13 +340,13 @@ test('while it drains it does not come back: another agent may be there, and wou
   await it.plane.until(() => it.plane.hubFrames.some((frame) => frame.type === 'drain'))
   it.plane.cutHub()
   await it.plane.until(() => !it.plane.connected)
-  // Its lines go on: what it still has to say is heard.
+  // Its lines go on: the log gets what is left to send.
   await stopped
   expect(it.plane.epoch).toBe(1)
   expect(running.outcome).toMatchObject({ status: 'failed', error_code: 'POD_UNAVAILABLE' })
 })
 
-test('what a newer control plane says, and this agent does not know, changes nothing', async () => {
+test('frames and fields of a newer control plane that this agent does not know change nothing', async () => {
   await connected()
   const task = it.shell('echo ready; mkfifo gate; read x < gate; echo done')
   await it.plane.until(() => output(task) === 'ready\n')
@@ -359,7 +359,7 @@ test('what a newer control plane says, and this agent does not know, changes not
   expect([it.plane.epoch, task.lines]).toEqual([1, 1])
 })
 
-test('while it drains it starts nothing new', async () => {
+test('a draining agent starts nothing new', async () => {
   const agent = it.startAgent({ stopAttemptsOnExit: true })
   await it.plane.until(() => it.plane.connected)
   const running = it.shell(`trap '' INT TERM; echo ready; while :; do sleep 0.2; done`)
@@ -373,7 +373,7 @@ test('while it drains it starts nothing new', async () => {
   expect(running.rejected).toBeUndefined()
 })
 
-test('a hub that refuses for now is asked again after what it says, and the agent comes', async () => {
+test('an agent that the hub refuses with Retry-After dials again after that time', async () => {
   it.plane.refuse = { status: 503, retryAfterS: 1 }
   it.startAgent()
   await it.plane.until(() => it.plane.connections === 1)

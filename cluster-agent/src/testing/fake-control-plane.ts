@@ -1,5 +1,5 @@
-// Both sockets of the control plane, as docs/protocol.md describes them, on a loopback port: the hub's rules in small, and logs that number,
-// fence and acknowledge. Honest unless told to cut, delay or hold. Tests look into it and wait on it.
+// Both sockets of the control plane, as docs/protocol.md describes them, on a loopback port: a small hub, and logs that number, fence and
+// acknowledge. It follows the protocol unless a test lets it cut, delay or hold. Tests read its state and wait for changes.
 
 import { once } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
@@ -31,7 +31,7 @@ export interface FakeTask {
   cursor: Cursor
   outcome: TaskOutcome | undefined
   rejected: { reason: string; detail?: string | undefined } | undefined
-  /** The hub was told that it is gone. */
+  /** The agent told the hub that the attempt is finished. */
   finished: boolean
   cancel: (TaskCommand & { type: 'cancel' }) | undefined
   epoch: number
@@ -49,13 +49,13 @@ export class FakeControlPlane {
   readonly hubFrames: HubUp[] = []
   connections = 0
   epoch = 0
-  /** Nobody is there: every connection is reset as it comes, and counted. */
+  /** Every connection is reset at once and counted, as if there were no control plane. */
   #away = false
   dialsWhileAway = 0
   fault: (task: FakeTask, frame: TaskUp) => Fault = () => 'none'
-  /** Acknowledgements wait for it. */
+  /** Acknowledgements wait for this promise. */
   gate: Promise<void> = Promise.resolve()
-  /** Answers upgrades with this status, and Retry-After if given. */
+  /** Upgrades are refused with this status, and Retry-After if given. */
   refuse: { status: number; retryAfterS?: number } | undefined
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
@@ -95,11 +95,11 @@ export class FakeControlPlane {
     await once(this.#server, 'close')
   }
 
-  /** Resolves as soon as it is so; looks again whenever anything happened. */
+  /** Resolves when `what` is true; checks again after every frame. Rejects after `maxMs`. */
   async until(what: () => boolean, maxMs = 60_000): Promise<void> {
     if (what()) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    const timer = setTimeout(() => reject(new Error(`not so after ${maxMs} ms: ${String(what)}`)), maxMs)
+    const timer = setTimeout(() => reject(new Error(`not true after ${maxMs} ms: ${String(what)}`)), maxMs)
     const look = () => {
       if (what()) resolve()
     }
@@ -147,7 +147,7 @@ export class FakeControlPlane {
     return task
   }
 
-  /** The same assignment again, as after a hub that lost its memory. */
+  /** Sends the same assignment again, like a hub that lost its state. */
   repeat(task: FakeTask): void {
     this.sendHub({ type: 'assign', tasks: [this.tokened(task)] })
   }
@@ -157,7 +157,7 @@ export class FakeControlPlane {
     this.#down(task, task.cancel)
   }
 
-  /** The row has ended without this agent: no attempt of it is live any more. */
+  /** The task ends without this agent: it has no live attempt any more. */
   abandon(task: FakeTask): void {
     task.status = 'ended'
   }
@@ -236,7 +236,7 @@ export class FakeControlPlane {
         const here = new Set(frame.attempts.map((found) => `${found.task_id}.${found.attempt}`))
         const live = [...this.tasks.values()].filter((task) => task.status === 'assigned' || task.status === 'running')
         const named = (task: FakeTask) => here.has(`${task.assignment.task_id}.${task.assignment.attempt}`)
-        // Told while no hub listened, `finished` is lost: a hello without an attempt that has ended says the same.
+        // A `finished` that was sent while the socket was away is lost. A hello without the ended attempt means the same.
         for (const task of this.tasks.values()) if (task.outcome !== undefined && !named(task)) task.finished = true
         const adopt = live.filter(named).map((task) => this.tokened(task))
         const stop = frame.attempts

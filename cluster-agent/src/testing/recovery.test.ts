@@ -3,12 +3,14 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createHubLink } from '../link/hub-link.ts'
 import { ReconnectGroup } from '../link/reconnect-group.ts'
 import { lineOpener } from '../link/task-line.ts'
+import { dialWebSocket } from '../link/web-socket.ts'
+import { nodeTimers } from '../node-timers.ts'
 import type { TaskLine } from '../ports.ts'
 import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'
 import { assignment } from './setup.ts'
 
 const lineCount = 200
-/** Every dial that fails draws the upper end of its window: at once, after 1, 2 and 4 s, and then it waits 8 s. */
+/** Every failed dial waits as long as it may: 0, 1, 2 and 4 s, and then 8 s. */
 const dialsUntilLongWait = 4
 const longWaitMs = 8_000
 
@@ -27,8 +29,8 @@ afterEach(async () => {
 })
 
 function open() {
-  const group = new ReconnectGroup()
-  const openLine = lineOpener(plane.url, group)
+  const platform = { url: plane.url, timers: nodeTimers, dial: dialWebSocket, group: new ReconnectGroup() }
+  const openLine = lineOpener(platform)
   const handlers = { restart: () => {}, command: () => {}, finished: () => {}, refused: () => {} }
   const tasks = Array.from({ length: lineCount }, () => {
     const task = plane.assign(assignment())
@@ -37,15 +39,23 @@ function open() {
     return task
   })
   const link = createHubLink(
-    { url: plane.url, clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', group, log: () => {} },
-    { gather: async () => ({ pods: [], attempts: [] }), welcome: () => {}, assign: () => {}, live: () => [] },
+    platform,
+    { clusterId: 'test', key: clusterKey, version: '1', instance: 'instance-one', log: () => {} },
+    {
+      gather: async () => ({ pods: [], attempts: [] }),
+      welcome: () => {},
+      assign: () => {},
+      desired: () => {},
+      lost: () => {},
+      live: () => [],
+    },
   )
   closeHub = () => link.close()
   link.start()
   return tasks
 }
 
-test('two hundred lines and the hub link: one that is back brings back all others', { timeout: 150_000 }, async () => {
+test('two hundred lines and the hub link: when one is back, all others dial', { timeout: 150_000 }, async () => {
   const tasks = open()
   const allThere = () => plane.connected && tasks.every((task) => task.line !== undefined)
   await plane.until(allThere)
@@ -53,15 +63,15 @@ test('two hundred lines and the hub link: one that is back brings back all other
   await plane.until(() => plane.dialsWhileAway >= dialsUntilLongWait * (lineCount + 1), 80_000)
   const before = tasks.map((task) => task.lines)
   plane.comeBack()
-  // Told again and again: the first time its last dial may not have failed yet.
+  // Repeated, because at the first time its last dial may not have failed yet.
   await expect
     .poll(() => {
       lines[0]!.token(plane.tokened(tasks[0]!).token)
       return tasks[0]!.line !== undefined
     })
     .toBe(true)
-  // Their own windows would take longer than this.
+  // Their own waits would take longer than this.
   await plane.until(allThere, longWaitMs * 0.75)
-  // And nobody dialled more than once for it.
+  // No socket dialled more than once.
   expect(tasks.map((task, i) => task.lines - before[i]!)).toEqual(tasks.map(() => 1))
 })

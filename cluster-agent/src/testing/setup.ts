@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import { newId } from '@rdev/shared/domain/ids'
 import { createDummyAgent } from '../agents/dummy.ts'
-import type { Agent } from '../compose.ts'
+import type { AgentProgram } from '../compose.ts'
 import { compose } from '../compose.ts'
 import type { Config, LocalPodConfig } from '../config.ts'
 import type { FakeTask } from './fake-control-plane.ts'
@@ -15,9 +15,9 @@ export interface Bundle {
   readonly plane: FakeControlPlane
   readonly directory: string
   readonly logged: { level: string; phrase: string; fields: Readonly<Record<string, unknown>> | undefined }[]
-  /** Environment of the agent as a program of its own. */
+  /** The environment of the agent when it runs as a program of its own. */
   readonly env: Readonly<Record<string, string>>
-  startAgent(more?: Partial<Config>): Agent
+  startAgent(more?: Partial<Config>): AgentProgram
   shell(command: string, more?: Partial<Assignment>): FakeTask
   task(more: Partial<Assignment>): FakeTask
   ended(task: FakeTask): Promise<void>
@@ -75,7 +75,7 @@ export async function setup(): Promise<Bundle & { teardown(): Promise<void> }> {
     logLevel: 'info',
   }
   const logged: Bundle['logged'] = []
-  const agents: Agent[] = []
+  const agents: AgentProgram[] = []
   const task = (more: Partial<Assignment>) => plane.assign(assignment(more))
   return {
     plane,
@@ -93,7 +93,6 @@ export async function setup(): Promise<Bundle & { teardown(): Promise<void> }> {
       const agent = compose(
         { ...config, ...more },
         {
-          clock: { now: () => Date.now() },
           log: (level, phrase, fields) => void logged.push({ level, phrase, fields }),
           agents: () => [createDummyAgent()],
         },
@@ -121,7 +120,7 @@ export const output = (task: FakeTask, stream = 'stdout'): string =>
 
 export const numbered = (count: number): string => Array.from({ length: count }, (_, i) => `line ${i + 1}\n`).join('')
 
-/** Processes of this machine that carry the attempt's tag. */
+/** The processes of this computer that have the attempt's tag. */
 export async function processesOf(task: FakeTask): Promise<number[]> {
   const tag = `RDEV_ATTEMPT=${task.assignment.task_id}.${task.assignment.attempt}`
   const found: number[] = []

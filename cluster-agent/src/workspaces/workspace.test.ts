@@ -35,7 +35,7 @@ test('any text survives quoting, in words and in variables', async () => {
   }
 })
 
-test('the working directory is inside of the workspace, also through a link', async () => {
+test('the working directory must be inside of the workspace, also through a link', async () => {
   expect(await run('project', {}, 'pwd')).toMatchObject({ stdout: `${home}/workspace\n` })
   expect(await run('project', { working_dir: 'in side' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace/in side\n`, stderr: '' })
   expect(await run('project', { working_dir: 'link' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace/in side\n` })
@@ -45,27 +45,27 @@ test.each(['missing', 'root', 'root/tmp'])('%s is refused before anything runs',
   expect(await run('project', { working_dir }, 'echo ran')).toMatchObject({ code: 78, stdout: '', stderr: workspaceFailure })
 })
 
-test('a worker makes its own', async () => {
+test('a worker makes the directory of a workspace', async () => {
   const { stdout } = await run('worker', { session_id: 'ses_x' }, 'pwd')
   expect(stdout).toBe(`${home}/workspaces/ses_x\n`)
 })
 
-test('a named working copy is made where it is asked for first; main is the directory that is there', async () => {
+test('a named working copy is made for its first task; main is the directory that exists already', async () => {
   expect(await run('project', { workspace: 'main' }, 'pwd')).toMatchObject({ stdout: `${home}/workspace\n` })
   expect(await run('project', { workspace: 'fix-1.x' }, 'pwd')).toMatchObject({ stdout: `${home}/workspaces/fix-1.x\n` })
   expect(await run('project', { workspace: 'fix-1.x', working_dir: 'sub' }, 'pwd')).toMatchObject({ code: 78 })
-  // A worker serves all projects: what they call alike is not the same.
+  // A worker serves all projects: two projects may use the same name for different working copies.
   expect(await run('worker', { workspace: 'main', project_id: 'shop' }, 'pwd')).toMatchObject({ stdout: `${home}/workspaces/shop.main\n` })
 })
 
-test('who names a working copy holds its lock, and nobody else', () => {
+test('a task that names a working copy needs its lock; no other task does', () => {
   const lock = (role: 'project' | 'worker', workspace: string | null) =>
     workspaceNeeds({ role }, { project_id: 'shop', session_id: 'ses_x', task_id: 'task_x', workspace }).lock
   expect([lock('project', 'main'), lock('project', 'other'), lock('project', null)]).toEqual(['main', 'other', undefined])
   expect([lock('worker', 'main'), lock('worker', 'other'), lock('worker', null)]).toEqual(['shop.main', 'shop.other', undefined])
 })
 
-test('what cannot be run is told before', () => {
+test('an assignment that cannot run is refused before its start', () => {
   const fine = { env: {}, working_dir: null, workspace: null }
   expect(invalidWorkspace({ env: { A_1: 'x' }, working_dir: 'a/b', workspace: 'main' })).toBeUndefined()
   for (const working_dir of ['/etc', '..', 'a/../../b', 'a\0b']) expect(invalidWorkspace({ ...fine, working_dir })).toMatch('working_dir')

@@ -1,24 +1,25 @@
-// Who is asking. Junk is refused by its checksum without a query; keys are compared as SHA-256 in constant time; a key that was found
-// is remembered for at most 5 s in this isolate, which is how long a revocation may take to be seen elsewhere.
+// Finds the caller of a request by its API key. A malformed key is refused by its checksum without a query. Keys are compared as SHA-256 in
+// constant time. A key that was found is cached for at most 5 s in this isolate, so a revocation takes at most 5 s to be seen elsewhere.
 
 import { parseApiKey } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Authenticator, Deps } from '../ports.ts'
+import type { Authenticator } from '../ports/authenticator.ts'
+import type { Deps } from '../ports/deps.ts'
 
 export interface Authentication {
   readonly authenticate: Authenticator
-  /** The rights that a key has now, by its id: for tickets, and for streams that outlive their request. Throws like `authenticate`. */
+  /** The current rights of a key by its id, for tickets and for long streams. Throws like `authenticate`. */
   readonly callerOf: (keyId: string) => Promise<Caller>
-  /** Makes this isolate see a revocation at once. */
+  /** Drops a key from the cache, so that this isolate sees its revocation at once. */
   readonly forget: (key: Pick<ApiKey, 'id' | 'prefix'>) => void
 }
 
 const rememberMs = 5_000
-/** Bounds the memory of an isolate; the oldest goes. */
+/** Bounds the memory of an isolate; the oldest entry is dropped. */
 const maxRemembered = 2_000
 const adminCaller: Caller = { key_id: 'admin', scopes: ['admin'], project_ids: null, cluster_id: null }
-/** What unknown keys are compared with, so that they take as long as known ones. */
+/** Compared with unknown keys, so that they take as long as known ones. */
 const noHash = '0'.repeat(64)
 
 export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys' | 'clock' | 'adminKey'>): Authentication {
@@ -29,7 +30,7 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
     const known = remembered.get(name)
     const now = clock.now()
     if (known && now - known.at < rememberMs) return known.key
-    // The time before the query: what is read may be as old as that.
+    // Take the time before the query, because the answer may be that old.
     const key = await load()
     remembered.delete(name)
     if (key) {
@@ -64,7 +65,7 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
         if (adminKey === null) throw new DomainError('UNAUTHORIZED')
         return adminCaller
       }
-      const key = await find(`id ${keyId}`, () => keys.get(keyId))
+      const key = await find(`id ${keyId}`, () => keys.get(keyId, null))
       if (!key) throw new DomainError('UNAUTHORIZED')
       return callerFrom(key)
     },
@@ -87,7 +88,7 @@ export async function sha256Hex(text: string): Promise<string> {
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
-/** Constant time for texts of one length. */
+/** Compares in constant time for texts of the same length. */
 function sameText(a: string, b: string): boolean {
   if (a.length !== b.length) return false
   let difference = 0

@@ -22,7 +22,7 @@ async function setup() {
     }
   }
   const queued = async () => (await (await api.call('GET', '/v1/tasks')).json<{ data: TaskView[] }>()).data.map(({ id }) => id)
-  /** The Worker dies after the rows were written: nobody hears the answer, and nothing is kept of it. */
+  /** The Worker dies after the rows were written: the client gets no answer, and no answer is stored. */
   const dieAfterInsert = () => {
     const { insert } = api.stores.tasks
     Object.assign(api.deps.tasks, {
@@ -97,7 +97,7 @@ test('another body or path under the same key is refused, another caller or rout
   expect(await queued()).toHaveLength(4)
 })
 
-test('what was refused leaves its key free', async () => {
+test('a refused request leaves its key free', async () => {
   const { post, shellTask, call } = await setup()
   await call('POST', '/v1/tasks', { body: shellTask })
   await call('PATCH', '/v1/projects/demo', { body: { max_queued: 1 } })
@@ -136,7 +136,7 @@ test.each([
   expect(await post(path, body)).toEqual({ ...again, replayed: 'true' })
 })
 
-test('a refusal that comes late does not free the key: somebody may have taken the request over by then', async () => {
+test('a late refusal does not free the key: another request may have taken over by then', async () => {
   const { post, shellTask, deps, stores, clock } = await setup()
   const { insert } = stores.tasks
   Object.assign(deps.tasks, {
@@ -152,7 +152,7 @@ test('a refusal that comes late does not free the key: somebody may have taken t
   expect((await post('/v1/tasks', shellTask)).status).toBe(202)
 })
 
-test('an answer that could not be kept is given all the same, and is the same the next time', async () => {
+test('an answer that could not be stored is sent all the same, and repeating makes the same one', async () => {
   const { post, shellTask, deps, stores, clock, logged, queued } = await setup()
   const { finish } = stores.idempotency
   Object.assign(deps.idempotency, { finish: () => Promise.reject(new Error('away')) })

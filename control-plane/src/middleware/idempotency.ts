@@ -1,34 +1,37 @@
-// `Idempotency-Key` of requests that create something: whoever repeats one gets the answer of the first and creates nothing more.
-// Two things make that hold through a crash at any point. The seed and the instant that ids are made of are kept before anything is
-// created, so that whoever does the request again makes the same ids, and inserting is safe to repeat with the same ids. And a request
-// of which nobody knows how it ended is never forgotten: it stays in flight until somebody takes it over.
+// `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header) of requests that create something: a repeated request gets the answer of the
+// first and creates nothing more. Two rules make this safe through a crash at any point. First, the seed and the instant that ids are made
+// from are stored before anything is created; a repeated request makes the same ids, and inserting is safe to repeat with the same ids.
+// Second, a request with an unknown end is never dropped: it stays in flight until another request takes it over.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Next } from 'hono'
 import { routePath } from 'hono/route'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { sha256Hex } from './auth.ts'
 import type { AppEnv } from './env.ts'
 
-/** The instant and the chance that what is created is made of. */
+/** The clock and the random bytes that ids are made from. */
 export type Making = Pick<Deps, 'clock' | 'random'>
 
 export interface Idempotency {
-  /** Answers by `next`, or again what was answered before. `text` is the body. */
+  /**
+   * Answers by `next`, or with the stored answer. `text` is the body. Throws DomainError IDEMPOTENCY_IN_FLIGHT, IDEMPOTENCY_MISMATCH or
+   * BAD_REQUEST (a malformed key).
+   */
   readonly once: (c: Context<AppEnv>, text: string, next: Next) => Promise<Response | undefined>
 }
 
 export const keepMs = 24 * 60 * 60_000
-/** Taking over what is still being done creates nothing twice; early, it costs the same work twice, late, whoever repeats waits longer. */
+/** After this time a repeated request takes over. It creates nothing twice: too early costs double work, too late makes the client wait. */
 export const takeOverMs = 15_000
 /**
- * A refused request frees its key only this soon: together with the deadline of a statement (8 s) that is before anybody may have taken
- * it over, who could have created something under the key by then.
+ * A refused request frees its key only within this time. Together with a statement's deadline (8 s) that ends before `takeOverMs`: later,
+ * another request may have taken over and created something under the key.
  */
 const freeMs = 5_000
 
 const seedBytes = 32
-/** More than the ids of the largest batch take. */
+/** Random bytes per request: more than the ids of the largest batch need. */
 const chanceBytes = 16 * 1024
 
 export function createIdempotency({
@@ -47,7 +50,7 @@ export function createIdempotency({
       if (!/^[\x20-\x7e]{1,255}$/.test(key)) throw wrongKey()
 
       const name = { caller: c.var.caller.key_id, route: `${c.req.method} ${routePath(c, -1)}`, key }
-      // The route has its parameters open, so the path is part of what has to be the same.
+      // The route's pattern has open parameters, so the path must be the same too.
       const body_hash = await sha256Hex(`${c.req.path}\n${text}`)
       const begunAt = clock.now()
       const begun = await idempotency.begin({ ...name, body_hash, seed: random.bytes(seedBytes), takeOverMs, keepMs })
@@ -69,7 +72,7 @@ export function createIdempotency({
       try {
         await idempotency.finish(name, answer)
       } catch (error) {
-        // What was created is created, and the next one who asks finds the same.
+        // The request has succeeded: repeating it makes the same ids, so it finds what was created.
         log('warn', 'idempotent answer was not kept', { request_id: c.var.requestId, error: String(error) })
       }
       return undefined
@@ -84,7 +87,7 @@ function wrongKey(): DomainError {
   return new DomainError('BAD_REQUEST', message, { fields: [{ parameter: 'Idempotency-Key', message }] })
 }
 
-/** The same bytes for the same seed: the stream of AES-CTR under it. */
+/** Random bytes derived from the seed: the key stream of AES-CTR. The same seed gives the same bytes. */
 async function randomnessOf(seed: Uint8Array): Promise<Deps['random']> {
   const key = await crypto.subtle.importKey('raw', seed.slice(0, seedBytes), 'AES-CTR', false, ['encrypt'])
   const algorithm = { name: 'AES-CTR', counter: new Uint8Array(16), length: 64 }

@@ -1,4 +1,4 @@
-// The one translator of errors to HTTP (RFC 9457). What it does not know is a bug: 500 without words of its own, logged once.
+// The only translator of errors to HTTP problems (RFC 9457). An unknown error is a bug: it is logged once, and the client gets a plain 500.
 
 import type { Problem } from '@rdev/shared/api/problem'
 import { DomainError, errorCodes } from '@rdev/shared/domain/errors'
@@ -7,7 +7,7 @@ import type { Context, ErrorHandler, Hono, NotFoundHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { METHODS } from 'hono/router'
 import { routePath } from 'hono/route'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import type { AppEnv } from './env.ts'
 
 export function toProblem({ code, message, fields }: DomainError, requestId: string): Problem {
@@ -46,8 +46,8 @@ function fromHttpException(error: Error): DomainError | undefined {
 }
 
 /**
- * What broke, without what was in it: the outer message of a database library holds the statement's parameters, so only the
- * innermost cause speaks, briefly, and of the outer error only its stack frames.
+ * Describes a bug without customer data. The message of a database library holds the statement's parameters, so only the innermost cause's
+ * message is logged, shortened, and of the outer error only its stack frames.
  */
 function facts(error: Error): Readonly<Record<string, unknown>> {
   let cause = error

@@ -1,20 +1,91 @@
-// From zod's issues to the fields of a problem: JSON Pointers into a body, names of parameters in a query.
+// What a request brings, from its bytes to checked values: a JSON body, bounded in size and depth, UTF-8, and without what no column can hold;
+// then zod's issues as the fields of a problem: JSON Pointers into a body, names of parameters in a query.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { FieldError } from '@rdev/shared/domain/errors'
 import type { z } from 'zod'
 
+/** The largest thing anybody sends is a prompt; past this a request only costs memory. */
+export const maxBodyBytes = 2 * 1024 * 1024
+
+export async function readJson(request: Request, maxBytes: number): Promise<{ text: string; value: unknown }> {
+  const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (mediaType !== 'application/json') {
+    throw new DomainError('UNSUPPORTED_MEDIA_TYPE', 'send the body as Content-Type: application/json')
+  }
+  const text = await readText(request, maxBytes)
+  try {
+    return { text, value: JSON.parse(text) }
+  } catch (cause) {
+    throw new DomainError('BAD_REQUEST', text === '' ? 'a JSON body is required' : 'the body is not valid JSON', { cause })
+  }
+}
+
+async function readText(request: Request, maxBytes: number): Promise<string> {
+  const tooLarge = () => new DomainError('PAYLOAD_TOO_LARGE', `the body may have at most ${maxBytes} bytes`)
+  if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw tooLarge()
+  if (!request.body) return ''
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+  const reader = request.body.getReader()
+  let bytes = 0
+  let text = ''
+  try {
+    for (;;) {
+      const { done, value } = await reader.read()
+      if (done) return text + decoder.decode()
+      bytes += value.byteLength
+      if (bytes > maxBytes) {
+        // Not waited for: a sender that goes on must not hold the answer back.
+        void reader.cancel().catch(() => undefined)
+        throw tooLarge()
+      }
+      text += decoder.decode(value, { stream: true })
+    }
+  } catch (error) {
+    if (error instanceof TypeError) throw new DomainError('BAD_REQUEST', 'the body is not UTF-8', { cause: error })
+    throw error
+  }
+}
+
+export function refuseUnstorable(value: unknown): void {
+  const wrong = unstorable(value)
+  if (wrong) throw wrong
+}
+
+/** Schemas, the database and clients walk a value by recursion; a deeper one could exhaust their stack. */
+const maxDepth = 64
+
+/** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. And what is nested deeper than anybody could walk. */
+export function unstorable(value: unknown, path: readonly PropertyKey[] = []): DomainError | undefined {
+  if (typeof value === 'string') {
+    return value.includes('\u0000') || !value.isWellFormed()
+      ? atPath('must not contain NUL characters or lone surrogates', path)
+      : undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  if (path.length >= maxDepth) return atPath(`must not be nested more than ${maxDepth} deep`, path)
+  for (const [name, item] of Object.entries(value)) {
+    const wrong = unstorable(name, path) ?? unstorable(item, [...path, name])
+    if (wrong) return wrong
+  }
+  return undefined
+}
+
+const atPath = (message: string, path: readonly PropertyKey[]) =>
+  new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })
+
 /** RFC 6901. */
 export const pointer = (path: readonly PropertyKey[]): string =>
   path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 
+/** Throws DomainError BAD_REQUEST. */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {
   const parsed = checkBody(schema, value)
   if (parsed instanceof DomainError) throw parsed
   return parsed.data
 }
 
-/** Pointers begin with `at`, where the value is part of a larger body. */
+/** Answers DomainError BAD_REQUEST for a wrong value. `at` is the value's path inside a larger body; pointers begin with it. */
 export function checkBody<Schema extends z.ZodType>(
   schema: Schema,
   value: unknown,
@@ -25,7 +96,7 @@ export function checkBody<Schema extends z.ZodType>(
   return refusal(wrongFields(parsed.error), (path, message) => ({ pointer: pointer([...at, ...path]), message }))
 }
 
-/** One value per name: a repeated parameter says two things, and is refused. */
+/** Throws DomainError BAD_REQUEST, also for a repeated parameter, because it is not clear which value is meant. */
 export function parseQuery<Schema extends z.ZodType>(schema: Schema, query: Readonly<Record<string, readonly string[]>>): z.output<Schema> {
   const asParameter = (path: readonly PropertyKey[], message: string): FieldError => ({ parameter: path.map(String).join('.'), message })
   const repeated = Object.keys(query).filter((name) => query[name]!.length > 1)
@@ -52,10 +123,10 @@ function refusal(wrong: readonly Wrong[], toField: (path: readonly PropertyKey[]
   return new DomainError('BAD_REQUEST', detail, { fields: wrong.map(({ path, message }) => toField(path, message)) })
 }
 
-/** A body can be wrong in a million places; the first of them will do. */
+/** Limits the answer: a body can have any number of faults, and the first ones are enough for its sender. */
 const maxFields = 50
 
-/** Each field once, by its first fault: schema and domain rules can both see the same one. */
+/** Lists each field once, with its first fault: schema and domain rules can find the same one. */
 function wrongFields(error: z.ZodError): readonly Wrong[] {
   const byPlace = new Map<string, Wrong>()
   for (const wrong of error.issues.flatMap(wrongField)) {

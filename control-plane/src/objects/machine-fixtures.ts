@@ -18,6 +18,7 @@ export const aTask = (change: Partial<Task> = {}): Task => ({
   queue_deadline_at: null,
   cluster_id: 'home',
   pod: null,
+  pod_uid: null,
   lease_until: null,
   claim_id: null,
   cancel_requested_at: null,

@@ -1,18 +1,19 @@
-// What tests of the real objects start from: a project with a pod in the stores, tasks in any state, and both kinds of sockets, opened
+// What tests of the real objects start from: a project with a pod in the stores, tasks in any state, and sockets of both kinds, opened
 // through the Worker's own routes.
 
 import { env, exports } from 'cloudflare:workers'
-import { newApiKey } from '@rdev/shared/domain/api-key'
+import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task, TaskSpec } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
+import { anActor } from '../testing/actor.ts'
 import { createTokens } from '../tokens.ts'
 import { freshWorld } from '../testing/worker.ts'
 import { aPod, aSpec } from './machine-fixtures.ts'
-import { openSocket } from './task-log/socket-reader.ts'
+import { openSocket } from './task-log/logs.ts'
 
 const tokens = createTokens(env.RDEV_TOKEN_SECRET, { now: () => Date.now() })
 const bytes = (count: number) => crypto.getRandomValues(new Uint8Array(count))
@@ -27,7 +28,7 @@ async function dial<Up, Down>(path: string, bearer: string) {
   return {
     raw,
     send: (frame: Up) => socket.send(JSON.stringify(frame)),
-    /** Text as it is, however wrong. */
+    /** Sends the text unchanged, also a malformed one. */
     text: (text: string) => socket.send(text),
     /** The next frame; fails if the socket closed instead. */
     async next(): Promise<Down> {
@@ -58,17 +59,19 @@ export async function objects() {
     // A millisecond apart, so that the order of arrival is the order of the calls.
     const created_at = began + ++queued
     const id = newId('task', created_at, bytes(10))
-    const [inserted] = await world.stores.tasks.insert([{ id, spec, created_by: 'key_1', created_at, new_session: false, retry_of: null }])
+    const [inserted] = await world.stores.tasks.insert([
+      { id, spec, actor: anActor({ key_id: 'key_1' }), created_at, new_session: false, retry_of: null },
+    ])
     if (!inserted || 'refused' in inserted) throw new Error('the project is not there')
     return inserted.task
   }
-  // As many as the hub will ever count to here.
+  // Higher than any number that the hub reaches in a test.
   let claims = 1_000
   const claim = async (): Promise<Task> => {
-    const slots = [{ pod: 'pod-1', project_id: project }]
-    const { generation } = await world.stores.tasks.takeOver(cluster, 0)
+    const slots = [{ pod: 'pod-1', pod_uid: pod().uid, project_id: project }]
+    const { generation } = await world.stores.dispatch.takeOver(cluster, 0)
     const ask = { clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000, generation, number: ++claims }
-    const [live] = await world.stores.tasks.claim(ask)
+    const [live] = await world.stores.dispatch.claim(ask)
     if (!live) throw new Error('nothing to claim')
     return live.task
   }
@@ -100,7 +103,7 @@ export async function objects() {
     async agent() {
       const { key, prefix } = newApiKey(bytes(80))
       const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key)))]
-      await world.stores.keys.insert({
+      const row: ApiKey = {
         id: newId('key', Date.now(), bytes(10)),
         name: 'agent',
         prefix,
@@ -112,7 +115,8 @@ export async function objects() {
         created_at: Date.now(),
         expires_at: null,
         revoked_at: null,
-      })
+      }
+      await world.stores.keys.insert(row, anActor())
       const socket = await dial<HubUp, HubDown>(`/v1/clusters/${cluster}/connect`, key)
       return {
         ...socket,

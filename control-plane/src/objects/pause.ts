@@ -1,4 +1,4 @@
-/** Waits so long, or until the signal aborts, whichever is first. */
+/** Resolves after `ms`, or when the signal aborts, whichever is first. Never rejects. */
 export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     if (signal.aborted) return resolve()

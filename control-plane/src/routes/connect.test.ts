@@ -65,7 +65,7 @@ test('a token opens its own attempt only, while it lasts', async () => {
   expect(connected).toEqual([])
 })
 
-test('what is not an upgrade is told what is spoken here', async () => {
+test('a request that is no upgrade is answered 426', async () => {
   const { call, line, token, cluster } = await setup()
   for (const [path, key] of [
     [line, token],

@@ -1,73 +1,48 @@
-// Where clusters dial in. These routes say who it is; the sockets themselves live behind the injected handlers.
+// The upgrades of clusters and attempts. These routes authenticate the caller; the injected handlers have the sockets.
 
+import { connectAttempt, connectCluster } from '@rdev/shared/api/operations/connections'
 import { DomainError } from '@rdev/shared/domain/errors'
 import { Hono } from 'hono'
 import { presentedKey } from '../middleware/auth.ts'
-import { endpoint } from '../middleware/endpoint.ts'
+import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps, TokenClaims } from '../ports.ts'
-import { attemptParams, clusterParams } from './ids.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { TokenClaims } from '../ports/tokens.ts'
 
 export type AttemptClaims = Extract<TokenClaims, { kind: 'attempt' }>
 
-/** Both answer the upgrade. They are called only with an upgrade request of somebody who may connect there. */
+/** Both answer the upgrade. They are called only with an upgrade request of an authenticated caller. */
 export interface ConnectHandlers {
   hub(request: Request, clusterId: string): Response | Promise<Response>
   attempt(request: Request, claims: AttemptClaims): Response | Promise<Response>
 }
 
-const upgraded = { 101: { description: 'The connection is a WebSocket now; its frames are described in docs/protocol.md.' } }
-
 export function connect(deps: Pick<Deps, 'tokens'>, handlers: ConnectHandlers | undefined): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
-  app.get(
-    '/v1/clusters/:id/connect',
-    endpoint({
-      summary: 'Connect a cluster',
-      description: 'The control socket of a cluster agent, with a key that has `cluster:connect` for this cluster.',
-      tag: 'connections',
-      access: { scope: 'cluster:connect' },
-      params: clusterParams,
-      answers: upgraded,
-      problems: ['UPGRADE_REQUIRED'],
-    }),
-    (c) => {
-      const id = c.req.param('id')
-      if (c.var.caller.cluster_id !== id) {
-        throw new DomainError('FORBIDDEN', `this API key does not speak for cluster ${id}`)
-      }
-      return upgrade(c.req.raw, handlers).hub(c.req.raw, id)
-    },
-  )
+  handle(app, connectCluster, (c) => {
+    const id = c.req.param('id')
+    if (c.var.caller.cluster_id !== id) {
+      throw new DomainError('FORBIDDEN', `this API key does not speak for cluster ${id}`)
+    }
+    return upgrade(c.req.raw, handlers).hub(c.req.raw, id)
+  })
 
-  app.get(
-    '/v1/tasks/:id/attempts/:n/connect',
-    endpoint({
-      summary: 'Connect an attempt',
-      description: 'The line of a running attempt to its task’s log, with the token that came with its assignment.',
-      tag: 'connections',
-      access: 'attempt',
-      params: attemptParams,
-      answers: upgraded,
-      problems: ['UPGRADE_REQUIRED'],
-    }),
-    async (c) => {
-      const token = presentedKey(c.req.raw.headers)
-      const claims = token === undefined ? undefined : await deps.tokens.verify('attempt', token)
-      if (!claims) throw new DomainError('UNAUTHORIZED', 'a valid attempt token is required')
-      if (claims.task_id !== c.req.param('id') || String(claims.attempt) !== c.req.param('n')) {
-        throw new DomainError('FORBIDDEN', 'this token belongs to another attempt')
-      }
-      return upgrade(c.req.raw, handlers).attempt(c.req.raw, claims)
-    },
-  )
+  handle(app, connectAttempt, async (c) => {
+    const token = presentedKey(c.req.raw.headers)
+    const claims = token === undefined ? undefined : await deps.tokens.verify('attempt', token)
+    if (!claims) throw new DomainError('UNAUTHORIZED', 'a valid attempt token is required')
+    if (claims.task_id !== c.req.param('id') || String(claims.attempt) !== c.req.param('n')) {
+      throw new DomainError('FORBIDDEN', 'this token belongs to another attempt')
+    }
+    return upgrade(c.req.raw, handlers).attempt(c.req.raw, claims)
+  })
 
   return app
 }
 
 function upgrade(request: Request, handlers: ConnectHandlers | undefined): ConnectHandlers {
   if (request.headers.get('upgrade')?.toLowerCase() !== 'websocket') throw new DomainError('UPGRADE_REQUIRED')
-  if (!handlers) throw new DomainError('SERVICE_UNAVAILABLE', 'nobody takes connections here')
+  if (!handlers) throw new DomainError('SERVICE_UNAVAILABLE', 'this deployment accepts no connections')
   return handlers
 }

@@ -62,7 +62,7 @@ table{border-collapse:collapse;width:100%}td,th{text-align:left;vertical-align:t
 td:first-child{white-space:nowrap}.dim{color:var(--dim)}p{white-space:pre-line;margin:.5rem 0}nav a{margin-right:1rem}`
 
 export function docsPage(openApi: OpenApiDocument): string {
-  // What this page reads of the document, which `openApiDocument` makes in just that shape.
+  // The parts of the document that this page reads, in the shape that `openApiDocument` makes.
   const { info, tags, paths, components } = openApi as object as Document
   const operations = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, ...operation })),
@@ -165,5 +165,5 @@ const table = (rows: readonly (readonly string[])[]): string =>
 const escape = (text: string): string =>
   text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;')
 
-/** Our descriptions use no Markdown but `code`. */
+/** Our descriptions use only one form of Markdown, `code`. */
 const prose = (text: string): string => escape(text).replaceAll(/`([^`]+)`/g, '<code>$1</code>')

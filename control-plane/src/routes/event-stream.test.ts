@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
-import type { LogItem } from '../ports.ts'
+import type { LogItem } from '../ports/task-logs.ts'
 import { chunksOf } from '../testing/read-stream.ts'
 import { eventStream, ndjson, serverSentEvents, streamLimits } from './event-stream.ts'
 import type { StreamFormat, StreamLimits, StreamSource } from './event-stream.ts'
 
 const line = (seq: number): LogItem => ({ seq, type: 'output', json: `{"seq":${seq}}` })
 
-/** A log that has nothing to say until `say`. */
+/** A log that is silent until `say`. */
 function setup(format: StreamFormat = serverSentEvents, limits: Partial<StreamLimits> = {}, source: Partial<StreamSource> = {}) {
   const gone = new AbortController()
   const said: (readonly LogItem[])[] = []
@@ -47,7 +47,7 @@ test('a batch is one chunk', async () => {
   await chunks.cancel()
 })
 
-test('a silent Server-Sent stream beats as a comment', async () => {
+test('a silent Server-Sent Events stream sends comments as heartbeat', async () => {
   const { chunks, say } = setup(serverSentEvents, { heartbeatMs: 5 })
   expect(await chunks.next()).toBe('retry: 1000\n\n')
   expect(await chunks.next()).toBe(': hb\n\n')
@@ -58,7 +58,7 @@ test('a silent Server-Sent stream beats as a comment', async () => {
   await chunks.cancel()
 })
 
-test('a silent NDJSON stream beats with a space, and every line stays JSON', async () => {
+test('a silent NDJSON stream sends spaces as heartbeat, and every line stays JSON', async () => {
   const { chunks, say } = setup(ndjson, { heartbeatMs: 5 })
   let text = (await chunks.next())!
   expect(text).toBe(' ')
@@ -68,7 +68,7 @@ test('a silent NDJSON stream beats with a space, and every line stays JSON', asy
   await chunks.cancel()
 })
 
-test('a stream that grew old ends on purpose and lets its log go', async () => {
+test('a stream that is too old ends on purpose and releases its log', async () => {
   const { chunks, released } = setup(serverSentEvents, { heartbeatMs: 5, rotateMs: 10 })
   expect(await chunks.rest()).toContain('event: stream.end\ndata: {"reason":"rotate"}')
   await released
@@ -76,7 +76,7 @@ test('a stream that grew old ends on purpose and lets its log go', async () => {
   expect(JSON.parse(await lines.chunks.rest())).toEqual({ type: 'stream.end', data: { reason: 'rotate' } })
 })
 
-test('a client that stops reading is dropped, and its log let go', async () => {
+test('a client that stops reading is dropped, and its log released', async () => {
   const { chunks, released, say } = setup(serverSentEvents, { heartbeatMs: 5, drainMs: 10 })
   await chunks.next()
   say(line(1))
@@ -85,7 +85,7 @@ test('a client that stops reading is dropped, and its log let go', async () => {
   await expect(chunks.next()).rejects.toThrow('the client does not read')
 })
 
-test('a client that was gone before the stream began is sent nothing of the log', async () => {
+test('for a client that was gone before the stream began nothing is read', async () => {
   const gone = new AbortController()
   gone.abort()
   const { chunks, say } = setup(ndjson, {}, { gone: gone.signal })
@@ -93,7 +93,7 @@ test('a client that was gone before the stream began is sent nothing of the log'
   expect(await chunks.rest()).not.toContain('"seq"')
 })
 
-test('a database that is away while the key is looked at ends no stream', async () => {
+test('a database that is away while the key is checked ends no stream', async () => {
   let asked = 0
   const allowed = async () => {
     asked++

@@ -1,60 +1,60 @@
-// A live HTTP answer from batches of log lines. It promises: lines leave as soon as the reader takes them, with no timer on their way;
-// nothing is fetched that the reader has not asked for (one batch at a time), so a slow client slows the log and fills no memory; and
-// whatever happens, both sides are let go. A stream is a convenience: each of its ends is one that a client resumes from.
+// A live HTTP answer from batches of log entries. It promises: an entry is sent as soon as the reader takes it, without a timer; nothing is
+// fetched before the reader asks for it (one batch at a time), so a slow client slows the log and fills no memory; both sides are always
+// released. A client can resume after every kind of end.
 
-import type { LogItem } from '../ports.ts'
+import type { LogItem } from '../ports/task-logs.ts'
 
-/** How the lines are written: Server-Sent Events or NDJSON. */
+/** How entries are written: Server-Sent Events (WHATWG HTML, 9.2, server-sent events) or NDJSON. */
 export interface StreamFormat {
   readonly mediaType: string
-  /** Sent at once, before any line. */
+  /** Sent at once, before any entry. */
   readonly opening: string
   readonly heartbeat: string
-  line(item: LogItem): string
+  entry(item: LogItem): string
   ending(reason: EndReason): string
 }
 
-/** `finished`: the log is complete. The others ask the client to come back with its last seq; `unauthorized` with another key. */
+/** `finished`: the log is complete. After the others the client should come back with its last seq; after `unauthorized` with another key. */
 export type EndReason = 'finished' | 'rotate' | 'unauthorized' | 'error'
 
 export const serverSentEvents: StreamFormat = {
   mediaType: 'text/event-stream',
   opening: 'retry: 1000\n\n',
   heartbeat: ': hb\n\n',
-  line: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
+  entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
   ending: (reason) => `event: stream.end\ndata: {"reason":"${reason}"}\n\n`,
 }
 
 /**
- * One event a line, the last is `task.finished`; only an earlier end gets a line of its own. The heartbeat is a single space: JSON
- * allows it before a value, so every reader takes the next line as it is, where an empty line would break those that parse each line.
+ * One event on each line; the last one is `task.finished`, and an earlier end has a line of its own. The heartbeat is a single space, which
+ * JSON allows before a value (RFC 8259, section 2). An empty line would break readers that parse each line.
  */
 export const ndjson: StreamFormat = {
   mediaType: 'application/x-ndjson',
   opening: '',
   heartbeat: ' ',
-  line: ({ json }) => `${json}\n`,
+  entry: ({ json }) => `${json}\n`,
   ending: (reason) => (reason === 'finished' ? '' : `{"type":"stream.end","data":{"reason":"${reason}"}}\n`),
 }
 
 export interface StreamLimits {
-  /** Keeps proxies from closing a silent connection, and finds clients that are gone. */
+  /** Time between heartbeats. They keep proxies from closing a silent connection, and find clients that are gone. */
   readonly heartbeatMs: number
-  /** Ends every stream on purpose, so that resuming is exercised and no connection grows old. */
+  /** Age at which every stream is ended on purpose, because no connection lives for ever and clients must be able to resume. */
   readonly rotateMs: number
   /** How long a client may leave what was sent unread before its connection is dropped. */
   readonly drainMs: number
-  /** How often the key is looked at again; with the 5 s that a key is remembered, a revoked one ends the stream within 60 s. */
+  /** How often the key is checked again. With the 5 s for which a key is cached, a revoked key ends the stream within 60 s. */
   readonly recheckMs: number
 }
 export const streamLimits: StreamLimits = { heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }
 
 export interface StreamSource {
-  /** Starts reading; ends after `task.finished`, or soon after `signal` aborts. Returns true where nothing can follow. */
+  /** Starts reading. Ends after `task.finished`, or soon after `signal` aborts. Returns true if the log is complete. */
   follow(signal: AbortSignal): AsyncGenerator<readonly LogItem[], boolean>
-  /** Whether the reader may still read; throws where that cannot be told now. */
+  /** Whether the reader may still read. Throws if that cannot be found out now. */
   allowed(): Promise<boolean>
-  /** Told once about what broke; the client only hears that something did. */
+  /** Called once with the error of a broken stream. The client only gets the end `error`. */
   failed(error: unknown): void
   /** Aborted when the client is gone. */
   readonly gone: AbortSignal
@@ -66,22 +66,22 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
   const batches = source.follow(reading.signal)
   let opened = format.opening === ''
   let end: EndReason | undefined
-  /** The client asked for more and nothing is on its way to it. */
+  /** The client asked for more, and nothing is being sent. */
   let wanted = false
   let ticks = 0
   let idleTicks = 0
   let timer: ReturnType<typeof setInterval> | null = null
 
-  /** Lets go of the log, the timer and the request. Safe to repeat. */
+  /** Releases the log, the timer and the request. Safe to repeat. */
   function release(): void {
     clearInterval(timer)
     source.gone.removeEventListener('abort', release)
     reading.abort()
-    // A generator that waits for the log ends by the signal; this runs its `finally` where it never started.
+    // The signal ends a generator that waits for the log; `return` ends one that is not waiting.
     void batches.return(false).catch(() => undefined)
   }
 
-  /** One interval for all that depends on time. Whoever waits for a batch in `pull` writes the ending. */
+  /** One interval serves heartbeats and all limits. A `pull` that waits for a batch writes the end. */
   function tick(controller: ReadableStreamDefaultController<Uint8Array>): void {
     ticks++
     const elapsed = (everyMs: number) => ticks % Math.max(1, Math.floor(everyMs / limits.heartbeatMs)) === 0
@@ -103,7 +103,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
   }
 
   async function recheck(): Promise<void> {
-    // What cannot be told now is asked again; a database that is away ends no stream.
+    // A failed check does not end the stream: the database may be away, and the next check asks again.
     const allowed = await source.allowed().catch(() => true)
     if (!allowed) stop('unauthorized')
   }
@@ -119,7 +119,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
       }
       if (next.value.at(-1)?.type === 'task.finished') end = 'finished'
       let chunk = ''
-      for (const item of next.value) chunk += format.line(item)
+      for (const item of next.value) chunk += format.entry(item)
       if (chunk !== '') return chunk
     }
   }
@@ -158,7 +158,7 @@ export function eventStream(source: StreamSource, format: StreamFormat, limits: 
 
       cancel: release,
     },
-    // Nothing is read ahead of the client.
+    // Nothing is read before the client asks for it.
     { highWaterMark: 0 },
   )
 }

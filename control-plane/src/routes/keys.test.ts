@@ -2,6 +2,7 @@ import type { Problem } from '@rdev/shared/api/problem'
 import { createdKeySchema, keyPageSchema, keySchema } from '@rdev/shared/api/resources'
 import type { z } from 'zod'
 import { expect, test } from 'vitest'
+import { anActor } from '../testing/actor.ts'
 import { setup } from '../testing/setup.ts'
 
 type CreatedKey = z.infer<typeof createdKeySchema>
@@ -19,7 +20,7 @@ test('a new key works, is shown once, and only its hash is kept', async () => {
   const read = await (await call('GET', `/v1/keys/${created.id}`)).text()
   expect(keySchema.parse(JSON.parse(read))).toEqual(JSON.parse(read))
   expect(read).not.toContain(created.key)
-  const row = (await stores.keys.get(created.id))!
+  const row = (await stores.keys.get(created.id, null))!
   expect(JSON.stringify(row)).not.toContain(created.key)
   expect(row.hash).toMatch(/^[0-9a-f]{64}$/)
 })
@@ -38,22 +39,22 @@ test.each([
   expect((await response.json<Problem>()).errors?.map(({ pointer }) => pointer)).toEqual(pointers)
 })
 
-test('nobody grants what they lack', async () => {
+test('a key gives no scope or project that it lacks', async () => {
   const { call, makeKey } = await setup()
   const { key } = await makeKey({ scopes: ['keys:write', 'tasks:read', 'cluster:connect'], project_ids: ['demo'], cluster_id: 'home' })
-  const grant = async (more: object) => {
+  const create = async (more: object) => {
     const response = await call('POST', '/v1/keys', { key, body: { name: 'x', scopes: ['tasks:read'], ...more } })
     const body = await response.json<Problem & CreatedKey>()
     return [response.status, body.errors?.[0]?.pointer ?? body.project_ids]
   }
-  expect(await grant({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['admin'] })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
-  expect(await grant({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
-  expect(await grant({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
-  expect(await grant({ project_ids: ['demo'] })).toEqual([201, ['demo']])
-  // "Every project" means every project of the one who grants it.
-  expect(await grant({ project_ids: null })).toEqual([201, ['demo']])
+  expect(await create({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['admin'] })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
+  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
+  expect(await create({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
+  expect(await create({ project_ids: ['demo'] })).toEqual([201, ['demo']])
+  // "Every project" means every project of the creating key.
+  expect(await create({ project_ids: null })).toEqual([201, ['demo']])
 })
 
 test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {
@@ -74,12 +75,12 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
 
   const { key, row } = await makeKey()
   await call('GET', '/v1/tasks', { key })
-  await stores.keys.revoke(row.id, clock.now())
+  await stores.keys.revoke(row.id, anActor(), clock.now())
   clock.advance(5_000)
   expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
 })
 
-test('a key is looked up once in 5 s, and junk never', async () => {
+test('a key is looked up once in 5 s, and a malformed one never', async () => {
   const { call, makeKey, deps, clock } = await setup()
   let queries = 0
   const { findByPrefix } = deps.keys
@@ -126,7 +127,23 @@ test('a key sees and revokes only keys inside its own projects and scopes, and i
   expect(await status('GET', mine)).toBe(401)
 })
 
-test('without an admin key in the environment nothing stands in for it', async () => {
+test('a restricted key gets whole pages of what it sees', async () => {
+  const { call, makeKey } = await setup()
+  const { key, row } = await makeKey({ project_ids: ['demo'], scopes: ['keys:read'] })
+  const visible = [row.id]
+  for (let i = 0; i < 3; i++) {
+    await makeKey({ project_ids: ['other'] })
+    visible.push((await makeKey({ project_ids: ['demo'] })).row.id)
+    await makeKey()
+  }
+  const page = keyPageSchema.parse(await (await call('GET', '/v1/keys?limit=2', { key })).json())
+  expect(page.data).toHaveLength(2)
+  const rest = keyPageSchema.parse(await (await call('GET', `/v1/keys?limit=2&cursor=${page.next_cursor}`, { key })).json())
+  expect([...page.data, ...rest.data].map(({ id }) => id)).toEqual(visible.toSorted().toReversed())
+  expect(rest.next_cursor).toBeNull()
+})
+
+test('without an admin key in the environment no other key replaces it', async () => {
   const { call } = await setup({ deps: { adminKey: null } })
   expect((await call('GET', '/v1/tasks')).status).toBe(401)
   expect((await call('GET', '/v1/tasks', { key: 'null' })).status).toBe(401)

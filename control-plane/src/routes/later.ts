@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import type { Later } from '../usecases/later.ts'
 
-/** Workers drop what a request left behind unless it is handed to `waitUntil`; elsewhere a promise lives by itself. */
+/** Workers drop a request's unfinished promises unless they are passed to `waitUntil`; in other runtimes a promise runs on by itself. */
 export const laterOf =
   (c: Context): Later =>
   (work) => {

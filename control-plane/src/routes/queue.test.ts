@@ -16,7 +16,7 @@ async function setup() {
   return { ...api, head, patch, queue }
 }
 
-test('the queue is told by project and priority, deepest first', async () => {
+test('the queue is shown by project and priority, deepest first', async () => {
   const { queue, createTask, shellTask, clock } = await setup()
   expect(await queue()).toEqual({ depth: 0, live: 0, oldest_at: null, lanes: [], more_lanes: false, clusters: [] })
   const first = await createTask({ ...shellTask, project_id: 'other', priority: 7 })
@@ -87,7 +87,7 @@ test('a task of a session waits for the one before it', async () => {
   expect(await head()).toEqual({ task_id: second.id, reason: 'session', until: null, by: first.id })
 })
 
-test('where nothing in the rows keeps it waiting, the hub knows: no agent, no pod, no place', async () => {
+test('where the rows give no reason, the hub does: no agent, no pod, no slot', async () => {
   const { head, createTask, shellTask, hubs } = await setup()
   await createTask()
   const { pods } = await hubs.status('home')
@@ -112,7 +112,7 @@ test('where nothing in the rows keeps it waiting, the hub knows: no agent, no po
   expect(await head('?project_id=other')).toMatchObject({ reason: 'no_pod' })
 })
 
-test('a task of a conversation waits for the pod that holds it, whatever others are free', async () => {
+test('a task of a session waits for the session’s pod, whatever others are free', async () => {
   const { head, createTask, start, finish, hubs } = await setup()
   const { pods } = await hubs.status('home')
   const agent = { kind: 'agent', project_id: 'demo', prompt: 'x', workspace: null }
@@ -129,7 +129,7 @@ test('a task of a conversation waits for the pod that holds it, whatever others 
   expect(await head()).toMatchObject({ reason: 'no_pod' })
 })
 
-test('limits of a project are set one by one, and the hub hears of it', async () => {
+test('limits of a project are set one by one, and the hub is told', async () => {
   const { call, patch, hubs } = await setup()
   const changed = projectSchema.parse(await (await patch({ weight: 200, max_running: 0 })).json())
   expect(changed).toMatchObject({ id: 'demo', weight: 200, max_running: 0, max_queued: projectDefaults.max_queued, paused: false })
@@ -150,7 +150,7 @@ test.each([
   expect([response.status, (await response.json<Problem>()).errors?.map(({ pointer }) => pointer)]).toEqual([400, pointers])
 })
 
-test('pause and resume say the project as it is, any number of times', async () => {
+test('pause and resume answer the project, and may be repeated', async () => {
   const { call, hubs, makeKey } = await setup()
   for (const [verb, paused] of [
     ['pause', true],
@@ -166,7 +166,7 @@ test('pause and resume say the project as it is, any number of times', async () 
   expect((await call('POST', '/v1/projects/demo/pause', { key })).status).toBe(404)
 })
 
-test('a full queue is a 429 that says when to come back; in a batch it is that of the tasks beyond', async () => {
+test('a full queue is a 429 that says when to come back; in a batch only the tasks beyond the limit get it', async () => {
   const { call, createTask, patch, shellTask } = await setup()
   await createTask()
   await patch({ max_queued: 3 })

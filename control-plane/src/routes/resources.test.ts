@@ -1,7 +1,7 @@
 import type { Problem } from '@rdev/shared/api/problem'
 import { projectPageSchema, providerPageSchema, sessionPageSchema, workerPageSchema } from '@rdev/shared/api/resources'
 import { expect, test } from 'vitest'
-import { maxBodyBytes } from '../middleware/body.ts'
+import { maxBodyBytes } from '../middleware/validation.ts'
 import { setup } from '../testing/setup.ts'
 
 test('projects are listed and read, and a restricted key sees its own', async () => {
@@ -43,7 +43,7 @@ test('workers are the pods of all clusters, and a restricted key sees its own an
   expect(none).toEqual({ data: [], next_cursor: null, clusters: [{ id: 'home', connected: false, agent_version: null }] })
 })
 
-test('providers are told in their order, the first as default', async () => {
+test('providers are listed in their order, the first as default', async () => {
   const { call } = await setup()
   const page = providerPageSchema.parse(await (await call('GET', '/v1/providers')).json())
   expect(page.data.map((provider) => [provider.provider, provider.default])).toEqual([
@@ -75,7 +75,7 @@ test('nothing at a path is a 404, another method there a 405 that says which', a
   expect((await call('OPTIONS', '/v1/tasks', { headers: { origin: 'https://example.com' } })).status).toBe(405)
 })
 
-test('no other origin is let in', async () => {
+test('no other origin is allowed', async () => {
   const { call } = await setup()
   const response = await call('GET', '/v1/tasks', { headers: { origin: 'https://example.com' } })
   expect(response.headers.get('access-control-allow-origin')).toBeNull()
@@ -108,7 +108,7 @@ test('a body that is too large is refused, whether it says so or not, and one th
   expect((await send(['{"command":"', new Uint8Array([0xff, 0xfe]), '"}'])).status).toBe(400)
 })
 
-test('a bug is a 500 without words of its own, logged once without what was in the statement', async () => {
+test('a bug is a plain 500, logged once without the parameters of the statement', async () => {
   const cause = new Error('duplicate key value')
   const broken = new Error('Failed query: insert …\nparams: the prompt', { cause })
   const { call, deps, logged, shellTask } = await setup()

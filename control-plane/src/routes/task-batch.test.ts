@@ -5,7 +5,7 @@ import type { TaskView } from '@rdev/shared/api/tasks'
 import { expect, test } from 'vitest'
 import { setup as setupApi } from '../testing/setup.ts'
 import type { Call } from '../testing/setup.ts'
-import { maxBatchBytes } from './task-batch.ts'
+import { maxBatchBytes } from '@rdev/shared/api/batch'
 
 async function setup() {
   const api = await setupApi()
@@ -25,7 +25,7 @@ const taskOf = (result: TaskBatchView['results'][number] | undefined): TaskView 
 const refusalOf = (result: TaskBatchView['results'][number] | undefined) =>
   result && 'problem' in result ? [result.status, result.problem.code, result.problem.errors?.map(({ pointer }) => pointer)] : result
 
-test('each task is answered in its place, and one that is wrong does not hurt the others', async () => {
+test('each task is answered in its order, and a wrong one does not fail the others', async () => {
   const { agentTask, batch, call, shellTask } = await setup()
   const results = await batch([
     shellTask,

@@ -1,54 +1,32 @@
-import { createTasksSchema, maxBatchTasks, taskBatchSchema } from '@rdev/shared/api/batch'
 import type { TaskBatchView } from '@rdev/shared/api/batch'
-import { createTaskSchema } from '@rdev/shared/api/tasks'
+import * as operations from '@rdev/shared/api/operations/tasks'
+import { createTaskSchema, toAskedTask } from '@rdev/shared/api/tasks'
 import { DomainError, errorCodes } from '@rdev/shared/domain/errors'
+import type { AskedTask } from '@rdev/shared/domain/task'
 import { Hono } from 'hono'
-import { unstorable } from '../middleware/body.ts'
-import { endpoint } from '../middleware/endpoint.ts'
+import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import { toProblem } from '../middleware/problem.ts'
-import { checkBody } from '../middleware/validation.ts'
-import type { Deps } from '../ports.ts'
+import { checkBody, unstorable } from '../middleware/validation.ts'
+import type { Deps } from '../ports/deps.ts'
 import { createTasks } from '../usecases/create-task.ts'
-import type { AskedTask } from '../usecases/create-task.ts'
-import { json } from './answers.ts'
 import { laterOf } from './later.ts'
-import { toAskedTask } from './task-spec.ts'
 import { toTaskView } from './views.ts'
-
-/** The isolate holds text, values, statement and answer of a batch at once, and the statement has 5 s: 8 MiB took 3.6 s of them in PGlite. */
-export const maxBatchBytes = 4 * 1024 * 1024
 
 export function taskBatch(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
-  app.post(
-    '/v1/tasks/batch',
-    endpoint({
-      summary: 'Queue many tasks',
-      description:
-        `1 to ${maxBatchTasks} tasks, in a body of at most ${maxBatchBytes / 1024 / 1024} MiB. Each is accepted or refused by itself, as POST /v1/tasks ` +
-        'would, and answered in its place: one that is wrong does not hurt the others. Those that are accepted are queued in their order.',
-      tag: 'tasks',
-      access: { scope: 'tasks:write' },
-      body: createTasksSchema,
-      maxBodyBytes: maxBatchBytes,
-      eachOnItsOwn: true,
-      idempotent: true,
-      answers: { 200: json('What became of each.', taskBatchSchema) },
-    }),
-    async (c) => {
-      const read = c.req.valid('json').tasks.map(readTask)
-      const asked = read.filter((one): one is AskedTask => !(one instanceof DomainError))
-      const made = (await createTasks({ ...deps, ...c.var.making }, c.var.caller, asked, laterOf(c))).values()
-      const results = read.map((one, i): TaskBatchView['results'][number] => {
-        const end = one instanceof DomainError ? one : made.next().value!
-        if (!(end instanceof DomainError)) return { status: 202, task: toTaskView(end) }
-        return { status: errorCodes[end.code].status, problem: toProblem(within(end, one, i), c.var.requestId) }
-      })
-      return c.json({ results })
-    },
-  )
+  handle(app, operations.createTasks, async (c) => {
+    const read = c.req.valid('json').tasks.map(readTask)
+    const asked = read.filter((one): one is AskedTask => !(one instanceof DomainError))
+    const made = (await createTasks({ ...deps, ...c.var.making }, c.var.actor, asked, laterOf(c))).values()
+    const results = read.map((one, i): TaskBatchView['results'][number] => {
+      const end = one instanceof DomainError ? one : made.next().value!
+      if (!(end instanceof DomainError)) return { status: 202, task: toTaskView(end) }
+      return { status: errorCodes[end.code].status, problem: toProblem(within(end, one, i), c.var.requestId) }
+    })
+    return c.json({ results })
+  })
 
   return app
 }
@@ -60,7 +38,7 @@ function readTask(value: unknown, i: number): AskedTask | DomainError {
   return checked instanceof DomainError ? checked : toAskedTask(checked.data)
 }
 
-/** A rule's refusal points into its task; in the body that is one of many. */
+/** Prefixes the fields of a refusal with the task's index, because a rule's pointers begin at its task. */
 function within(error: DomainError, read: AskedTask | DomainError, i: number): DomainError {
   if (error === read) return error
   const fields = error.fields.map(({ pointer = '', ...field }) => ({ ...field, pointer: `/tasks/${i}${pointer}` }))

@@ -2,6 +2,7 @@ import { eventPageSchema, streamTicketSchema } from '@rdev/shared/api/events'
 import type { Problem } from '@rdev/shared/api/problem'
 import { expect, test } from 'vitest'
 import type { z } from 'zod'
+import { anActor } from '../testing/actor.ts'
 import { chunksOf, parseSse } from '../testing/read-stream.ts'
 import { setup as setupApi } from '../testing/setup.ts'
 import { ticketLifeMs } from '../usecases/issue-ticket.ts'
@@ -82,11 +83,11 @@ test('deltas come only to those who ask, without an id', async () => {
   const plain = chunksOf(await call('GET', `${events}?after=3`, { headers: sse }))
   await asked.next()
   await plain.next()
-  const heard = asked.next()
+  const received = asked.next()
   const end = plain.rest()
   await logs.followed(id, 2)
   logs.delta(id, { text: 'he' })
-  expect(parseSse((await heard)!)).toMatchObject([{ event: 'message.delta', id: undefined }])
+  expect(parseSse((await received)!)).toMatchObject([{ event: 'message.delta', id: undefined }])
   await finish(id)
   expect(await end).not.toContain('message.delta')
 })
@@ -176,7 +177,7 @@ test('a slow client is read for only as fast as it reads', async () => {
   await chunks.cancel()
 })
 
-test('a log that never heard of its task, or of its end, learns it from its reader', async () => {
+test('a log that does not know its task, or the end of it, learns it from its reader', async () => {
   const { call, createTask, stores, logs, deps, clock } = await setup()
   const { sync } = logs
   Object.assign(deps.logs, { sync: async () => undefined })
@@ -185,12 +186,12 @@ test('a log that never heard of its task, or of its end, learns it from its read
   const page = await (await call('GET', `/v1/tasks/${id}/events`)).json<EventPage>()
   expect(page.data.map(({ type }) => type)).toEqual(['task.queued'])
 
-  await stores.tasks.change(id, null, (task) => ({ ...task, status: 'cancelled', finished_at: clock.now() }))
+  await stores.tasks.change(id, anActor(), (task) => ({ ...task, status: 'cancelled', finished_at: clock.now() }))
   const text = await (await call('GET', `/v1/tasks/${id}/events?after=1`, { headers: sse })).text()
   expect(parseSse(text).map(({ event }) => event)).toEqual(['task.finished', 'stream.end'])
 })
 
-test('a follower of a log that never heard of its task gets it told', async () => {
+test('a follower of a log that does not know its task makes it known', async () => {
   const { call, createTask, logs, deps } = await setup()
   const { sync } = logs
   Object.assign(deps.logs, { sync: async () => undefined })
@@ -220,7 +221,7 @@ test('a ticket has the rights of its key when it is used', async () => {
   const { call, id, makeKey, stores, clock } = await setup()
   const { key, row } = await makeKey()
   const { url } = await (await call('POST', `/v1/tasks/${id}/tickets`, { key })).json<{ url: string }>()
-  await stores.keys.revoke(row.id, clock.now())
+  await stores.keys.revoke(row.id, anActor(), clock.now())
   clock.advance(5_000)
   const response = await call('GET', url, { key: null })
   expect([response.status, (await response.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])
@@ -232,7 +233,7 @@ test('a stream whose key is revoked ends and says so', async () => {
   const { key, row } = await makeKey()
   const chunks = chunksOf(await call('GET', `${events}?after=3`, { key, headers: sse }))
   await chunks.next()
-  await stores.keys.revoke(row.id, clock.now())
+  await stores.keys.revoke(row.id, anActor(), clock.now())
   clock.advance(5_000)
   expect(parseSse(await chunks.rest())).toMatchObject([{ event: 'stream.end', data: '{"reason":"unauthorized"}' }])
 })

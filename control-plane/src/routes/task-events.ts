@@ -1,89 +1,54 @@
-import { eventPageSchema, eventsQuery } from '@rdev/shared/api/events'
+import { listTaskEvents } from '@rdev/shared/api/operations/tasks'
 import type { Caller } from '@rdev/shared/domain/api-key'
 import { DomainError, errorCodes } from '@rdev/shared/domain/errors'
 import { isTerminal } from '@rdev/shared/domain/task'
 import { Hono } from 'hono'
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
-import { z } from 'zod'
-import { endpoint } from '../middleware/endpoint.ts'
+import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { followLog, readLog } from '../usecases/read-log.ts'
 import { getTask } from '../usecases/wait-for-task.ts'
 import { eventStream, ndjson, serverSentEvents } from './event-stream.ts'
 import type { StreamLimits } from './event-stream.ts'
-import { taskParams } from './ids.ts'
-
-const description = `One log, three ways to read it, with identical events. Chosen by \`Accept\`:
-
-- \`application/json\` (default): a page; go on with \`after\` = \`next_after\`.
-- \`text/event-stream\`: live Server-Sent Events. \`id:\` is the seq, \`event:\` the type, \`data:\` the event. A comment every 15 s. \`stream.end\`
-  comes last, with a \`reason\`: \`finished\`; \`rotate\` (each stream ends after 10 minutes on purpose; EventSource resumes by itself);
-  \`unauthorized\`; \`error\`. Coming back after the end of a finished log answers 204, which stops EventSource.
-- \`application/x-ndjson\`: live, one event a line, ends after \`task.finished\`. Every 15 s a single space keeps the connection alive; it stands
-  before the next line's value, where JSON allows it. A stream that ends earlier says so in a last line of type \`stream.end\`, without a seq.
-
-Resume with \`after\` or \`Last-Event-ID\`: what follows that seq comes, without gap or repeat.`
-
-const streamText = { schema: { type: 'string' as const } }
 
 export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
-  app.get(
-    '/v1/tasks/:id/events',
-    endpoint({
-      summary: 'Read or follow a task’s events',
-      description,
-      tag: 'tasks',
-      access: { scope: 'tasks:read', orTicket: true },
-      params: taskParams,
-      query: eventsQuery,
-      headers: { 'Last-Event-ID': z.string().optional().meta({ description: 'A seq; wins over `after`.' }) },
-      answers: {
-        200: {
-          description: 'The events.',
-          content: { 'application/json': eventPageSchema, 'text/event-stream': streamText, 'application/x-ndjson': streamText },
-        },
-        204: { description: 'Server-Sent Events only: the log is finished and nothing follows `after`.' },
-      },
-      problems: ['BAD_REQUEST', 'NOT_ACCEPTABLE'],
-    }),
-    async (c) => {
-      const id = c.req.param('id')
-      const query = c.req.valid('query')
-      // Only a request without a key gets here without a caller.
-      const caller: Caller = c.var.caller ?? (await callerOfTicket(deps, c, id, query.ticket ?? ''))
-      const after = lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0
-      const format = negotiate(c)
-      const task = await getTask(deps, id, caller.project_ids)
-      c.header('vary', 'accept')
+  handle(app, listTaskEvents, async (c) => {
+    const id = c.req.param('id')
+    const query = c.req.valid('query')
+    // A request without a caller has no key, so it needs a ticket.
+    const caller: Caller = c.var.caller ?? (await callerOfTicket(deps, c, id, query.ticket ?? ''))
+    const after = lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0
+    const format = negotiate(c)
+    const task = await getTask(deps, id, caller.project_ids)
+    c.header('vary', 'accept')
 
-      if (!format) {
-        const { lines, finished } = await readLog(deps, task, after, query.limit)
-        // The stored encodings as they are: the same bytes that streams carry.
-        const body = `{"data":[${lines.map(({ json }) => json).join(',')}],"next_after":${lines.at(-1)?.seq ?? after},"finished":${finished}}`
-        return c.body(body, 200, { 'content-type': 'application/json' })
-      }
+    if (!format) {
+      const { lines, finished } = await readLog(deps, task, after, query.limit)
+      // The stored encodings are used unchanged: the same bytes that streams carry.
+      const body = `{"data":[${lines.map(({ json }) => json).join(',')}],"next_after":${lines.at(-1)?.seq ?? after},"finished":${finished}}`
+      return c.body(body, 200, { 'content-type': 'application/json' })
+    }
 
-      if (format === serverSentEvents && isTerminal(task.status)) {
-        const { lines, finished } = await readLog(deps, task, after, 1)
-        if (finished && lines.length === 0) return c.body(null, 204)
-      }
-      const headers = { 'content-type': format.mediaType, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' }
-      // Hono answers HEAD by the GET handler and drops the body unread; a stream would then be left open.
-      if (c.req.raw.method === 'HEAD') return c.body(null, 200, headers)
-      const source = {
-        follow: (signal: AbortSignal) => followLog(deps, task, { after, deltas: query.deltas ?? false, signal }),
-        allowed: () => stillAllowed(c, caller),
-        failed: (error: unknown) =>
-          deps.log('error', 'event stream failed', { request_id: c.var.requestId, task_id: id, error: String(error) }),
-        gone: c.req.raw.signal,
-      }
-      return c.body(eventStream(source, format, limits), 200, headers)
-    },
-  )
+    if (format === serverSentEvents && isTerminal(task.status)) {
+      const { lines, finished } = await readLog(deps, task, after, 1)
+      if (finished && lines.length === 0) return c.body(null, 204)
+    }
+    const headers = { 'content-type': format.mediaType, 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' }
+    // Hono answers HEAD by the GET handler and drops the body unread, which would leave a stream open.
+    if (c.req.raw.method === 'HEAD') return c.body(null, 200, headers)
+    const source = {
+      follow: (signal: AbortSignal) => followLog(deps, task, { after, deltas: query.deltas ?? false, signal }),
+      allowed: () => stillAllowed(c, caller),
+      failed: (error: unknown) =>
+        deps.log('error', 'event stream failed', { request_id: c.var.requestId, task_id: id, error: String(error) }),
+      gone: c.req.raw.signal,
+    }
+    return c.body(eventStream(source, format, limits), 200, headers)
+  })
 
   return app
 }
@@ -111,7 +76,7 @@ function lastEventId(value: string | undefined): number | undefined {
   throw new DomainError('BAD_REQUEST', `Last-Event-ID ${message}`, { fields: [{ parameter: 'Last-Event-ID', message }] })
 }
 
-/** Undefined: a JSON page. */
+/** The stream format that `Accept` asks for; undefined: a JSON page. Throws DomainError NOT_ACCEPTABLE. */
 function negotiate(c: Context<AppEnv>) {
   const formats = [serverSentEvents, ndjson]
   const supports = ['application/json', ...formats.map(({ mediaType }) => mediaType)]

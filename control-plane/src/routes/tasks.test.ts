@@ -4,11 +4,11 @@ import type { Problem } from '@rdev/shared/api/problem'
 import { expect, test } from 'vitest'
 import { setup } from '../testing/setup.ts'
 
-/** That many lists in each other. */
+/** Lists, nested that deep. */
 const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth))
 const agentTask = { kind: 'agent', project_id: 'demo', prompt: 'say hello', env: { TOKEN: 'hidden' } }
 
-test('a task is kept, answered 202 with its place, and told to the hub; whoever reads its log begins it', async () => {
+test('a task is stored, answered 202 with its location, and the hub is poked; the first reader begins its log', async () => {
   const { call, shellTask, hubs, logs } = await setup()
   const response = await call('POST', '/v1/tasks', { body: { ...shellTask, labels: { team: 'a' }, metadata: { n: 1 } } })
   const task = await response.json<TaskView>()
@@ -23,7 +23,7 @@ test('a task is kept, answered 202 with its place, and told to the hub; whoever 
   expect(page.data.map(({ type }) => type)).toEqual(['task.queued'])
 })
 
-test('a task is answered when the hub was told, and soon after if the hub does not answer', async () => {
+test('a task is answered when the hub was poked, or after a second if the hub does not answer', async () => {
   const { call, shellTask, deps } = await setup()
   const told = Promise.withResolvers<void>()
   const poked = Promise.withResolvers<void>()
@@ -45,7 +45,7 @@ test('a task is answered when the hub was told, and soon after if the hub does n
   expect((await call('POST', '/v1/tasks', { body: shellTask })).status).toBe(202)
 })
 
-test('what the task was given never reads back', async () => {
+test('prompt, command and environment of a task are never shown', async () => {
   const { call, createTask, shellTask } = await setup()
   const texts = [JSON.stringify(await createTask(agentTask)), JSON.stringify(await createTask({ ...shellTask, command: 'echo secret' }))]
   texts.push(await (await call('GET', '/v1/tasks')).text())
@@ -154,7 +154,7 @@ test('an ended task is done again by a new one that asks for the same', async ()
   expect((await (await retry()).json<TaskView>()).id).not.toBe(again.id)
 })
 
-test('what was to run later is done again at once', async () => {
+test('a task that was to run later is done again at once', async () => {
   const { call, createTask, shellTask, clock } = await setup()
   const { id } = await createTask({ ...shellTask, run_after: new Date(clock.now() + 3_600_000).toISOString() })
   await call('POST', `/v1/tasks/${id}/cancel`)
@@ -162,7 +162,7 @@ test('what was to run later is done again at once', async () => {
   expect(again.run_after).toBe(again.created_at)
 })
 
-test('what may not be created may not be done again', async () => {
+test('a task that may not be created may not be done again', async () => {
   const { call, createTask, makeKey, stores } = await setup()
   const task = await createTask({ ...agentTask, project_id: 'trusted', permission_mode: 'bypassPermissions' })
   await call('POST', `/v1/tasks/${task.id}/cancel`)
@@ -224,7 +224,7 @@ test.each([
   expect(problem.errors?.map(({ pointer }) => pointer)).toEqual(pointers)
 })
 
-test('the short forms are the same task with less to write', async () => {
+test('the short forms make the same task from a shorter body', async () => {
   const { call } = await setup()
   const post = async (name: string, body: object) => {
     const response = await call('POST', `/v1/projects/demo/${name}`, { body })
@@ -310,7 +310,7 @@ test('cancel ends a queued task at once, and its log says so', async () => {
   expect(logs.cancels).toEqual([])
 })
 
-test('cancel of a running task passes the wish on, each time; of an ended one it changes nothing', async () => {
+test('cancel of a running task sends the cancel request on, each time; of an ended one it changes nothing', async () => {
   const { call, createTask, start, finish, logs } = await setup()
   const { id } = await createTask()
   await start(id)
@@ -350,7 +350,7 @@ test('a hub that is away delays no answer and loses no task', async () => {
   expect((await call('GET', response.headers.get('location')!)).status).toBe(200)
 })
 
-test('a task that nobody has is a 404, whatever its id looks like', async () => {
+test('an unknown task is a 404, whatever its id looks like', async () => {
   const { call } = await setup()
   for (const id of ['task_01kamyp4e0c9q2t5w8z1x4v7r3', 'junk', '%00', '%zz', '..%2f..']) {
     expect((await call('GET', `/v1/tasks/${id}`)).status).toBe(404)

@@ -1,39 +1,34 @@
-// From rows to what the API shows. A task's prompt, command and environment never leave this way.
+// Maps rows to what the API shows. A task's prompt, command and environment are never shown.
 
 import { toInstant, toInstantOrNull } from '@rdev/shared/api/pages'
 import type { QueueView } from '@rdev/shared/api/queue'
 import type { keySchema, projectSchema, sessionSchema, workerSchema } from '@rdev/shared/api/resources'
+import { shownOfSpec } from '@rdev/shared/api/tasks'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import type { ApiKey } from '@rdev/shared/domain/api-key'
+import { pick } from '@rdev/shared/domain/pick'
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import type { Task } from '@rdev/shared/domain/task'
 import type { z } from 'zod'
-import type { HubStatus, Page } from '../ports.ts'
+import type { HubStatus } from '../ports/hubs.ts'
+import type { Page } from '../ports/page.ts'
 import type { Queue } from '../usecases/read-queue.ts'
 
 export function toTaskView(task: Task): TaskView {
   const { spec } = task
   return {
     id: task.id,
-    kind: spec.kind,
+    ...pick(spec, shownOfSpec),
     status: task.status,
-    project_id: spec.project_id,
-    provider: spec.provider,
-    model: spec.model,
-    session_id: spec.session_id,
-    // A row from before there were workspaces has none in its spec.
+    // A spec that was stored before workspaces existed has none.
     workspace: spec.workspace ?? null,
     retry_of: task.retry_of,
     attempt: task.attempt,
     max_attempts: spec.retry.max_attempts,
-    priority: spec.priority,
     lane: task.lane,
-    target: spec.target,
     cluster_id: task.cluster_id,
     pod: task.pod,
-    labels: { ...spec.labels },
-    metadata: { ...spec.metadata },
     cancel_requested_at: toInstantOrNull(task.cancel_requested_at),
     created_at: toInstant(task.created_at),
     run_after: toInstant(task.run_after),

@@ -7,7 +7,7 @@ export interface ProjectPod {
   readonly allow_bypass_permissions: boolean
 }
 
-/** One pod for each project: the ready one, else the first by name, so that the same report always says the same. */
+/** One pod for each project: a ready one, else the first by name, so that the same report always has the same result. */
 export function projectPods(pods: readonly Pod[]): ProjectPod[] {
   const homes = new Map<string, Pod>()
   const inOrder = [...pods].sort((a, b) => Number(b.ready) - Number(a.ready) || (a.name < b.name ? -1 : 1))
@@ -17,7 +17,7 @@ export function projectPods(pods: readonly Pod[]): ProjectPod[] {
   return [...homes].map(([id, pod]) => ({ id, pod: pod.name, allow_bypass_permissions: pod.allow_bypass_permissions }))
 }
 
-/** What a change sets, by name; anything else in the object is not its business. */
+/** The fields that a change may set; other fields of the object are dropped. */
 export function given({ max_running, weight, max_queued, paused }: ProjectChange): ProjectChange {
   return {
     ...(max_running !== undefined && { max_running }),

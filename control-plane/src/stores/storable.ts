@@ -1,5 +1,5 @@
-// What Postgres can hold, decided in one place for both sides. Text may have no NUL and must be well-formed Unicode; agents and processes
-// say both, so such characters are replaced on the way in (the task's log keeps them). A name looked up with one in it cannot exist.
+// What Postgres can hold, the same for both kinds of stores. Text must have no NUL and must be well-formed Unicode. Agents and processes print
+// other text, so such characters are replaced on the way in (the task's log keeps them). No name with such a character exists.
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 
 export const storable = (text: string): string => text.toWellFormed().replaceAll('\u0000', '\ufffd')
@@ -8,7 +8,7 @@ export const isStorable = (text: string): boolean => !text.includes('\u0000') &&
 
 const clamp = (value: number, min: number, max: number) => Math.min(max, Math.max(min, value))
 
-/** An outcome comes from a cluster: a number out of all proportion must not make the row unwritable, and so the task endless. */
+/** Bounds the numbers of an outcome. They come from a cluster, and one that no column can hold would keep the task from ever ending. */
 export function storableOutcome(end: TaskOutcome, now: number): TaskOutcome {
   return {
     ...end,

@@ -1,4 +1,4 @@
-import type { Clock } from '../ports.ts'
+import type { Clock } from '../ports/clock.ts'
 
 /** Time that moves only when it is told to. */
 export function manualClock(start = Date.UTC(2026, 10, 23, 8)): Clock & { advance(ms: number): void } {

@@ -1,10 +1,10 @@
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { Hubs } from '../ports.ts'
+import type { Hubs } from '../ports/hubs.ts'
 
 export interface MemoryHubs extends Hubs {
   /** Every poke there was, by cluster. */
   readonly pokes: string[]
-  /** An agent says hello; a second hello takes the place of the first. */
+  /** An agent says hello; a second hello replaces the first. */
   connect(clusterId: string, agentVersion: string, pods: readonly (Pod & { readonly running: number })[]): void
   disconnect(clusterId: string): void
 }

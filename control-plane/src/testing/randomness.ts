@@ -1,4 +1,4 @@
-import type { Randomness } from '../ports.ts'
+import type { Randomness } from '../ports/randomness.ts'
 
 /** The same bytes in every run, none of them twice in a row (mulberry32). */
 export function seededRandomness(seed = 1): Randomness {

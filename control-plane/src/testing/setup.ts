@@ -8,10 +8,11 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import type { TaskView } from '@rdev/shared/api/tasks'
+import { anActor } from './actor.ts'
 import { createApp } from '../app.ts'
 import type { AppOptions } from '../app.ts'
 import { sha256Hex } from '../middleware/auth.ts'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { memoryStores } from '../stores/memory/memory-stores.ts'
 import { createTokens } from '../tokens.ts'
 import { manualClock } from './clock.ts'
@@ -89,7 +90,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
       revoked_at: null,
       ...more,
     }
-    await stores.keys.insert(row)
+    await stores.keys.insert(row, anActor())
     return { key, row }
   }
 
@@ -118,12 +119,14 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
   let claims = 0
   /** Leases and starts what is queued, as a hub would. */
   async function start(taskId: string): Promise<void> {
-    const slots = pods.flatMap(({ name, project_id, slots }) => Array.from({ length: slots }, () => ({ pod: name, project_id })))
+    const slots = pods.flatMap(({ name, uid, project_id, slots }) =>
+      Array.from({ length: slots }, () => ({ pod: name, pod_uid: uid, project_id })),
+    )
     const claimId = newId('claim', clock.now(), random.bytes(10))
-    const claimed = await stores.tasks.claim({ clusterId: 'home', claimId, slots, leaseMs: 60_000, generation: 0, number: ++claims })
+    const claimed = await stores.dispatch.claim({ clusterId: 'home', claimId, slots, leaseMs: 60_000, generation: 0, number: ++claims })
     const live = claimed.find(({ task }) => task.id === taskId)
     if (!live) throw new Error('that task was not claimed')
-    await stores.tasks.markStarted([{ task_id: taskId, attempt: live.task.attempt, started_at: clock.now() }])
+    await stores.dispatch.markStarted([{ task_id: taskId, attempt: live.task.attempt, started_at: clock.now() }])
     await logs.sync((await stores.tasks.get(taskId, null))!)
     logs.append(taskId, 'task.started', {})
   }
@@ -131,7 +134,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
   /** The attempt ends: the row first, then the log. */
   async function finish(taskId: string, more: Partial<TaskOutcome> = {}): Promise<void> {
     const task = (await stores.tasks.get(taskId, null))!
-    const ended = await stores.tasks.finish(
+    const ended = await stores.dispatch.finish(
       { task_id: taskId, attempt: task.attempt },
       outcome('succeeded', { exit_code: 0, duration_ms: 5, ...more }),
       null,

@@ -4,11 +4,12 @@ import type { EventData, StoredEventType, TaskEvent } from '@rdev/shared/domain/
 import { isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
 import { finishedEvent, leasedEvent, queuedEvent } from '../objects/task-log/events.ts'
-import type { Clock, LogItem, LogLine, TaskLogs } from '../ports.ts'
+import type { Clock } from '../ports/clock.ts'
+import type { LogItem, LogEntry, TaskLogs } from '../ports/task-logs.ts'
 
 export interface MemoryTaskLogs extends TaskLogs {
   /** As if the task's attempt had sent it. */
-  append(taskId: string, type: StoredEventType, data: EventData): LogLine
+  append(taskId: string, type: StoredEventType, data: EventData): LogEntry
   /** To followers that asked for deltas; not stored. */
   delta(taskId: string, data: EventData): void
   readonly cancels: { readonly task_id: string; readonly grace_s: number }[]
@@ -22,7 +23,7 @@ interface Follower {
   readonly deltas: LogItem[]
 }
 interface TaskLog {
-  readonly lines: LogLine[]
+  readonly lines: LogEntry[]
   readonly followers: Set<Follower>
   attempt: number
   finished: boolean
@@ -62,7 +63,7 @@ export function memoryTaskLogs(clock: Clock): MemoryTaskLogs {
       if (signal?.aborted) done()
     })
 
-  const add = (log: TaskLog, event: TaskEvent): LogLine => {
+  const add = (log: TaskLog, event: TaskEvent): LogEntry => {
     const line = { seq: event.seq, type: event.type, json: JSON.stringify(event) }
     log.lines.push(line)
     return line
@@ -126,10 +127,10 @@ export function memoryTaskLogs(clock: Clock): MemoryTaskLogs {
       try {
         let at = after
         while (!signal.aborted) {
-          // By cursor: whoever reads slowly keeps nothing waiting in memory.
+          // By cursor: a slow reader needs no buffer.
           const lines = log.lines.slice(at, at + maxBatch)
-          const heard = follower.deltas.splice(0)
-          const batch: LogItem[] = deltas ? [...heard, ...lines] : lines
+          const received = follower.deltas.splice(0)
+          const batch: LogItem[] = deltas ? [...received, ...lines] : lines
           at += lines.length
           if (batch.length > 0) yield batch
           else if (log.finished) return

@@ -1,32 +1,36 @@
-// The Worker as tests of the objects run it: everything real but Postgres, whose place the memory stores take. It can be made to fail, and
-// runs in the isolate of the test, which sees and changes what is here.
+// The Worker as tests of the objects run it: everything is real, but memory stores replace Postgres. It can be made to fail. It runs in the
+// isolate of the test, which reads and changes the variables here.
 
 import { compose, productionParts, type Composition, type Parts } from '../compose.ts'
 import { readConfig, type Env } from '../config.ts'
 import { ClusterHubObject } from '../objects/cluster-hub/object.ts'
 import { TaskLogObject } from '../objects/task-log/object.ts'
-import type { TaskStore } from '../ports.ts'
+import type { DispatchStore } from '../ports/dispatch-store.ts'
+import type { TaskStore } from '../ports/task-store.ts'
 import { memoryStores } from '../stores/memory/memory-stores.ts'
 import type { Stores } from '../stores/stores.ts'
 
+type Method = keyof TaskStore | keyof DispatchStore
+
 interface World {
   readonly stores: Stores
-  /** Calls of the task store, by name, since the world was made. */
-  readonly calls: (keyof TaskStore)[]
-  /** Thrown by the task store while it is set; `after` lets the call commit and loses its answer. */
-  away: { readonly when: 'before' | 'after'; readonly only?: keyof TaskStore } | null
+  /** Calls of the stores of tasks, by name, since the world was made. */
+  readonly calls: Method[]
+  /** Thrown by these stores while it is set; `after` lets the call commit and loses its answer. */
+  away: { readonly when: 'before' | 'after'; readonly only?: Method } | null
 }
 
 function newWorld(): World {
   const memory = memoryStores({ now: () => Date.now() })
-  const world: World = { calls: [], away: null, stores: { ...memory, tasks: watched(memory.tasks, () => world) } }
+  const stores = { ...memory, tasks: watched(memory.tasks, () => world), dispatch: watched(memory.dispatch, () => world) }
+  const world: World = { calls: [], away: null, stores }
   return world
 }
 
-function watched(tasks: TaskStore, world: () => World): TaskStore {
-  return new Proxy(tasks, {
-    get(target, name: keyof TaskStore) {
-      const call = target[name] as (...args: unknown[]) => Promise<unknown>
+function watched<Store extends TaskStore | DispatchStore>(store: Store, world: () => World): Store {
+  return new Proxy(store, {
+    get(target, name: Method) {
+      const call = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>
       return async (...args: unknown[]) => {
         const { away, calls } = world()
         calls.push(name)
@@ -49,6 +53,7 @@ export function freshWorld(): World {
 /** Each call goes to the stores of the world as it is then: objects outlive tests. */
 const stores: Stores = {
   tasks: delegate(() => world.stores.tasks),
+  dispatch: delegate(() => world.stores.dispatch),
   sessions: delegate(() => world.stores.sessions),
   projects: delegate(() => world.stores.projects),
   clusters: delegate(() => world.stores.clusters),

@@ -1,18 +1,19 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Project, ProjectChange } from '@rdev/shared/domain/project'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { Actor } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 import { waitUntil } from './later.ts'
 import type { Later } from './later.ts'
 
-/** Safe to repeat. What it lets go starts at once: the hub is told. */
+/** Changes a project, and tells the hub, so that tasks that may run now start at once. Safe to repeat. Throws DomainError NOT_FOUND. */
 export async function changeProject(
   deps: Pick<Deps, 'projects' | 'hubs' | 'log'>,
   id: string,
-  projects: ProjectFilter,
+  actor: Actor,
   change: ProjectChange,
   later: Later,
 ): Promise<Project> {
-  const project = await deps.projects.change(id, projects, change)
+  const project = await deps.projects.change(id, actor, change)
   if (!project) throw new DomainError('NOT_FOUND', 'there is no such project')
   if (!project.paused) void waitUntil(deps, later, 'hub was not poked', { project_id: id }, () => deps.hubs.poke(project.cluster_id))
   return project

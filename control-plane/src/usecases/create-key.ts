@@ -2,7 +2,8 @@ import { mayUseProject, newApiKey } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller, Scope } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import { newId } from '@rdev/shared/domain/ids'
-import type { Deps } from '../ports.ts'
+import type { KeyActor } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 import { scopesBeyond } from './key-rights.ts'
 
 export interface NewKey {
@@ -13,34 +14,38 @@ export interface NewKey {
   readonly expires_at: number | null
 }
 
-/** Nobody gives away more than they have. The key itself exists only in the answer; the row holds its SHA-256. */
+/**
+ * A caller may give a key only scopes and projects that its own key has. The key itself is only in the answer; the row holds its SHA-256.
+ * Throws DomainError FORBIDDEN or BAD_REQUEST.
+ */
 export async function createKey(
   { keys, clock, random }: Pick<Deps, 'keys' | 'clock' | 'random'>,
   sha256: (text: string) => Promise<string>,
-  caller: Caller,
+  actor: Caller & KeyActor,
   asked: NewKey,
 ): Promise<{ key: string; row: ApiKey }> {
   const now = clock.now()
   if (asked.expires_at !== null && asked.expires_at <= now) throw refuse('BAD_REQUEST', 'expires_at', 'expires_at lies in the past')
-  const beyond = scopesBeyond(caller, asked)
-  if (beyond.length > 0) throw refuse('FORBIDDEN', 'scopes', `this API key cannot grant what it lacks: ${beyond.join(', ')}`)
-  const foreign = asked.project_ids?.filter((id) => !mayUseProject(caller, id)) ?? []
-  if (foreign.length > 0) throw refuse('FORBIDDEN', 'project_ids', `this API key cannot grant projects it lacks: ${foreign.join(', ')}`)
+  const beyond = scopesBeyond(actor, asked)
+  if (beyond.length > 0) throw refuse('FORBIDDEN', 'scopes', `this API key may not give scopes that it lacks: ${beyond.join(', ')}`)
+  const foreign = asked.project_ids?.filter((id) => !mayUseProject(actor, id)) ?? []
+  if (foreign.length > 0)
+    throw refuse('FORBIDDEN', 'project_ids', `this API key may not give projects that it lacks: ${foreign.join(', ')}`)
 
   const { key, prefix } = newApiKey(random.bytes(80))
   const row: ApiKey = {
     ...asked,
     id: newId('key', now, random.bytes(10)),
     scopes: [...new Set(asked.scopes)],
-    // "Every project" of a restricted key is every project of its own.
-    project_ids: asked.project_ids ?? caller.project_ids,
+    // For a restricted caller "every project" means every project of its own key.
+    project_ids: asked.project_ids ?? actor.project_ids,
     prefix,
     hash: await sha256(key),
-    created_by: caller.key_id,
+    created_by: actor.key_id,
     created_at: now,
     revoked_at: null,
   }
-  await keys.insert(row)
+  await keys.insert(row, actor)
   return { key, row }
 }
 

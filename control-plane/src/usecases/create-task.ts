@@ -1,55 +1,53 @@
-// Queueing tasks, one or many: each is accepted or refused by itself. What the checks lean on is read once for all of them.
+// Queues one or many tasks: each is accepted or refused on its own. What the checks need is read once for all of them.
 
 import { mayUseProject } from '@rdev/shared/domain/api-key'
-import type { Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { ErrorCode } from '@rdev/shared/domain/errors'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Project } from '@rdev/shared/domain/project'
 import type { Session } from '@rdev/shared/domain/session'
 import { defaultWorkspace, maxRunAfterDays } from '@rdev/shared/domain/task'
-import type { Task, TaskSpec } from '@rdev/shared/domain/task'
-import type { Deps, Inserted, NewTask } from '../ports.ts'
+import type { AskedTask, Task, TaskSpec } from '@rdev/shared/domain/task'
+import type { KeyActor } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { Inserted, NewTask } from '../ports/task-store.ts'
 import { waitUntil, within } from './later.ts'
 import type { Later } from './later.ts'
 
-/** An answer is kept back for so long at most. */
+/** How long an answer waits for the poke at most. */
 const maxPokeWaitMs = 1_000
 
 type Needs = Pick<Deps, 'tasks' | 'sessions' | 'projects' | 'hubs' | 'clock' | 'random' | 'log' | 'providers'>
 
-/** `workspace` undefined: the usual one. */
-export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
-
-export async function createTask(deps: Needs, caller: Caller, asked: AskedTask, later: Later): Promise<Task> {
-  const [made] = await createTasks(deps, caller, [asked], later)
+export async function createTask(deps: Needs, actor: KeyActor, asked: AskedTask, later: Later): Promise<Task> {
+  const [made] = await createTasks(deps, actor, [asked], later)
   if (!made || made instanceof DomainError) throw made ?? new Error('one task was asked for, and none was answered')
   return made
 }
 
-/** In their order. One statement inserts all that is accepted, and itself finds out whether their projects exist. */
+/** Answers in the tasks' order. One statement inserts all accepted tasks, and finds out whether their projects exist. */
 export async function createTasks(
   deps: Needs,
-  caller: Caller,
+  actor: KeyActor,
   asked: readonly AskedTask[],
   later: Later,
 ): Promise<readonly (Task | DomainError)[]> {
   const now = deps.clock.now()
-  // Drawn before anything is looked at, so that a request that is done again makes the same ones; sorted, since the queue's order is
-  // theirs for tasks of one instant.
+  // Make the ids before any check, so that a repeated request makes the same ids. Sort them, because the queue orders tasks of the same
+  // instant by id.
   const ids = asked.map(() => newId('task', now, deps.random.bytes(10))).sort()
   const sessionIds = asked.map(() => newId('session', now, deps.random.bytes(10)))
 
-  const known = await readKnown(deps, caller, asked)
+  const known = await readKnown(deps, actor, asked)
   const settled = asked.map((spec, i): NewTask | DomainError => {
-    const workspace = checked(deps, caller, spec, known, now)
+    const workspace = checked(deps, actor, spec, known, now)
     if (workspace instanceof DomainError) return workspace
     const { retry_of = null, ...rest } = spec
     const newSession = spec.kind === 'agent' && spec.session_id === null
-    // One that has passed means at once, and may lie further back than Postgres can say.
+    // A time in the past means at once, and it may be too far back for Postgres.
     const run_after = spec.run_after !== null && spec.run_after > now ? spec.run_after : null
     const whole = { ...rest, workspace, run_after, ...(newSession && { session_id: sessionIds[i]! }) }
-    return { id: ids[i]!, spec: whole, created_by: caller.key_id, created_at: now, new_session: newSession, retry_of }
+    return { id: ids[i]!, spec: whole, actor, created_at: now, new_session: newSession, retry_of }
   })
 
   const accepted = settled.filter((one): one is NewTask => !(one instanceof DomainError))
@@ -57,18 +55,18 @@ export async function createTasks(
   const byId = new Map(accepted.map(({ id }, i) => [id, inserted[i]!]))
   const made = settled.map((one) => (one instanceof DomainError ? one : taskOf(one.spec, byId.get(one.id)!)))
 
-  // A log is begun by whoever needs it first: the hub at the lease, or a reader.
+  // The log is not synced here: the first that needs it does that, the hub at the lease or a reader.
   const clusters = new Map(made.flatMap((one) => (one instanceof DomainError ? [] : [[one.cluster_id, one.id]])))
   const poked = [...clusters].map(([clusterId, taskId]) =>
     waitUntil(deps, later, 'hub was not poked', { task_id: taskId }, () => deps.hubs.poke(clusterId)),
   )
-  // In an idle system nobody else tells the hub. Were this program to die between its answer and the poke, an accepted task would wait for
-  // the next one's; a hub that cannot be reached now is told by those who come later, and by its agent's hello.
+  // Await the poke before the answer: in an idle system nothing else tells the hub, so if this program died in between, an accepted task
+  // would wait until the next one is queued. If the hub cannot be reached now, later pokes and its agent's `hello` tell it.
   await within(maxPokeWaitMs, Promise.all(poked))
   return made
 }
 
-/** Others may wait for the statement that this request runs: it goes on if this client hangs up. */
+/** Other requests may wait for the statement that this request runs, so it goes on if this client disconnects. */
 function inserting({ tasks }: Needs, accepted: readonly NewTask[], later: Later): Promise<readonly Inserted[]> {
   const inserted = tasks.insert(accepted)
   const settled = () => {}
@@ -76,18 +74,18 @@ function inserting({ tasks }: Needs, accepted: readonly NewTask[], later: Later)
   return inserted
 }
 
-/** Only what a request leans on is read. */
+/** What the checks of a request need; nothing else is read. */
 interface Known {
   readonly sessions: ReadonlyMap<string, Session>
   readonly projects: ReadonlyMap<string, Project>
 }
 
-async function readKnown({ sessions, projects }: Needs, caller: Caller, asked: readonly AskedTask[]): Promise<Known> {
+async function readKnown({ sessions, projects }: Needs, actor: KeyActor, asked: readonly AskedTask[]): Promise<Known> {
   const sessionIds = [...new Set(asked.flatMap(({ session_id }) => session_id ?? []))]
   const projectIds = [...new Set(asked.filter(asksForBypass).map(({ project_id }) => project_id))]
   const [foundSessions, foundProjects] = await Promise.all([
-    sessionIds.length === 0 ? [] : sessions.getMany(sessionIds, caller.project_ids),
-    projectIds.length === 0 ? [] : projects.getMany(projectIds, caller.project_ids),
+    sessionIds.length === 0 ? [] : sessions.getMany(sessionIds, actor.project_ids),
+    projectIds.length === 0 ? [] : projects.getMany(projectIds, actor.project_ids),
   ])
   return {
     sessions: new Map(foundSessions.map((session) => [session.id, session])),
@@ -97,8 +95,8 @@ async function readKnown({ sessions, projects }: Needs, caller: Caller, asked: r
 
 const asksForBypass = (asked: AskedTask): boolean => asked.permission_mode === 'bypassPermissions'
 
-/** The workspace that the task gets, or why it is refused. */
-function checked(deps: Needs, caller: Caller, asked: AskedTask, known: Known, now: number): string | null | DomainError {
+/** The workspace that the task gets, or the error that refuses it. */
+function checked(deps: Needs, actor: KeyActor, asked: AskedTask, known: Known, now: number): string | null | DomainError {
   const { provider, working_dir: dir, run_after, queue_ttl_s, project_id, session_id } = asked
   if (provider !== null && !deps.providers.includes(provider)) {
     return refuse('BAD_REQUEST', 'provider', `${provider} is not offered here`)
@@ -112,7 +110,7 @@ function checked(deps: Needs, caller: Caller, asked: AskedTask, known: Known, no
   if (run_after !== null && queue_ttl_s !== null && run_after >= now + queue_ttl_s * 1000) {
     return refuse('BAD_REQUEST', 'queue_ttl_s', 'the task would expire in the queue before its run_after')
   }
-  if (!mayUseProject(caller, project_id)) return noSuchProject(project_id)
+  if (!mayUseProject(actor, project_id)) return noSuchProject(project_id)
   if (asksForBypass(asked)) {
     const project = known.projects.get(project_id)
     if (!project) return noSuchProject(project_id)

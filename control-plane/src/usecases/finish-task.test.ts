@@ -11,7 +11,7 @@ async function setup(retry: object = { max_attempts: 2, on: ['lost', 'rate_limit
   return { ...api, id, ref: { task_id: id, attempt: 1 } }
 }
 
-test('an attempt that succeeded ends its task, and saying so again changes nothing', async () => {
+test('an attempt that succeeded ends its task, and repeating it changes nothing', async () => {
   const { deps, ref, hubs, clock } = await setup()
   const ended = await finishTask(deps, ref, outcome('succeeded', { exit_code: 0 }))
   expect(ended).toMatchObject({ status: 'succeeded', exit_code: 0 })
@@ -20,7 +20,7 @@ test('an attempt that succeeded ends its task, and saying so again changes nothi
   expect(hubs.pokes).toEqual([])
 })
 
-test('what the policy retries is queued again, later, and the hub hears of it', async () => {
+test('what the policy retries is queued again, later, and the hub is told', async () => {
   const { deps, ref, hubs, clock } = await setup()
   const again = await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' }))
   expect(again?.status).toBe('queued')
@@ -47,7 +47,7 @@ test.each([
   expect(again!.run_after - now).toBeLessThan(to)
 })
 
-test('a limit whose retry the policy does not ask for ends the task', async () => {
+test('a rate limit that the policy does not list ends the task', async () => {
   const { deps, ref, clock } = await setup({ max_attempts: 2, on: ['lost'] })
   expect(await finishTask(deps, ref, limited(clock.now() + hour))).toMatchObject({ status: 'failed', error_code: 'RATE_LIMITED' })
 })
@@ -60,7 +60,7 @@ test.each([
   expect((await finishTask(deps, ref, end))?.status).toBe(end.status)
 })
 
-test('a task that shall be cancelled is not tried again', async () => {
+test('a task with a cancel request is not tried again', async () => {
   const { deps, ref, call, id } = await setup()
   await call('POST', `/v1/tasks/${id}/cancel`)
   expect((await finishTask(deps, ref, outcome('lost', { error_code: 'LOST' })))?.status).toBe('lost')

@@ -1,23 +1,24 @@
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { mayRetry, retryClassOf } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef, Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { AttemptRef } from '../ports/dispatch-store.ts'
 
-/** A provider's limits reset within a week; what claims more is tried then. */
+/** The longest wait for a provider's limit to reset; a later time is taken as this one. */
 const maxResetMs = 7 * 24 * 60 * 60 * 1000
-/** All tasks of a key were stopped by the same limit: they come back one after the other. */
+/** The random spread after a reset: one limit stops all tasks of a provider's key, and they must not all come back at once. */
 const resetSpreadMs = 30_000
 
-type Needs = Pick<Deps, 'tasks' | 'hubs' | 'clock' | 'random' | 'log'>
+type Needs = Pick<Deps, 'tasks' | 'dispatch' | 'hubs' | 'clock' | 'random' | 'log'>
 
 /**
- * Writes how an attempt ended: the row becomes terminal, or queued again where the task's policy wants that. Answers the row as
- * it is afterwards, whoever wrote it; undefined if there is none. Fenced and safe to repeat; throws only if the store does.
+ * Writes how an attempt ended: the row becomes terminal, or queued again if the task's retry policy says so. Answers the row afterwards,
+ * changed or not; undefined if there is none. Fenced and safe to repeat; throws only what the store throws.
  */
 export async function finishTask(deps: Needs, ref: AttemptRef, end: TaskOutcome): Promise<Task | undefined> {
-  const after = await deps.tasks.finish(ref, end, await retryAt(deps, ref, end))
+  const after = await deps.dispatch.finish(ref, end, await retryAt(deps, ref, end))
   if (after?.status === 'queued') {
-    // Only a hint: the hub learns of a queued row by its own alarm too.
+    // A hint, so a failure is only logged: the hub also finds queued rows by its own alarm.
     try {
       await deps.hubs.poke(after.cluster_id)
     } catch (error) {
@@ -27,7 +28,7 @@ export async function finishTask(deps: Needs, ref: AttemptRef, end: TaskOutcome)
   return after
 }
 
-/** The row is read only for an outcome that some policy could retry; a success costs one statement. */
+/** When the task is tried again; null: not. Reads the row only for outcomes that a policy could retry, so a success costs one statement. */
 async function retryAt({ tasks, clock, random }: Needs, ref: AttemptRef, end: TaskOutcome): Promise<number | null> {
   if (retryClassOf(end) === null) return null
   const task = await tasks.get(ref.task_id, null)

@@ -1,6 +1,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { expect, test } from 'vitest'
-import type { Inserted, NewTask } from '../ports.ts'
+import type { Inserted, NewTask } from '../ports/task-store.ts'
+import { anActor } from '../testing/actor.ts'
 import { aSpec } from '../testing/spec.ts'
 import { insertTogether } from './insert-together.ts'
 
@@ -22,7 +23,7 @@ function setup() {
   const one = (project_id = 'demo', more: { prompt?: string } = {}): NewTask => ({
     id: `task_${++serial}`,
     spec: aSpec({ project_id, ...more }),
-    created_by: 'key',
+    actor: anActor(),
     created_at: 0,
     new_session: false,
     retry_of: null,
@@ -33,7 +34,7 @@ function setup() {
   const asked = async (count: number) => {
     while (statements.length < count) await Promise.resolve()
   }
-  /** Keeps both places of statements busy. */
+  /** Keeps both statements that may run at once busy. */
   const busy = async () => {
     const first = insert([one()])
     await asked(1)
@@ -44,7 +45,7 @@ function setup() {
   return { statements, insert, one, answer, asked, busy }
 }
 
-test('who is alone waits for nobody', async () => {
+test('a single caller waits for no other', async () => {
   const { statements, insert, one, answer, asked } = setup()
   const inserted = insert([one()])
   await asked(1)
@@ -52,7 +53,7 @@ test('who is alone waits for nobody', async () => {
   expect(await answer(inserted)).toEqual(['task_1'])
 })
 
-test('what comes while statements are under way goes together, and each is answered for its own', async () => {
+test('inserts that come while statements run go together, and each caller gets its own answer', async () => {
   const { statements, insert, one, answer, asked, busy } = setup()
   const both = busy()
   await asked(2)
@@ -66,7 +67,7 @@ test('what comes while statements are under way goes together, and each is answe
   expect(await Promise.all(waiting.map(answer))).toEqual([['task_3'], ['no_project'], ['task_5', 'task_6']])
 })
 
-test('a task that the store cannot take fails nobody but who asked for it', async () => {
+test('a task that the store cannot take fails only its own caller', async () => {
   const { statements, insert, one, answer, asked, busy } = setup()
   const both = busy()
   await asked(2)
@@ -82,7 +83,7 @@ test('a task that the store cannot take fails nobody but who asked for it', asyn
   }
   expect(await Promise.all(good.map(answer))).toEqual([['task_3'], ['task_4']])
   await why
-  // Together first, then each by itself.
+  // Together first, then one statement for each.
   expect(statements.slice(2).map(({ ids }) => ids.length)).toEqual([3, 1, 1, 1])
 })
 
@@ -100,7 +101,7 @@ test('a store that is away is asked once for all', async () => {
   expect(statements).toHaveLength(3)
 })
 
-test('more than a statement takes well goes in several', async () => {
+test('more tasks than a statement may hold go in several', async () => {
   const { statements, insert, one, asked, busy } = setup()
   const both = busy()
   await asked(2)

@@ -1,20 +1,20 @@
-// Inserts that are asked for at the same moment go to the store as one. A statement over HTTP costs the Worker, the database's HTTP end and the
-// database more than the rows in it do, and a commit waits for a disk: many requests that insert one task each spend most of their time there.
+// Inserts that come at the same time go to the store in one statement. A statement over HTTP costs more than the rows in it, and a commit
+// waits for a disk, so many requests that insert one task each would spend most of their time there.
 //
-// It promises: each caller is answered for its own tasks, after the commit that holds them; who is alone waits for nobody; what one asks for
-// fails nobody else's. It refuses to gather more than a statement takes well, or to wait longer than a statement may.
+// It promises: each caller gets the answer for its own tasks, after the commit that holds them; a single caller waits for no other; tasks that
+// the store cannot take fail only their own caller. It bounds the size of a statement and the time that a caller waits.
 
 import { DomainError } from '@rdev/shared/domain/errors'
-import type { Inserted, NewTask, TaskStore } from '../ports.ts'
+import type { Inserted, NewTask, TaskStore } from '../ports/task-store.ts'
 
 type Insert = TaskStore['insert']
 
-/** Statements under way at once; what comes while they are waits for the first of them to end, and then goes together. */
+/** Statements that run at once. Inserts that come meanwhile wait until one of them ends, and then go together. */
 const maxStatements = 2
 const maxTasks = 500
-/** Of spec text: a prompt may have a megabyte, and Neon takes 64. */
+/** Characters of spec text in one statement: a prompt may have a megabyte, and Neon takes at most 64 MB. */
 const maxChars = 4 * 1024 * 1024
-/** Whoever runs the statement for others may be gone: its own limit is 8 s, and it may have waited as long for its turn. */
+/** How long a caller waits: the request that runs the statement may have died. A statement has 8 s, and may have waited 8 s before. */
 const maxWaitMs = 20_000
 
 interface Member {
@@ -30,27 +30,28 @@ interface Group {
 }
 
 /**
- * The statement of a group runs in the request that began it: on Workers a request's outgoing calls end with it, so each caller keeps its
- * request alive until it is answered (`later`), as those who read its answer must.
+ * Wraps `insert`. The request that began a group runs the group's statement. On Workers a request's outgoing calls end with the request, so
+ * each caller must keep its request alive until it is answered (`later`). Throws what `insert` throws, and DomainError SERVICE_UNAVAILABLE
+ * after `maxWaitMs`.
  */
 export function insertTogether(insert: Insert): Insert {
   let running = 0
   let open: Group | undefined
-  /** Of leaders that wait for their turn, in order. */
-  const turns: (() => void)[] = []
+  /** Groups that wait for a running statement to end, in order. */
+  const waiting: (() => void)[] = []
 
-  const turn = async (): Promise<void> => {
+  const mayStart = async (): Promise<void> => {
     if (running < maxStatements) running++
-    else await new Promise<void>((resolve) => turns.push(resolve))
+    else await new Promise<void>((resolve) => waiting.push(resolve))
   }
   const done = (): void => {
-    const next = turns.shift()
+    const next = waiting.shift()
     if (next) next()
     else running--
   }
 
   const lead = async (group: Group): Promise<void> => {
-    await turn()
+    await mayStart()
     if (open === group) open = undefined
     try {
       await insertAll(insert, group.members)
@@ -71,12 +72,12 @@ export function insertTogether(insert: Insert): Insert {
     }
     open = { members: [member], tasks: tasks.length, chars }
     void lead(open)
-    // It may wait for other requests' statements: a request that waits for nothing of its own is taken for hung, and ended.
+    // Bounded too, because it may wait for other requests' statements: see `bounded`.
     return bounded(promise)
   }
 }
 
-/** One statement; if the store refuses it, one for each, so that only who is to blame fails. A store that cannot be asked fails all. */
+/** Runs one statement. If the store refuses it, runs one per member, so that only the faulty one fails. A store that is away fails all. */
 async function insertAll(insert: Insert, members: readonly Member[]): Promise<void> {
   try {
     const inserted = await insert(members.flatMap(({ tasks }) => tasks))
@@ -89,7 +90,7 @@ async function insertAll(insert: Insert, members: readonly Member[]): Promise<vo
   }
 }
 
-/** The timer is more than a limit: a request of a Worker that waits for another's doing, with nothing of its own under way, is taken for hung. */
+/** Fails after `maxWaitMs`. The timer is also needed because Workers end a request as hung if it has no pending work of its own. */
 async function bounded<Result>(promise: Promise<Result>): Promise<Result> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new DomainError('SERVICE_UNAVAILABLE', 'The database did not answer in time')), maxWaitMs)

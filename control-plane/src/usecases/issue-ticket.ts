@@ -1,11 +1,11 @@
 import type { Caller } from '@rdev/shared/domain/api-key'
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 import { getTask } from './wait-for-task.ts'
 
-/** Long enough to open an EventSource, too short to be worth stealing from a log of URLs. */
+/** Long enough to open an EventSource, and too short to be useful to a thief who reads URLs in logs. */
 export const ticketLifeMs = 60_000
 
-/** A stream ticket opens one task's events, with the rights that its key has when it is used. */
+/** A stream ticket opens one task's events, with the rights that its key has at the time of use. Throws DomainError NOT_FOUND. */
 export async function issueTicket(
   { tasks, tokens, clock }: Pick<Deps, 'tasks' | 'tokens' | 'clock'>,
   caller: Caller,

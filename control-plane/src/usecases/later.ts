@@ -1,13 +1,13 @@
-// Work that goes on after the answer. What is done here is a hint: the row was written before, so a failure is logged and repaired elsewhere.
+// Work that goes on after the answer. It is only a hint: the row was written before, so a failure is logged, and others repair what it missed.
 
-import type { Deps } from '../ports.ts'
+import type { Deps } from '../ports/deps.ts'
 
-/** Keeps the work alive after the answer was sent. */
+/** Keeps the work running after the answer was sent. */
 export interface Later {
   (work: Promise<void>): void
 }
 
-/** Answers when it was told, or could not be; never rejects. */
+/** Resolves when the work has ended or failed; never rejects. */
 export function waitUntil(
   { log }: Pick<Deps, 'log'>,
   later: Later,
@@ -27,7 +27,7 @@ export function waitUntil(
   return work
 }
 
-/** Waits for work that goes on by itself, but no longer than this. */
+/** Waits for work that goes on by itself, at most `maxMs`. */
 export async function within(maxMs: number, work: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, maxMs)))])

@@ -1,7 +1,10 @@
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { maxQueueLanes } from '@rdev/shared/domain/queue'
 import type { QueueReason } from '@rdev/shared/domain/queue'
-import type { Deps, HubStatus, ProjectFilter, QueueLane } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
+import type { HubStatus } from '../ports/hubs.ts'
+import type { QueueLane } from '../ports/task-store.ts'
 
 export interface Queue {
   readonly lanes: readonly (QueueLane & { readonly reason: QueueReason })[]
@@ -9,7 +12,7 @@ export interface Queue {
   readonly clusters: readonly { readonly id: string; readonly connected: boolean }[]
 }
 
-/** What is queued and why each lane's head waits: the rows say it, and where nothing in them keeps it waiting, the cluster's hub. */
+/** What is queued, and why each lane's head waits. The rows give the reason; if they give none, the cluster's hub does. */
 export async function readQueue(
   { tasks, hubs }: Pick<Deps, 'tasks' | 'hubs'>,
   filter: { projects: ProjectFilter; project_id?: string },
@@ -21,17 +24,17 @@ export async function readQueue(
   return {
     lanes: lanes.map((lane) => ({
       ...lane,
-      reason: lane.head.reason === 'due' ? placeFor(lane, statuses.get(lane.cluster_id)!) : lane.head.reason,
+      reason: lane.head.reason === 'due' ? slotFor(lane, statuses.get(lane.cluster_id)!) : lane.head.reason,
     })),
     more_lanes: found.length > maxQueueLanes,
     clusters: clusterIds.map((id) => ({ id, connected: statuses.get(id)!.connected })),
   }
 }
 
-function placeFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
+function slotFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
   if (!connected) return 'agent_away'
   const fits = (pod: HubStatus['pods'][number]) => {
-    if (head.home !== null) return pod.name === head.home
+    if (head.session_pod !== null) return pod.name === head.session_pod
     return head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id
   }
   const fit = pods.filter((pod) => pod.ready && fits(pod))

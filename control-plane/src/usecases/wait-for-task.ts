@@ -1,9 +1,10 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import { isTerminal } from '@rdev/shared/domain/task'
 import type { Task } from '@rdev/shared/domain/task'
-import type { Deps, ProjectFilter } from '../ports.ts'
+import type { ProjectFilter } from '../ports/actor.ts'
+import type { Deps } from '../ports/deps.ts'
 
-/** The task now or, if it has not ended, after it ended or `waitMs` went by, whichever is first. */
+/** The task, as soon as it has ended, or after `waitMs`. Throws DomainError NOT_FOUND. */
 export async function waitForTask(
   { tasks, logs }: Pick<Deps, 'tasks' | 'logs'>,
   id: string,
@@ -14,7 +15,7 @@ export async function waitForTask(
   const task = await getTask({ tasks }, id, projects)
   if (waitMs === 0 || isTerminal(task.status)) return task
   await logs.ended(id, waitMs, signal)
-  // The row is written before `task.finished` enters the log, so this read shows the end.
+  // The row is written before `task.finished` is in the log, so this read shows the end.
   return getTask({ tasks }, id, projects)
 }
 

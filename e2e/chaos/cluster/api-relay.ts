@@ -36,7 +36,7 @@ interface Exec {
   readonly far: WebSocket
   swallowing: boolean
   frozen: boolean
-  heardAt: number
+  lastDataAt: number
 }
 
 export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
@@ -74,7 +74,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
     far.once('open', () => {
       sockets.handleUpgrade(near, socket, head, (accepted) => {
         const pod = /\/pods\/([^/]+)\/exec\?/.exec(near.url ?? '')?.[1] ?? ''
-        const exec: Exec = { pod, near: accepted, far, swallowing: false, frozen: false, heardAt: performance.now() }
+        const exec: Exec = { pod, near: accepted, far, swallowing: false, frozen: false, lastDataAt: performance.now() }
         execs.add(exec)
         pass(exec, far, accepted)
         pass(exec, accepted, far)
@@ -86,7 +86,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
   const pass = (exec: Exec, from: WebSocket, to: WebSocket): void => {
     from.on('message', (data: RawData, isBinary) => {
       if (exec.frozen) return
-      exec.heardAt = performance.now()
+      exec.lastDataAt = performance.now()
       if (exec.swallowing && from === exec.far && (data as Buffer)[0] === stdout) return
       to.send(data, { binary: isBinary }, () => {
         if (from.isPaused && !exec.frozen && to.bufferedAmount < maxAheadBytes) from.resume()
@@ -112,7 +112,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
   const guard = setInterval(() => {
     for (const exec of execs) {
       const limit = limits.get(exec.pod)
-      if (limit === undefined || performance.now() - exec.heardAt < limit) continue
+      if (limit === undefined || performance.now() - exec.lastDataAt < limit) continue
       cuts[exec.pod] = (cuts[exec.pod] ?? 0) + 1
       exec.near.terminate()
     }

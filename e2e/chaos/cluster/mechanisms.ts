@@ -91,7 +91,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
     ...proves('pods', '35 children'),
   },
   'window (exec)': {
-    file: `${agent}link/line-machine.ts`,
+    file: `${agent}link/task-line-machine.ts`,
     find: 'state.units.length === 0 || (state.units.length < maxUnackedUnits && state.unackedBytes + bytes <= maxUnackedBytes)',
     put: 'state.units.length + maxUnackedUnits + maxUnackedBytes + bytes > 0',
     ...proves('node', '41 50 MB'),

@@ -4,7 +4,7 @@ import type { ErrorCode } from '../domain/errors.ts'
 
 const codes = Object.keys(errorCodes) as [ErrorCode, ...ErrorCode[]]
 
-/** RFC 9457 problem details. `type` is about:blank, so `title` goes with the status; `code` is what programs match on. */
+/** RFC 9457 problem details. `type` is about:blank; programs should match on `code`. */
 export const problemSchema = z
   .object({
     type: z.string().meta({ example: 'about:blank' }),

@@ -10,9 +10,9 @@ const queueHeadSchema = z
     task_id: z.string(),
     reason: z.enum(queueReasons).meta({
       description:
-        '`due`: it is on its way to a free place. `later`: `until` has not come. `paused`: the project is. `max_running`: so many of the ' +
+        '`due`: it goes to the next free slot. `later`: `until` has not come. `paused`: the project is. `max_running`: so many of the ' +
         'project run. `workspace`, `session`: another task, `by`, has it. `agent_away`: the cluster is not connected. `no_pod`: no pod ' +
-        'for it is ready. `no_place`: all places of such pods are taken.',
+        'for it is ready. `no_place`: all slots of such pods are taken.',
     }),
     until: instantSchema.nullable().meta({ description: 'With `later`.' }),
     by: z.string().nullable().meta({ description: 'With `workspace` and `session`: the task that it waits for, where one is known.' }),

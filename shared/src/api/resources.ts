@@ -26,10 +26,10 @@ const limit = (name: keyof typeof projectLimits) => z.int().min(projectLimits[na
 export const changeProjectSchema = z
   .strictObject({
     max_running: limit('max_running').meta({ description: 'At most so many of its tasks are leased or running at once. 0: none.' }),
-    weight: limit('weight').meta({ description: 'Its share of the pool: 200 gets twice as many places as 100.' }),
+    weight: limit('weight').meta({ description: 'Its share of the pool: 200 gets twice as many slots as 100.' }),
     max_queued: limit('max_queued').meta({ description: 'At most so many of its tasks may be queued; those that are stay.' }),
   })
-  .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'says nothing to change' })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'give at least one field to change' })
   .meta({ id: 'ChangeProject' })
 
 export const sessionSchema = z

@@ -1,7 +1,17 @@
 import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
-import { taskErrorCodes } from '../domain/errors.ts'
-import { mainWorkspace, maxRunAfterDays, retryClasses, taskKinds, taskStatuses, taskTargets, workspacePattern } from '../domain/task.ts'
+import { publishedTaskErrorCodes } from '../domain/errors.ts'
+import {
+  mainWorkspace,
+  maxRunAfterDays,
+  retryClasses,
+  taskKinds,
+  taskStatuses,
+  taskTargets,
+  unaskedSpec,
+  workspacePattern,
+} from '../domain/task.ts'
+import type { AskedTask, TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
@@ -22,7 +32,7 @@ const label = z
   .record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256))
   .refine((labels) => Object.keys(labels).length <= 32, { message: 'at most 32 labels' })
 
-/** Registered in place: `.meta` would name a copy, and the recursion inside points at the original. */
+/** Uses `register`, because `.meta` would name a copy, and the recursion inside refers to the original. */
 const jsonValue = z.json().register(z.globalRegistry, { id: 'JsonValue', description: 'Any JSON value.' })
 
 export const maxPromptChars = 1_000_000
@@ -78,12 +88,12 @@ const common = {
     .meta({
       description:
         'Which failures are followed by another attempt of the same task, up to attempt number `max_attempts`. ' +
-        '`infra`: its pod, image or workspace was not to be had (POD_UNAVAILABLE, IMAGE_PULL, WORKSPACE_ERROR, STALE_WORKER); ' +
+        '`infra`: its pod, image or workspace was not to be had (POD_UNAVAILABLE, WORKSPACE_ERROR, STALE_WORKER); ' +
         '`lost`: nobody can say how it ended, so it may have run; `rate_limited`: the provider refused it (RATE_LIMITED); ' +
         '`agent_error`: the agent failed or said nothing (AGENT_ERROR, EMPTY_RESULT). ' +
         'An attempt that never started is dispatched again whatever the policy says, four times. ' +
         'Before the next attempt it waits a random time below 1, 2, 4 … 60 s; after RATE_LIMITED with a known reset time, until shortly after that, at most a week. ' +
-        'A task that somebody wants cancelled is not tried again.',
+        'A task with a cancel request is not tried again.',
     }),
   target: z
     .enum(taskTargets)
@@ -125,7 +135,7 @@ const gitCommand = z
   .max(256)
   .meta({ description: 'Arguments of `git`.', example: ['status', '--short'] })
 
-/** The domain's own validation, so that API and domain cannot disagree. */
+/** Runs the domain's own validation, so that API and domain cannot differ. */
 const agentRules = (value: { prompt: string; timeout_s: number }, ctx: z.RefinementCtx) => {
   for (const wrong of invalidAgentRequest(value)) ctx.addIssue({ code: 'custom', path: [wrong.field], message: wrong.message })
 }
@@ -150,6 +160,14 @@ export const createTaskSchema = z
   .discriminatedUnion('kind', [createAgentTaskSchema, createShellTaskSchema, createGitTaskSchema])
   .meta({ id: 'CreateTask' })
 export type CreateTask = z.infer<typeof createTaskSchema>
+
+/**
+ * From a valid body to what is kept: every field there, null where nothing was asked for; a workspace left out is settled later. A body
+ * comes from JSON, so that a field is there with a value or not at all.
+ */
+export function toAskedTask({ run_after, ...body }: CreateTask): AskedTask {
+  return { ...unaskedSpec, workspace: undefined, ...body, run_after: run_after === undefined ? null : Date.parse(run_after) }
+}
 
 /** Bodies of POST /v1/projects/{id}/claude|opencode|shell|git: the path says project, kind and provider. */
 export const shortAgentTaskSchema = z
@@ -186,7 +204,7 @@ export const taskSchema = z
     finished_at: instantSchema.nullable(),
     exit_code: z.int().nullable(),
     result: z.string().nullable(),
-    error_code: z.enum(taskErrorCodes).nullable(),
+    error_code: z.enum(publishedTaskErrorCodes).nullable(),
     error: z.string().nullable(),
     usage: usageSchema.nullable(),
     cost_usd: z.number().nullable(),
@@ -194,6 +212,20 @@ export const taskSchema = z
   })
   .meta({ id: 'Task' })
 export type TaskView = z.infer<typeof taskSchema>
+
+/** Fields of a spec that a task shows unchanged. Prompt, command and environment are not shown. */
+export const shownOfSpec = [
+  'kind',
+  'project_id',
+  'provider',
+  'model',
+  'session_id',
+  'priority',
+  'target',
+  'labels',
+  'metadata',
+] as const satisfies readonly (keyof TaskSpec & keyof TaskView)[]
+
 export const taskPageSchema = pageOf(taskSchema, 'TaskPage')
 
 export const listTasksQuery = z.strictObject({

@@ -1,5 +1,5 @@
-// A key is `rdev_sk_<8 public>_<32 secret><6 checksum>`, all base 62. The checksum lets junk be refused without a query;
-// only the SHA-256 of the whole is stored.
+// A key is `rdev_sk_<8 public>_<32 secret><6 checksum>`, all base 62. By the checksum a malformed key is refused without a query. Only the
+// SHA-256 of the whole key is stored.
 
 export const scopes = [
   'tasks:read',
@@ -25,7 +25,7 @@ export interface ApiKey {
   readonly scopes: readonly Scope[]
   /** Null: every project. */
   readonly project_ids: readonly string[] | null
-  /** With `cluster:connect`: the only cluster it may speak for. */
+  /** With `cluster:connect`: the only cluster that the key may speak for. */
   readonly cluster_id: string | null
   readonly created_by: string
   readonly created_at: number
@@ -33,7 +33,7 @@ export interface ApiKey {
   readonly revoked_at: number | null
 }
 
-/** Who is asking. Use cases get this, never the key. */
+/** The authenticated caller. Use cases get this, never the key. */
 export interface Caller {
   readonly key_id: string
   readonly scopes: readonly Scope[]
@@ -47,12 +47,16 @@ export const hasScope = (caller: Pick<Caller, 'scopes'>, scope: Scope): boolean 
 export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
   caller.project_ids === null || caller.project_ids.includes(projectId)
 
+/** Whether all projects of the key are among these; null: all projects. A caller that is restricted to them sees only such keys. */
+export const liesWithin = (key: Pick<ApiKey, 'project_ids'>, projects: readonly string[] | null): boolean =>
+  projects === null || (key.project_ids !== null && key.project_ids.every((id) => projects.includes(id)))
+
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 const publicLength = 8
 const secretLength = 32
 const checksumLength = 6
 
-/** CRC-32 (IEEE 802.3, reflected 0xEDB88320), bitwise: a key is 40 characters, a table would not pay. */
+/** CRC-32 (IEEE 802.3, reflected 0xEDB88320), bitwise: a key has 40 characters, so a table would not pay. */
 function crc32(text: string): number {
   let crc = 0xffffffff
   for (let i = 0; i < text.length; i++) {
@@ -72,7 +76,10 @@ function checksum(body: string): string {
   return out
 }
 
-/** `random` is 80 bytes; bytes of 248 and over are skipped so that all characters are equally likely (62 × 4 = 248). */
+/**
+ * `random` is 80 bytes. Bytes of 248 and over are skipped, so that all characters are equally likely (62 × 4 = 248). Throws RangeError if too
+ * few bytes are left.
+ */
 export function newApiKey(random: Uint8Array): { key: string; prefix: string } {
   let text = ''
   for (const byte of random) {
@@ -84,7 +91,7 @@ export function newApiKey(random: Uint8Array): { key: string; prefix: string } {
   return { key: body + checksum(body), prefix }
 }
 
-/** The public part of a well-formed key, or undefined: junk never reaches the database. */
+/** The public part of a well-formed key; undefined for anything else, so that a malformed key never reaches the database. */
 export function parseApiKey(key: string): { prefix: string } | undefined {
   const match = /^(rdev_sk_([0-9A-Za-z]{8})_[0-9A-Za-z]{32})([0-9A-Za-z]{6})$/.exec(key)
   return match && checksum(match[1]!) === match[3] ? { prefix: match[2]! } : undefined

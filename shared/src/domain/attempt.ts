@@ -1,31 +1,14 @@
-// One lease of a task by a cluster. Its number is the fencing token; its directory in the pod is the start guard.
+// An attempt is one lease of a task by a cluster. Its number is the fencing token; its directory in the pod is the start guard.
 
-import type { AgentProvider, PermissionMode } from './code-agent.ts'
-import type { TaskKind } from './task.ts'
+import type { AttemptSpec } from './task.ts'
 
 /** Everything an agent needs to start or adopt an attempt. Level-triggered: sent again on every reconnect. */
-export interface Assignment {
+export interface Assignment extends AttemptSpec {
   readonly task_id: string
   readonly attempt: number
-  readonly project_id: string
   readonly pod: string
-  /** Of the pod that is meant: another may have its name by now. Null: from a hub that does not say. */
+  /** Uid of the pod that is meant, because another pod may have its name by now. Null: an older hub, which does not send it. */
   readonly pod_uid: string | null
-  readonly kind: TaskKind
-  readonly provider: AgentProvider | null
-  readonly prompt: string | null
-  readonly command: string | readonly string[] | null
-  readonly model: string | null
-  readonly allowed_tools: readonly string[] | null
-  readonly permission_mode: PermissionMode | null
-  readonly working_dir: string | null
-  /** The working copy that it holds while it lives; null: it holds none. */
-  readonly workspace: string | null
-  readonly env: Readonly<Record<string, string>>
-  readonly timeout_s: number
-  readonly idle_timeout_s: number | null
-  readonly deltas: boolean
-  readonly session_id: string | null
   readonly provider_session_id: string | null
   /** Opens the task's log to this attempt only. */
   readonly token: string
@@ -37,6 +20,12 @@ export interface AttemptPresence {
   readonly attempt: number
   readonly pod: string
   readonly state: 'running' | 'exited' | 'broken'
+}
+
+/** A pod's attempts. `home` is the id of its rdev directory: another id means another pod. */
+export interface PodAttempts {
+  readonly home: string
+  readonly attempts: readonly AttemptPresence[]
 }
 
 export const rejectReasons = [
@@ -53,7 +42,7 @@ export const rejectReasons = [
 ] as const
 export type RejectReason = (typeof rejectReasons)[number]
 
-/** How far the log has read: byte offsets for a process; `state` is the code agent's own (bounded), opaque to everyone else. */
+/** Where reading goes on: byte offsets of the process's output; `state` belongs to the code agent, bounded, and opaque to others. */
 export interface Cursor {
   readonly stdout: number
   readonly stderr: number
@@ -61,7 +50,7 @@ export interface Cursor {
 }
 export const startCursor: Cursor = { stdout: 0, stderr: 0 }
 
-/** Written by the supervisor at the end, aside and renamed: the only truth about how a process ended. */
+/** How a process ended. The supervisor writes it to another file and renames it; nothing else says how a process ended. */
 export interface ExitRecord {
   readonly exit_code: number
   readonly stdout_bytes: number
@@ -69,7 +58,7 @@ export interface ExitRecord {
   /** Milliseconds since the epoch, by the pod's clock. */
   readonly started_at: number
   readonly ended_at: number
-  /** The disk of the pod was full when this was written: what the process wrote last may not have found room. */
+  /** The pod's disk was full when this was written, so the last output of the process may be missing. */
   readonly disk_full?: boolean
   readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died' | 'container_gone'
 }

@@ -1,7 +1,7 @@
 import { permissionModes } from './code-agent.ts'
 import type { AgentCapabilities, AgentProvider } from './code-agent.ts'
 
-/** What each provider can do, as the API tells it and as its code agent answers. OpenCode gets Claude Code's modes and tools as rules of its own. */
+/** What each provider can do: the API and the code agents both use it. For OpenCode, Claude Code's modes and tools become its own rules. */
 export const agentCapabilities: Readonly<Record<AgentProvider, AgentCapabilities>> = {
   'claude-code': {
     provider: 'claude-code',

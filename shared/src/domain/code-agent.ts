@@ -1,27 +1,59 @@
 import type { TaskErrorCode } from './errors.ts'
 import type { Usage } from './event.ts'
+import { attemptSpecOf } from './task.ts'
+import type { AttemptSpec } from './task.ts'
 
 /** Providers in the order of registration; the first is the default. */
 export const agentProviders = ['claude-code', 'opencode'] as const
 export type AgentProvider = (typeof agentProviders)[number]
 
-/** The words of Claude Code's `--permission-mode`; other providers map them to their own policy. */
+/** The values of Claude Code's `--permission-mode`; other providers map them to their own policy. */
 export const permissionModes = ['default', 'acceptEdits', 'plan', 'dontAsk', 'bypassPermissions'] as const
 export type PermissionMode = (typeof permissionModes)[number]
 
-/** What one agent run is asked to do. `bypassPermissions` is honoured only if the project allows it. */
-export interface AgentRequest {
+/** Fields of an attempt that the runner handles, so that its code agent does not get them. */
+type RunnersField = 'kind' | 'project_id' | 'command' | 'session_id' | 'working_dir' | 'workspace' | 'env'
+type AgentsFields = Omit<AttemptSpec, RunnersField>
+/** The same fields, left out where the attempt has null. */
+type Asked<Fields> = { readonly [Name in keyof Fields]?: Exclude<Fields[Name], null> | undefined }
+
+/**
+ * One run of a code agent: everything that an attempt asks of it. `bypassPermissions` is honoured only if the project allows it.
+ */
+export interface AgentRequest extends Asked<Omit<AgentsFields, 'provider' | 'prompt' | 'timeout_s' | 'deltas'>> {
   readonly provider: AgentProvider
   readonly prompt: string
-  readonly model?: string | undefined
-  readonly allowed_tools?: readonly string[] | undefined
-  readonly permission_mode?: PermissionMode | undefined
+  readonly timeout_s: number
+  readonly deltas: boolean
   /** The provider's own id of the conversation to continue. */
   readonly provider_session_id?: string | undefined
-  readonly timeout_s: number
-  readonly idle_timeout_s?: number | undefined
-  /** Send unstored `message.delta` events while the model writes. */
-  readonly deltas: boolean
+}
+
+/** `provider` is the attempt's, after the runner has checked that it has such a code agent. */
+export function agentRequestOf(
+  attempt: AttemptSpec & { readonly provider_session_id: string | null },
+  provider: AgentProvider,
+): AgentRequest {
+  const {
+    kind: _k,
+    project_id: _i,
+    command: _c,
+    session_id: _s,
+    working_dir: _d,
+    workspace: _w,
+    env: _e,
+    ...fields
+  } = attemptSpecOf(attempt)
+  const { provider_session_id } = attempt
+  const asked: Asked<AgentsFields> = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null))
+  return {
+    ...asked,
+    provider,
+    prompt: fields.prompt ?? '',
+    timeout_s: fields.timeout_s,
+    deltas: fields.deltas,
+    ...(provider_session_id !== null && { provider_session_id }),
+  }
 }
 
 export const minTimeoutS = 1
@@ -37,7 +69,7 @@ export interface AgentCapabilities {
   readonly reports_cost: boolean
 }
 
-/** How a run ended, as its provider tells it. Outcomes are states, never thrown. */
+/** How a run ended, as its provider reports it. Outcomes are values, never thrown. */
 export interface AgentResult {
   readonly status: 'succeeded' | 'failed' | 'cancelled' | 'timed_out'
   readonly result?: string | undefined
@@ -52,7 +84,7 @@ export interface AgentResult {
   readonly resets_at?: string | undefined
 }
 
-/** Fields that are wrong, as pairs of name and reason; empty when the request is good. */
+/** The wrong fields, each with its reason; empty if the request is valid. */
 export function invalidAgentRequest(request: Pick<AgentRequest, 'prompt' | 'timeout_s'>): readonly { field: string; message: string }[] {
   const wrong: { field: string; message: string }[] = []
   if (request.prompt.trim() === '') wrong.push({ field: 'prompt', message: 'prompt is required' })

@@ -29,7 +29,7 @@ export interface FieldError {
   readonly message: string
 }
 
-/** Thrown by domain and use cases; the problem middleware is its only translator. `detail` is shown to the caller. */
+/** Thrown by the domain, ports and use cases; the problem middleware turns it into an answer. The caller sees `detail`. */
 export class DomainError extends Error {
   readonly code: ErrorCode
   readonly fields: readonly FieldError[]
@@ -67,3 +67,6 @@ export const taskErrorCodes = [
   'INTERNAL',
 ] as const
 export type TaskErrorCode = (typeof taskErrorCodes)[number]
+
+/** The codes in the published document. IMAGE_PULL is not among them, because no agent produces it yet; hubs accept it. */
+export const publishedTaskErrorCodes: readonly TaskErrorCode[] = taskErrorCodes.filter((code) => code !== 'IMAGE_PULL')

@@ -1,4 +1,4 @@
-// A task's log: numbered entries, 1…n. Stored types have a seq; transient ones do not and are never replayed.
+// A task's log is numbered entries, 1…n. Stored types have a seq. Transient types have none and are never sent again.
 
 export const storedEventTypes = [
   'task.queued',
@@ -26,19 +26,23 @@ export const storedEventTypes = [
 ] as const
 export type StoredEventType = (typeof storedEventTypes)[number]
 
+/** Only the log writes these; an attempt that sends one is malformed. */
+const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
+export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
+
 export const transientEventTypes = ['message.delta', 'stream.gap', 'stream.end'] as const
 export type TransientEventType = (typeof transientEventTypes)[number]
 
 export type EventData = Readonly<Record<string, unknown>>
 
-/** What an attempt reports: the log numbers it. `time` is RFC 3339 with milliseconds, by the agent's clock. */
+/** An event as an attempt reports it, before the log numbers it. `time` is RFC 3339 with milliseconds, by the agent's clock. */
 export interface AttemptEvent {
   readonly type: StoredEventType
   readonly time: string
   readonly data: EventData
 }
 
-/** What a client reads. `attempt` is 0 for what happened before the first lease. */
+/** An event as clients read it. `attempt` is 0 for events before the first lease. */
 export interface TaskEvent {
   readonly seq: number
   readonly type: StoredEventType
@@ -55,6 +59,3 @@ export interface Usage {
   readonly cache_read_tokens: number
   readonly cache_write_tokens: number
 }
-
-/** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
-export const maxEventBytes = 256 * 1024

@@ -3,12 +3,12 @@ import type { AgentProvider } from './code-agent.ts'
 export const podRoles = ['project', 'worker'] as const
 export type PodRole = (typeof podRoles)[number]
 
-/** A pod as the agent sees it now. `uid` tells a pod from its successor of the same name. */
+/** A pod as the agent sees it now. `uid` distinguishes a pod from a later one with the same name. */
 export interface Pod {
   readonly name: string
   readonly uid: string
   readonly role: PodRole
-  /** Of role project: which one it is the home of. */
+  /** For role `project`: the project that it belongs to. */
   readonly project_id: string | null
   readonly ready: boolean
   /** How many attempts may run in it at once. */
@@ -25,5 +25,5 @@ export const podLabels = {
   bypass: 'rdev.orchard9.ai/allow-bypass-permissions',
 } as const
 
-/** Free places of a pod are its slots less what runs there. */
+/** Free slots of a pod: its slots less the attempts that run there; none while it is not ready. */
 export const freeSlots = (pod: Pod, running: number): number => (pod.ready ? Math.max(0, pod.slots - running) : 0)

@@ -1,18 +1,18 @@
-/** A codebase with a home in a cluster: its own pod. Comes into being when its cluster first reports the pod. */
+/** A codebase with a pod of its own in a cluster. It exists from its cluster's first report of the pod on. */
 export interface Project {
   readonly id: string
   readonly cluster_id: string
   /** The pod of the project as last reported; null when it is gone. */
   readonly pod: string | null
-  /** At most this many of its tasks are leased or running at once, exactly. */
+  /** At most this many of its tasks are leased or running at once. The limit is exact. */
   readonly max_running: number
   /** Its share of the pool beside other projects that have work queued: two of weight 100 get the same, 200 gets twice that. */
   readonly weight: number
-  /** At most this many of its tasks may be queued; what would be more is refused. */
+  /** At most this many of its tasks may be queued; more are refused. */
   readonly max_queued: number
-  /** Its lane hands out nothing while it is paused; what runs goes on. */
+  /** While it is paused, no task of its lane starts; running tasks go on. */
   readonly paused: boolean
-  /** Lets tasks ask for `permission_mode: bypassPermissions`. Set by the operator on the pod, never by a caller. */
+  /** Whether its tasks may use `permission_mode: bypassPermissions`. The operator sets it on the pod; a caller cannot. */
   readonly allow_bypass_permissions: boolean
   readonly created_at: number
   readonly updated_at: number

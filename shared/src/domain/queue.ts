@@ -1,9 +1,9 @@
 /**
- * Why the first task of a lane is not running: what the rows say, and, of one that nothing in them keeps waiting, what only the hub of
- * its cluster knows (the last three).
+ * Why the head of a lane is not running. The first reasons come from the rows. The last three come from the cluster's hub, for a head that
+ * the rows do not block.
  */
 export const queueReasons = ['due', 'later', 'max_running', 'paused', 'workspace', 'session', 'agent_away', 'no_pod', 'no_place'] as const
 export type QueueReason = (typeof queueReasons)[number]
 
-/** Lanes that one look at the queue shows. */
+/** How many lanes `GET /v1/queue` shows. */
 export const maxQueueLanes = 100

@@ -1,13 +1,13 @@
 import type { AgentProvider } from './code-agent.ts'
 
-/** A conversation that several tasks continue. It lives in the home of one pod, so its tasks go back there. */
+/** A conversation that several tasks continue. Its files are in one pod, the session's pod, so its tasks run there. */
 export interface Session {
   readonly id: string
   readonly project_id: string
   readonly provider: AgentProvider
-  /** That of its first task: a conversation belongs to the directory that it is about, so its tasks stay in that working copy. */
+  /** The workspace of its first task. Its later tasks stay in it, because a conversation is about one working copy. */
   readonly workspace: string | null
-  /** Null until the first task of the session has told it. */
+  /** The provider's id of the conversation; null until the first task has reported it. */
   readonly provider_session_id: string | null
   readonly pod: string | null
   readonly last_task_id: string | null

@@ -1,8 +1,9 @@
-// A task, its states, and the only transitions there are. Pure: stores run these functions, or SQL that says the same.
+// A task, its states, and all of its transitions. Pure functions: stores run them, or SQL that does the same.
 
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
 import type { Usage } from './event.ts'
+import { pick } from './pick.ts'
 
 export const taskKinds = ['agent', 'shell', 'git'] as const
 export type TaskKind = (typeof taskKinds)[number]
@@ -13,7 +14,7 @@ export const taskStatuses = [...liveStatuses, ...terminalStatuses] as const
 export type TerminalStatus = (typeof terminalStatuses)[number]
 export type TaskStatus = (typeof taskStatuses)[number]
 export const isTerminal = (status: TaskStatus): status is TerminalStatus => (terminalStatuses as readonly string[]).includes(status)
-/** An agent has it, or is about to: its place is taken. */
+/** An agent has the task or is about to get it: it takes a slot. */
 export const isLive = (status: TaskStatus): boolean => status === 'leased' || status === 'running'
 
 export const taskTargets = ['project', 'pool'] as const
@@ -26,12 +27,13 @@ export interface RetryPolicy {
   readonly on: readonly RetryClass[]
 }
 
-/** What was asked for; immutable once accepted. `command` is argv of kind git, a script for `sh -c` of kind shell. */
-export interface TaskSpec {
+/** The part of a spec that is sent to the agent. */
+export interface AttemptSpec {
   readonly kind: TaskKind
   readonly project_id: string
   readonly provider: AgentProvider | null
   readonly prompt: string | null
+  /** Kind git: the arguments. Kind shell: a script for `sh -c`. */
   readonly command: string | readonly string[] | null
   readonly session_id: string | null
   readonly model: string | null
@@ -41,25 +43,73 @@ export interface TaskSpec {
   /** The working copy that the task holds while it is live: at most one live task per project and workspace. Null: it holds none. */
   readonly workspace: string | null
   readonly env: Readonly<Record<string, string>>
+  /** Seconds that the attempt may run. */
   readonly timeout_s: number
+  /** Seconds without output after which the attempt is ended; null: never. */
+  readonly idle_timeout_s: number | null
+  /** Send unstored `message.delta` events while the model writes. */
+  readonly deltas: boolean
+}
+
+const attemptFields = [
+  'kind',
+  'project_id',
+  'provider',
+  'prompt',
+  'command',
+  'session_id',
+  'model',
+  'allowed_tools',
+  'permission_mode',
+  'working_dir',
+  'workspace',
+  'env',
+  'timeout_s',
+  'idle_timeout_s',
+  'deltas',
+] as const satisfies readonly (keyof AttemptSpec)[]
+
+/** A copy with only the fields of AttemptSpec. */
+export const attemptSpecOf = (spec: AttemptSpec): AttemptSpec => pick(spec, attemptFields)
+
+/** What the request asked for; it never changes after the task is accepted. */
+export interface TaskSpec extends AttemptSpec {
+  /** Seconds that the task may wait in the queue; null: for ever. */
   readonly queue_ttl_s: number | null
   /** Not before this instant; null: at once. */
   readonly run_after: number | null
-  readonly idle_timeout_s: number | null
   readonly priority: number
   readonly retry: RetryPolicy
   readonly target: TaskTarget
-  readonly deltas: boolean
   readonly labels: Readonly<Record<string, string>>
   readonly metadata: Readonly<Record<string, unknown>>
 }
+
+/** `workspace` undefined: the usual one. */
+export type AskedTask = Omit<TaskSpec, 'workspace'> & { readonly workspace: string | null | undefined; readonly retry_of?: string }
+
+/** What a spec says where nothing was asked for. Fields that are not here are always asked for, or have a default of their own. */
+export const unaskedSpec = {
+  provider: null,
+  prompt: null,
+  command: null,
+  session_id: null,
+  model: null,
+  allowed_tools: null,
+  permission_mode: null,
+  working_dir: null,
+  idle_timeout_s: null,
+  deltas: false,
+  queue_ttl_s: null,
+  run_after: null,
+} as const satisfies Partial<TaskSpec>
 
 /** The project's own working copy, `$HOME/workspace`; others are `$HOME/workspaces/<name>`. */
 export const mainWorkspace = 'main'
 export const workspacePattern = /^[a-z0-9][a-z0-9._-]{0,62}$/
 export const defaultWorkspace = (target: TaskTarget): string | null => (target === 'project' ? mainWorkspace : null)
 
-/** A task may be asked for at most this long ahead. */
+/** `run_after` may be at most this far ahead. */
 export const maxRunAfterDays = 30
 
 /** A row of the queue. Instants are milliseconds since the epoch. `attempt` is 0 until the first lease. */
@@ -73,6 +123,8 @@ export interface Task {
   readonly queue_deadline_at: number | null
   readonly cluster_id: string
   readonly pod: string | null
+  /** Uid of `pod` at the lease; null: not known. */
+  readonly pod_uid: string | null
   readonly lease_until: number | null
   readonly claim_id: string | null
   readonly cancel_requested_at: number | null
@@ -90,7 +142,7 @@ export interface Task {
   readonly cost_usd: number | null
 }
 
-/** How an attempt ended. What the log's `task.finished` and the row both say. */
+/** How an attempt ended. The log's `task.finished` and the row both take it from here. */
 export interface TaskOutcome {
   readonly status: TerminalStatus
   readonly exit_code: number | null
@@ -122,9 +174,10 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
 })
 
 /** queued → leased. The new attempt number is the fencing token. */
-export function lease(task: Task, by: { pod: string; claimId: string; leaseUntil: number }): Task {
+export function lease(task: Task, by: { pod: string; podUid: string; claimId: string; leaseUntil: number }): Task {
   if (task.status !== 'queued') return task
-  return { ...task, status: 'leased', attempt: task.attempt + 1, pod: by.pod, claim_id: by.claimId, lease_until: by.leaseUntil }
+  const where = { pod: by.pod, pod_uid: by.podUid, claim_id: by.claimId, lease_until: by.leaseUntil }
+  return { ...task, status: 'leased', attempt: task.attempt + 1, ...where }
 }
 
 /** leased → running; anything else, or another attempt, changes nothing. */
@@ -133,71 +186,74 @@ export function start(task: Task, attempt: number, now: number): Task {
   return { ...task, status: 'running', started_at: now }
 }
 
+/** How a task ended, without the fields that only its log keeps. */
+type Ended = Pick<Task, 'status' | 'error_code' | 'error'> & Partial<Task> & { readonly status: TerminalStatus }
+
+/** queued | leased | running → terminal. The only way that a task ends: every transition to a terminal status goes through here. */
+const end = (task: Task, how: Ended, now: number): Task => ({ ...task, ...how, finished_at: now, lease_until: null })
+
 /** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
-export function finish(task: Task, attempt: number, end: TaskOutcome, now: number): Task {
+export function finish(task: Task, attempt: number, how: TaskOutcome, now: number): Task {
   if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
-  const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = end
+  const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = how
   const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
-  return { ...task, ...facts, started_at: started, finished_at: now, lease_until: null }
+  return end(task, { ...facts, started_at: started }, now)
 }
 
-/** queued → cancelled at once; leased and running only remember the wish, the exit record decides. Ended: unchanged. */
+/** queued → cancelled at once. Leased and running tasks record the cancel request; their exit record decides the end. Ended: unchanged. */
 export function cancel(task: Task, now: number): Task {
   if (isTerminal(task.status)) return task
   if (task.status === 'queued') {
-    return {
-      ...task,
-      status: 'cancelled',
-      error_code: 'CANCELLED',
-      error: 'cancelled while queued',
-      cancel_requested_at: now,
-      finished_at: now,
-    }
+    return end(task, { status: 'cancelled', error_code: 'CANCELLED', error: 'cancelled while queued', cancel_requested_at: now }, now)
   }
   return task.cancel_requested_at === null ? { ...task, cancel_requested_at: now } : task
 }
 
-/** leased → queued after the attempt is known never to have started. */
+/** leased → queued. Only for an attempt that surely never started. */
 export function requeue(task: Task, attempt: number, runAfter: number): Task {
   if (task.status !== 'leased' || task.attempt !== attempt) return task
-  return { ...task, status: 'queued', pod: null, claim_id: null, lease_until: null, run_after: runAfter }
+  return { ...task, status: 'queued', pod: null, pod_uid: null, claim_id: null, lease_until: null, run_after: runAfter }
 }
 
 /**
- * leased | running → queued, for another attempt under the task's policy. It has waited its turn once, so its queue deadline is over;
- * what somebody wants cancelled is not tried again.
+ * leased | running → queued, for another attempt under the task's retry policy. The queue deadline ends, because the task has left the queue
+ * once. A task with a cancel request stays unchanged.
  */
 export function retry(task: Task, attempt: number, runAfter: number): Task {
   if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
-  const again = { status: 'queued', pod: null, claim_id: null, lease_until: null, started_at: null, queue_deadline_at: null } as const
+  const again = {
+    status: 'queued',
+    pod: null,
+    pod_uid: null,
+    claim_id: null,
+    lease_until: null,
+    started_at: null,
+    queue_deadline_at: null,
+  } as const
   return { ...task, ...again, run_after: runAfter }
 }
 
-/** queued → failed, when it may wait no longer. */
+/** The end of a task past its queue deadline, and of one whose conversation is in a pod that is gone. */
+export const expired = { status: 'failed', error_code: 'QUEUE_EXPIRED', error: 'waited in the queue for longer than queue_ttl_s' } as const
+export const podMissing = {
+  status: 'failed',
+  error_code: 'POD_UNAVAILABLE',
+  error: 'the pod that holds this conversation is gone',
+} as const
+
+/** queued → failed, past its queue deadline. */
 export function expire(task: Task, now: number): Task {
   if (task.status !== 'queued' || task.queue_deadline_at === null || task.queue_deadline_at > now) return task
-  return {
-    ...task,
-    status: 'failed',
-    error_code: 'QUEUE_EXPIRED',
-    error: 'waited in the queue for longer than queue_ttl_s',
-    finished_at: now,
-  }
+  return end(task, expired, now)
 }
 
-/** queued → failed: the pod that holds its conversation is gone, and it could go nowhere else. */
-export function failHomeless(task: Task, now: number): Task {
+/** queued → failed: the pod that holds its conversation is gone, and it can run in no other. */
+export function failMissingPod(task: Task, now: number): Task {
   if (task.status !== 'queued') return task
-  return {
-    ...task,
-    status: 'failed',
-    error_code: 'POD_UNAVAILABLE',
-    error: 'the pod that holds this conversation is gone',
-    finished_at: now,
-  }
+  return end(task, podMissing, now)
 }
 
-/** The class under which a failed attempt may be retried, if the task's policy lists it; null: never by policy. */
+/** The class by which a retry policy names this failure; null: no policy retries it. */
 export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): RetryClass | null {
   if (end.status === 'lost') return 'lost'
   if (end.status !== 'failed') return null
@@ -217,7 +273,7 @@ export function retryClassOf(end: Pick<TaskOutcome, 'status' | 'error_code'>): R
   }
 }
 
-/** Whether an attempt that ended so is followed by another. A cancelled task never is; the store checks the wish again. */
+/** Whether another attempt follows this end. None follows a cancel request; the store checks for one again when it writes. */
 export function mayRetry(
   task: Pick<Task, 'spec' | 'attempt' | 'cancel_requested_at'>,
   end: Pick<TaskOutcome, 'status' | 'error_code'>,

@@ -1,6 +1,6 @@
-/** Cuts `text` to at most `maxBytes` of UTF-8, never inside a character; `removed` counts the bytes that are missing. */
+/** Cuts `text` to at most `maxBytes` of UTF-8, never inside a character; `removed` counts the bytes that were cut. */
 export function truncateUtf8(text: string, maxBytes: number): { text: string; removed: number } {
-  // Every UTF-16 unit takes at most 3 bytes, so short texts need no counting.
+  // A UTF-16 unit takes at most 3 bytes, so a short text needs no counting.
   if (text.length * 3 <= maxBytes) return { text, removed: 0 }
   let bytes = 0
   let cut = -1

@@ -5,7 +5,7 @@ export type Decoded<Frame> = { ok: true; frame: Frame } | { ok: false; reason: '
 
 const unionTypes = new WeakMap<object, Set<string>>()
 
-/** The `type` words of a discriminated union, read once. */
+/** The `type` values of a discriminated union, cached. */
 function typesOf(schema: z.ZodDiscriminatedUnion): Set<string> {
   let known = unionTypes.get(schema)
   if (!known) {
@@ -15,7 +15,7 @@ function typesOf(schema: z.ZodDiscriminatedUnion): Set<string> {
   return known
 }
 
-/** Parses one text frame. Unknown types are told apart from malformed ones: the first are ignored, the second close the socket. */
+/** Parses one text frame; never throws. Callers ignore frames of unknown types, and close the socket after malformed ones. */
 export function decodeFrame<Schema extends z.ZodDiscriminatedUnion>(schema: Schema, data: unknown): Decoded<z.infer<Schema>> {
   if (typeof data !== 'string') return { ok: false, reason: 'malformed' }
   if (data.length > maxFrameBytes) return { ok: false, reason: 'too_large' }

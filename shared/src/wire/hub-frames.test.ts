@@ -48,7 +48,7 @@ const assignment = {
   token: 't',
 }
 
-test('what a newer end says besides is not heard', () => {
+test('unknown fields of a newer end are ignored', () => {
   const said = { ...hello, mood: 'fine', pods: [{ ...pod, colour: 'red' }], attempts: [{ ...hello.attempts[0], since: 5 }] }
   expect(up(said)).toEqual({ ok: true, frame: hello })
   expect(down({ type: 'sync', why: 'restart' })).toEqual({ ok: true, frame: { type: 'sync' } })
@@ -58,24 +58,24 @@ test('what a newer end says besides is not heard', () => {
   })
 })
 
-test('frames of a type that is not known are told from malformed ones, both ways', () => {
+test('frames of unknown types are distinguished from malformed ones, both ways', () => {
   for (const decode of [up, down]) {
     expect(decode({ type: 'weather', sunny: true })).toEqual({ ok: false, reason: 'unknown_type' })
     expect(decode({ sunny: true })).toEqual({ ok: false, reason: 'malformed' })
   }
 })
 
-test('an assignment of an older hub names no working copy', () => {
+test('an assignment of an older hub has no workspace', () => {
   expect(down({ type: 'assign', tasks: [assignment] })).toMatchObject({ ok: true, frame: { tasks: [{ pod_uid: null, workspace: null }] } })
 })
 
-test('a reason of a newer agent means that it was not started', () => {
+test('an unknown reason of a newer agent counts as start_failed', () => {
   const rejected = (reason: string) => up({ type: 'rejected', attempts: [{ task_id, attempt: 1, reason }] })
   expect(rejected('floor')).toMatchObject({ ok: true, frame: { attempts: [{ reason: 'floor' }] } })
   expect(rejected('moon_is_full')).toMatchObject({ ok: true, frame: { attempts: [{ reason: 'start_failed' }] } })
 })
 
-test('versions are spoken from the oldest to our own', () => {
+test('versions from the oldest to our own are understood', () => {
   expect([oldestProtocolVersion - 1, oldestProtocolVersion, protocolVersion, protocolVersion + 1, Number.NaN].map(speaksProtocol)).toEqual([
     false,
     true,
@@ -83,4 +83,15 @@ test('versions are spoken from the oldest to our own', () => {
     false,
     false,
   ])
+})
+
+test('resources of unknown kinds pass, so that either end can be newer', () => {
+  const desired = { type: 'desired', version: 3, resources: [{ kind: 'garden', name: 'roses', spec: { red: 5 } }] }
+  expect(down(desired)).toEqual({ ok: true, frame: desired })
+  const observed = (state: string) =>
+    up({ type: 'observed', version: 3, resources: [{ kind: 'garden', name: 'roses', state, detail: null }] })
+  expect(observed('unsupported')).toMatchObject({ ok: true, frame: { resources: [{ state: 'unsupported' }] } })
+  expect(observed('blooming')).toMatchObject({ ok: true, frame: { resources: [{ state: 'pending' }] } })
+  expect(down({ ...desired, version: -1 })).toEqual({ ok: false, reason: 'malformed' })
+  expect(down({ ...desired, resources: [{ kind: 'garden', spec: {} }] })).toEqual({ ok: false, reason: 'malformed' })
 })

@@ -1,8 +1,18 @@
 // The control socket of a cluster: /v1/clusters/{id}/connect.
-// Commands are level-triggered: `hello` says all that is, `welcome` says all that should be, and both may be repeated.
+// Level-triggered: `hello` lists everything that exists, `welcome` everything that should exist, and both may be repeated.
 
 import { z } from 'zod'
-import { assignmentSchema, attemptRefSchema, podSchema, presenceSchema, rejectReasonSchema } from './parts.ts'
+import {
+  assignmentSchema,
+  attemptRefSchema,
+  maxResources,
+  observedResourceSchema,
+  podSchema,
+  presenceSchema,
+  rejectReasonSchema,
+  resourceSchema,
+  resourceVersionSchema,
+} from './parts.ts'
 
 /** Agent → hub. */
 export const hubUpSchema = z.discriminatedUnion('type', [
@@ -16,33 +26,28 @@ export const hubUpSchema = z.discriminatedUnion('type', [
     pods: z.array(podSchema).max(5000),
     attempts: z.array(presenceSchema).max(20_000),
   }),
-  /** The attempt's directory exists and its process was started (also when this is the second time of asking). */
+  /** The attempt's directory exists and its process was started; also the answer to a repeated assignment. */
   z.object({ type: z.literal('accepted'), attempts: z.array(attemptRefSchema.extend({ started_at: z.int() })).max(1000) }),
   /** The attempt was never started by this agent; `floor` and `already_ended` mean that it never will be. */
   z.object({
     type: z.literal('rejected'),
     attempts: z.array(attemptRefSchema.extend({ reason: rejectReasonSchema, detail: z.string().max(2000).optional() })).max(1000),
   }),
-  /** The whole inventory again, because something in it changed. */
+  /** The whole inventory, after a change of it. */
   z.object({ type: z.literal('pods'), pods: z.array(podSchema).max(5000) }),
   z.object({ type: z.literal('heartbeat'), agent_time: z.int(), attempts: z.array(attemptRefSchema).max(20_000) }),
   /** The result is in the task's log and the processes are gone: the slot is free. */
   z.object({ type: z.literal('finished'), attempts: z.array(attemptRefSchema).max(1000) }),
-  z.object({
-    type: z.literal('reply'),
-    id: z.string().max(64),
-    ok: z.boolean(),
-    result: z.unknown().optional(),
-    error: z.string().max(4000).optional(),
-  }),
-  /** The agent is about to leave: assign nothing more; what runs goes on and is adopted by the next one. */
+  /** The answer to `desired`, repeated after each change: everything that the agent found for that version. */
+  z.object({ type: z.literal('observed'), version: resourceVersionSchema, resources: z.array(observedResourceSchema).max(maxResources) }),
+  /** The agent is about to leave: assign nothing more. Running attempts go on, and the next agent adopts them. */
   z.object({ type: z.literal('drain') }),
 ])
 export type HubUp = z.infer<typeof hubUpSchema>
 
 /** Hub → agent. */
 export const hubDownSchema = z.discriminatedUnion('type', [
-  /** `adopt`: attempts that should be running here; `stop`: ones of `hello` that should not. */
+  /** `adopt`: attempts that should run here. `stop`: attempts of `hello` that should not. */
   z.object({
     type: z.literal('welcome'),
     epoch: z.int(),
@@ -52,8 +57,9 @@ export const hubDownSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('assign'), tasks: z.array(assignmentSchema) }),
   z.object({ type: z.literal('alive'), server_time: z.int() }),
-  /** The hub woke without memory: say `hello` again. */
+  /** Asks the agent to send `hello` again: the hub has no memory, or saw a contradiction. */
   z.object({ type: z.literal('sync') }),
-  z.object({ type: z.literal('call'), id: z.string(), op: z.string(), args: z.unknown().optional() }),
+  /** Everything that the cluster should have, after every `welcome` and every change. Resources that it does not name should not exist. */
+  z.object({ type: z.literal('desired'), version: resourceVersionSchema, resources: z.array(resourceSchema).max(maxResources) }),
 ])
 export type HubDown = z.infer<typeof hubDownSchema>

@@ -1,4 +1,4 @@
-// The schemas that frames share. Each is checked to agree with the domain's type of the same name.
+// The schemas that frames share. The type of each is checked against the domain's type of the same name.
 
 import { z } from 'zod'
 import type { Assignment, AttemptPresence, Cursor } from '../domain/attempt.ts'
@@ -9,6 +9,8 @@ import type { AttemptEvent, Usage } from '../domain/event.ts'
 import { storedEventTypes } from '../domain/event.ts'
 import type { Pod } from '../domain/pod.ts'
 import { podRoles } from '../domain/pod.ts'
+import type { ObservedResource, Resource } from '../domain/resource.ts'
+import { resourceStates } from '../domain/resource.ts'
 import type { TaskOutcome } from '../domain/task.ts'
 import { taskKinds, terminalStatuses } from '../domain/task.ts'
 
@@ -59,7 +61,7 @@ export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
 
 export const cursorSchema: z.ZodType<Cursor> = z.object({ stdout: count, stderr: count, state: z.unknown().optional() })
 
-/** Every event of a busy attempt passes here, so they are judged by hand, in place: a schema of the parts takes most of the time of a frame. */
+/** Events are checked by hand, because every event of a busy attempt passes here, and a zod schema would take most of a frame's time. */
 const eventTypes: ReadonlySet<unknown> = new Set(storedEventTypes)
 const eventTime = z.core.regexes.datetime({ precision: 3 })
 
@@ -70,14 +72,14 @@ function areAttemptEvents(value: unknown): value is AttemptEvent[] {
     if (!isObject(event)) return false
     const { type, time, data } = event
     if (!eventTypes.has(type) || !isObject(data) || typeof time !== 'string') return false
-    // What was said at once has one time.
+    // Consecutive events often have the same time, which is checked once.
     if (time !== lastTime && !eventTime.test(time)) return false
     lastTime = time
   }
   return true
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 export const attemptEventsSchema = (max: number) => z.custom<AttemptEvent[]>((value) => areAttemptEvents(value) && value.length <= max)
@@ -99,9 +101,30 @@ export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
   cost_usd: z.number().min(0).nullable(),
   duration_ms: z.number().min(0).nullable(),
   provider_session_id: z.string().max(256).nullable(),
-  /** Agents of before it was told. */
+  /** Older agents do not send it. */
   resets_at: z.int().min(0).nullable().default(null),
 })
 
-/** A reason of a newer agent is one all the same. */
+/** An unknown reason of a newer agent counts as `start_failed`. */
 export const rejectReasonSchema = z.enum(rejectReasons).catch('start_failed')
+
+/** More resources than this in one cluster are refused: the whole set must fit into one frame. */
+export const maxResources = 2_000
+export const resourceVersionSchema = count
+/** Any kind passes: an end that does not know it reports `unsupported` instead of closing the socket. */
+const resourceKindSchema = z.string().min(1).max(63)
+const resourceNameSchema = z.string().min(1).max(253)
+
+export const resourceSchema: z.ZodType<Resource> = z.object({
+  kind: resourceKindSchema,
+  name: resourceNameSchema,
+  spec: z.record(z.string(), z.unknown()),
+})
+
+export const observedResourceSchema: z.ZodType<ObservedResource> = z.object({
+  kind: resourceKindSchema,
+  name: resourceNameSchema,
+  /** An unknown state of a newer agent counts as `pending`. */
+  state: z.enum(resourceStates).catch('pending'),
+  detail: z.string().max(2000).nullable(),
+})

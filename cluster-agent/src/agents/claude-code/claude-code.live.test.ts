@@ -41,7 +41,7 @@ test('a plain answer, with deltas while it is written', async () => {
   expect((await result).usage?.output_tokens).toBeGreaterThan(0)
 })
 
-test('it fixes a failing test with its tools, and may do so without being asked for permissions', async () => {
+test('it fixes a failing test with its tools, without asking for permissions', async () => {
   await writeFile(`${pod.workspace}/sum.js`, 'export const sum = (a, b) => a - b\n')
   const lines = ["import test from 'node:test'", "import assert from 'node:assert'", "import { sum } from './sum.js'"]
   await writeFile(`${pod.workspace}/sum.test.js`, `${lines.join('\n')}\ntest('adds', () => assert.equal(sum(1, 2), 3))\n`)
@@ -62,7 +62,7 @@ test('a follow-up in the same session saw the first conversation', async () => {
   expect((await setup(asked).result).result).not.toContain('kumquat')
 })
 
-test('a session that is not there fails with words', async () => {
+test('a session that does not exist fails with a message', async () => {
   const { result } = setup('hello', { provider_session_id: '00000000-0000-4000-8000-000000000000' })
   expect(await result).toMatchObject({
     status: 'failed',
@@ -105,7 +105,7 @@ test('a missing binary is BINARY_MISSING', async () => {
 })
 
 test('a process that does not exit after its result is ended, and the result stands', async () => {
-  // A version that lingers: the real one, and then a wait that also ignores INT and TERM.
+  // A version that does not exit: the real one, and then a wait that also ignores INT and TERM.
   await mkdir(`${pod.home}/bin`)
   const real = `PATH=\${PATH#*:} claude "$@"`
   await writeFile(`${pod.home}/bin/claude`, `#!/bin/sh\n${real}\ntrap '' INT TERM\nwhile :; do sleep 1; done\n`, { mode: 0o755 })
@@ -116,7 +116,7 @@ test('a process that does not exit after its result is ended, and the result sta
   expect(await attempt.child.tree()).toEqual([])
 })
 
-test('cancel during a tool call with a background child leaves nothing', async () => {
+test('cancel during a tool call with a background child leaves no process', async () => {
   const { result, attempt } = setup('[[scenario: background 3601]]')
   await attempt.until((event) => event.type === 'tool.started')
   await expect.poll(async () => (await attempt.child.tree()).length, { timeout: 10_000 }).toBeGreaterThanOrEqual(3)
@@ -131,7 +131,7 @@ test('a model that hangs ends at the time limit', async () => {
   expect(await result).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
 })
 
-test('only what is allowed runs; the rest is denied, not waited for', async () => {
+test('only allowed tools run; the others are denied at once', async () => {
   const { result, attempt } = setup('[[scenario: tool touch made]]', { allowed_tools: ['Read'] })
   expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('failed') })
   expect(data(attempt, 'approval.resolved')).toMatchObject([{ decision: 'denied' }])
@@ -144,7 +144,7 @@ test('bypassing permissions needs the pod to allow it', async () => {
   expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('through') })
 })
 
-test('an agent that dies in the middle leaves off where the next one goes on', async () => {
+test('when an agent dies in the middle, the next one goes on from there', async () => {
   const child = new Child(pod)
   const first = setup('[[scenario: tool sleep 2; echo through]]', { child })
   await first.attempt.until((event) => event.type === 'tool.started')

@@ -1,4 +1,4 @@
-// How what a chunk says becomes units for the log. The parser's own cases are in claude-parser.test.ts, the real binary's in the live test.
+// How the events of a chunk become units for the log. parser.test.ts tests the parser, the live test the real binary.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -13,7 +13,7 @@ const recordings = readdirSync(fixtures, { recursive: true, encoding: 'utf8' }).
 
 type Told = { readonly events: readonly NewEvent[]; readonly cursor: Cursor } | { readonly delta: unknown }
 
-/** What the agent tells of recorded bytes, read from `cursor` on in chunks of that size. */
+/** What the code agent emits for recorded bytes, read from `cursor` on in chunks of that size. */
 async function setup(
   bytes: Buffer,
   { cursor = startCursor, chunk = 64 * 1024, stderr = '' }: { cursor?: Cursor; chunk?: number; stderr?: string } = {},
@@ -39,7 +39,7 @@ async function setup(
         ended_at: 1,
       }),
     stop: () => Promise.resolve(),
-    // Over the wire and back, as the next agent gets it.
+    // Encoded and decoded, as the next agent gets it.
     emit: async (events, at) => void told.push({ events, cursor: JSON.parse(JSON.stringify(at)) as Cursor }),
     delta: (delta) => void told.push({ delta }),
     now: () => 1_700_000_000_000,
@@ -66,7 +66,7 @@ test.each(recordings)('%s: going on from any emitted cursor gives exactly the ev
   }
 })
 
-test('what a chunk says leaves together, in units that fit a frame and end at a line', async () => {
+test('the events of a chunk are emitted together, in units that fit a frame and end after a line', async () => {
   const bytes = lines(...Array.from({ length: 100 }, (_, i) => says(`a${i}`, `b${i}`, `c${i}`)))
   const { units, events } = await setup(bytes, { chunk: bytes.length })
   const whole = Math.floor(maxBatchEvents / 3) * 3
@@ -75,12 +75,12 @@ test('what a chunk says leaves together, in units that fit a frame and end at a 
   for (const { cursor } of units) expect(bytes[cursor.stdout - 1]).toBe(0x0a)
 })
 
-test('long lines leave in units of few', async () => {
+test('long lines are emitted in units of few lines', async () => {
   const { units } = await setup(lines(...Array.from({ length: 8 }, () => says('x'.repeat(60_000)))), { chunk: 1 << 20 })
   expect(units.map((unit) => unit.events.length)).toEqual([2, 2, 2, 2])
 })
 
-test('a piece of a message comes after what was said before it', async () => {
+test('a delta of a message comes after the events before it', async () => {
   const piece = { type: 'stream_event', event: { delta: { type: 'text_delta', text: 'sec' } } }
   const { told } = await setup(lines(says('first'), piece, says('second')))
   expect(told.map((each) => ('delta' in each ? each.delta : each.events[0]!.data.text))).toEqual([
@@ -90,7 +90,7 @@ test('a piece of a message comes after what was said before it', async () => {
   ])
 })
 
-test('both streams are read on from one cursor', async () => {
+test('one cursor has the position of both streams', async () => {
   const bytes = lines(says('one'), says('two'))
   const whole = await setup(bytes, { stderr: 'a warning\n', chunk: 10 })
   expect(whole.events.map(({ type }) => type)).toEqual(['output', 'message.assistant', 'message.assistant'])

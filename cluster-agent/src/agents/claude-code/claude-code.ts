@@ -1,5 +1,5 @@
-// Claude Code: one `claude -p` process per attempt, its output read from the pod's files. The files are the source of every event, so a
-// dropped stream or a restart of this program loses nothing: reading goes on at the cursor.
+// Claude Code: one `claude -p` process per attempt. Every event comes from the output files in the pod, so a dropped stream or a restart of this
+// program loses nothing: reading goes on at the cursor.
 
 import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
@@ -14,7 +14,7 @@ import { Timer } from '../timer.ts'
 
 export interface ClaudeCodeOptions {
   readonly run: AttemptDirectories['run']
-  /** How long a process may live on after its result before it is stopped; some versions never exit by themselves. */
+  /** How long a process may run on after its result; some versions never exit by themselves. */
   readonly graceMs?: number
 }
 
@@ -32,7 +32,7 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
       return new ClaudeRun(request, attempt, graceMs).toEnd()
     },
 
-    // The supervisor's INT is what this CLI understands; there is nothing politer.
+    // This CLI stops on the supervisor's INT; there is no other way to ask it.
     cancel: () => Promise.resolve(),
   }
 }
@@ -44,7 +44,7 @@ class ClaudeRun {
   #state: ClaudeState
   #cursor: { stdout: number; stderr: number }
   readonly #grace: Timer
-  /** Read and not emitted yet; the cursor stands after the last of them. */
+  /** Events that were read and not emitted yet; the cursor is after the last of them. */
   #events: NewEvent[] = []
   #bytes = 0
 
@@ -74,13 +74,13 @@ class ClaudeRun {
     await this.#take(stream, this.#readers[stream].push(offset, bytes))
   }
 
-  /** All of a chunk in as few calls as frames will carry it, since each call costs; each ends at a line boundary with the state of just that line. */
+  /** Emits the events of a chunk in as few calls as fit frames, because each call costs time. Each call ends after a line, with the state there. */
   async #take(stream: Chunk['stream'], lines: Iterable<Line>): Promise<void> {
     for (const line of lines) {
       const step = this.#parse(stream, line)
       const bytes = line.end - this.#cursor[stream]
       const full = this.#events.length + step.events.length > maxBatchEvents || this.#bytes + bytes > maxBatchBytes
-      // What is told of a message beside the log comes after what was said before it.
+      // Deltas are not stored, so the events before them must be emitted first.
       if (full || step.deltas.length > 0) await this.#emit()
       this.#state = step.state
       this.#cursor[stream] = line.end
@@ -94,7 +94,7 @@ class ClaudeRun {
   #parse(stream: Chunk['stream'], line: Line): Step {
     if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
     const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
-    // Something after the result, as when a background task wakes the model: the grace period begins anew.
+    // Something came after the result, as when a background task wakes the model: the grace period begins again.
     if (step.state.result) this.#grace.restart()
     return step
   }

@@ -1,7 +1,8 @@
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { exportAll, quote } from '../../sh.ts'
+import { usualTools } from '../usual-tools.ts'
 
-/** A quiet run without a person: nothing is updated, reported or asked in the background. */
+/** For a run without a person: the program does not update itself, report anything or ask. */
 const quiet = {
   DISABLE_AUTOUPDATER: '1',
   DISABLE_TELEMETRY: '1',
@@ -12,25 +13,6 @@ const quiet = {
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
 }
 
-/**
- * What an agent may do in its pod if nothing else was asked: read, edit, run commands, look things up. The pod is the wall; without this a
- * headless run would be denied its first command. A prompt that remains is denied at once (`-p` has nobody to ask), never waited for.
- */
-export const usualTools = [
-  'Bash',
-  'Edit',
-  'Write',
-  'NotebookEdit',
-  'Read',
-  'Glob',
-  'Grep',
-  'WebFetch',
-  'WebSearch',
-  'Task',
-  'Agent',
-  'Skill',
-]
-
 function permissions(request: AgentRequest): readonly string[] {
   const { allowed_tools: tools, permission_mode: mode } = request
   if (mode === 'bypassPermissions') return ['--dangerously-skip-permissions']
@@ -39,13 +21,13 @@ function permissions(request: AgentRequest): readonly string[] {
   return mode ? [`--permission-mode=${mode}`] : ['--permission-mode=acceptEdits', ...allow(usualTools)]
 }
 
-/** The script of the process. The prompt is not in it: that goes by stdin. Options carry their value after `=`, so none can pose as another. */
+/** The script of the process. The prompt is not in it, it comes by stdin. Options have their value after `=`, so no value is taken for an option. */
 export function claudeScript(request: AgentRequest): string {
   const words = ['claude', '-p', '--output-format=stream-json', '--verbose', ...permissions(request)]
   if (request.deltas) words.push('--include-partial-messages')
   if (request.model !== undefined) words.push(`--model=${request.model}`)
   if (request.provider_session_id !== undefined) words.push(`--resume=${request.provider_session_id}`)
-  // As root it refuses to skip permissions unless told that this is a sandbox, which a pod that allows it is.
+  // As root the CLI bypasses permissions only in a sandbox. A pod that allows bypassPermissions is one.
   const sandbox = request.permission_mode === 'bypassPermissions' ? exportAll({ IS_SANDBOX: '1' }) : ''
   return `${exportAll(quiet)}${sandbox}exec ${words.map(quote).join(' ')}\n`
 }

@@ -28,11 +28,11 @@ const exit = (exit_code: number, reason: ExitRecord['reason'] = 'exited'): ExitR
 interface Told {
   readonly events: readonly NewEvent[]
   readonly state: ClaudeState
-  /** After each line: its end and the state there. */
+  /** The end of each line and the state there. */
   readonly boundaries: readonly { end: number; state: ClaudeState; told: number }[]
 }
 
-/** All lines of `bytes` from `from` on, with whatever state was stored there. */
+/** Parses `bytes` from `from` on, with the state that was stored there. */
 function setup(bytes: Buffer, from = 0, state: ClaudeState = claudeStart, chunk = 1000): Told {
   const reader = new LineReader(from)
   const events: NewEvent[] = []
@@ -51,7 +51,7 @@ function setup(bytes: Buffer, from = 0, state: ClaudeState = claudeStart, chunk 
 }
 const lines = (...messages: readonly unknown[]) =>
   Buffer.from(messages.map((message) => `${typeof message === 'string' ? message : JSON.stringify(message)}\n`).join(''))
-/** As it comes back from the log. */
+/** The state as the log returns it. */
 const stored = (state: ClaudeState): unknown => JSON.parse(JSON.stringify(state))
 const typesOf = (events: readonly NewEvent[]) => events.map((event) => event.type)
 
@@ -70,13 +70,13 @@ test.each([1, 7, 64, 100_000])('chunks of %i bytes make no difference', (chunk) 
   for (const file of recordings) expect(setup(read(file), 0, claudeStart, chunk).events).toEqual(setup(read(file)).events)
 })
 
-test.each(recordings)('%s: nothing that was recorded is unknown', (file) => {
+test.each(recordings)('%s: every recorded line has an event type of its own', (file) => {
   expect(setup(read(file)).events.filter((event) => event.type === 'provider.raw' || event.type === 'output')).toEqual([])
 })
 
 const recorded = (name: string) => setup(read(recordings.find((file) => file.endsWith(`/${name}.stdout.jsonl`))!))
 
-test('a recorded run with tools reads as a conversation', () => {
+test('a recorded run with tools gives the events of a conversation', () => {
   const { events, state } = recorded('tools')
   expect(typesOf(events)).toEqual([
     'agent.started',
@@ -114,19 +114,19 @@ test('recorded failures have their codes', () => {
   expect(claudeResult(recorded('limited').state, exit(1)).resets_at).toMatch(/^\d{4}-.*Z$/)
 })
 
-test('a denied permission is asked for and answered in the log', () => {
+test('a denied permission is in the log as a question and an answer', () => {
   const { events } = recorded('denied')
   expect(typesOf(events)).toEqual(expect.arrayContaining(['approval.requested', 'approval.resolved', 'tool.finished']))
 })
 
-test('unknown types are kept, bounded, and lines that are no JSON are output', () => {
+test('unknown types are kept with a bounded size, and lines that are not JSON are output', () => {
   const { events } = setup(lines({ type: 'something_new', blob: 'x'.repeat(100_000) }, '{"type":"assistant", broken', '[1,2]', ''))
   expect(typesOf(events)).toEqual(['provider.raw', 'output', 'output'])
   expect(JSON.stringify(events[0]).length).toBeLessThan(20_000)
   expect(events[1]!.data).toEqual({ stream: 'stdout', text: '{"type":"assistant", broken\n' })
 })
 
-test('a line of many megabytes costs bounded memory and hides nothing after it', () => {
+test('a line of many megabytes takes bounded memory, and the lines after it are parsed', () => {
   const huge = { type: 'user', message: { content: [{ type: 'tool_result', tool_use_id: 't', content: 'x'.repeat(3 * maxLineBytes) }] } }
   const { events } = setup(
     lines(huge, { type: 'assistant', message: { content: [{ type: 'text', text: 'after' }] } }),
@@ -138,7 +138,7 @@ test('a line of many megabytes costs bounded memory and hides nothing after it',
   expect(events[0]!.data).toMatchObject({ data: { removed: expect.any(Number) } })
 })
 
-test('a result of many megabytes is still the result', () => {
+test('a result of many megabytes is recognised as the result', () => {
   const result = { duration_ms: 1, total_cost_usd: 0.5, usage: { input_tokens: 3, output_tokens: 4 }, is_error: false, num_turns: 2 }
   const bytes = lines({ ...result, subtype: 'success', result: 'é\n"'.repeat(maxLineBytes / 4), type: 'result', session_id: 's' })
   const { state } = setup(bytes, 0, claudeStart, 65_536)
@@ -157,7 +157,7 @@ test('a long text is cut with a marker, and fits an event', () => {
   expect(events[0]!.data.text).toMatch(/… \[\d+ bytes removed\]$/)
 })
 
-test('the exit record decides over what was said', () => {
+test('the exit record decides over the output', () => {
   const done = recorded('plain').state
   expect(claudeResult(done, exit(130, 'cancelled'))).toMatchObject({ status: 'cancelled', error_code: 'CANCELLED' })
   expect(claudeResult(done, exit(143, 'timeout'))).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
@@ -166,7 +166,7 @@ test('the exit record decides over what was said', () => {
   expect(claudeResult(done, exit(137, 'supervisor_died'))).toMatchObject({ status: 'failed', error_code: 'LOST' })
 })
 
-test('without a result the words on either stream say why', () => {
+test('without a result the error comes from the text on either stream', () => {
   const said = (stream: 'stdout' | 'stderr', words: string) => parseWords(claudeStart, stream, words).state
   expect(claudeResult(said('stdout', 'Invalid API key · Please run /login'), exit(1)).error_code).toBe('AUTH_FAILED')
   expect(claudeResult(said('stderr', 'OAuth token has expired'), exit(1)).error_code).toBe('AUTH_FAILED')

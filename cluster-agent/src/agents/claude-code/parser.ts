@@ -1,11 +1,13 @@
-// One line of `claude --output-format stream-json` at a time: (state, line) → (state, events). Pure, so that reading on from any line
-// boundary with the state that was stored there gives exactly the events that were still missing.
+// Parses `claude --output-format stream-json` line by line: (state, line) → (state, events). It is pure, so reading on after any line with the
+// state that was stored there gives exactly the missing events.
 
 import type { EventData } from '@rdev/shared/domain/event'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
-import { boundText, boundValue, event, maxResultBytes, raw } from '../bounded.ts'
+import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
-import { maxRunningTools, maxWordsLength, usageOf, type ClaudeState } from './state.ts'
+import { usageOf } from '../usage.ts'
+import { maxRunningTools, type ClaudeState } from './state.ts'
 import { json, number, objects, parseObject, parseValue, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
 
@@ -17,14 +19,14 @@ export interface Step {
 
 export interface Context {
   readonly prompt: string
-  /** Milliseconds since the epoch; only to turn "in so many seconds" into an instant. */
+  /** Milliseconds since 1970; only to turn "in so many seconds" into an instant. */
   readonly now: number
 }
 
 const provider = 'claude-code'
 const stay = (state: ClaudeState, ...events: readonly NewEvent[]): Step => ({ state, events, deltas: [] })
 
-/** Progress that the messages tell again when they are whole. */
+/** Progress that the complete messages repeat, so it is left out. */
 const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
 
 /** A line of stderr, or one of stdout that is not of the protocol. */
@@ -64,7 +66,7 @@ function system(state: ClaudeState, message: Json, context: Context): Step {
   switch (message.subtype) {
     case 'init': {
       const session = text(message.session_id) ?? state.session
-      // Said again at every turn that the process starts by itself; the log hears it once.
+      // The process repeats this at every turn that it starts by itself; the log gets it once.
       if (state.started) return stay({ ...state, session })
       const started = event('agent.started', {
         provider,
@@ -102,7 +104,7 @@ function system(state: ClaudeState, message: Json, context: Context): Step {
   }
 }
 
-/** Messages of a subagent say which tool call they belong to. */
+/** Messages of a subagent name the tool call that they belong to. */
 const parentOf = (message: Json): EventData => {
   const parent = text(message.parent_tool_use_id)
   return parent === undefined ? {} : { parent_tool_id: parent }
@@ -139,17 +141,17 @@ function assistant(state: ClaudeState, message: Json): Step {
   return stay({ ...state, running }, ...events)
 }
 
-/** The client itself speaks in the model's place when the model refused. */
+/** A message that the CLI wrote in place of the model, because the provider's API refused. */
 function refused(state: ClaudeState, message: Json, words: string): Step {
   const code = codeOfStatus(number(message.api_error_status)) ?? codeOfWords(`${String(message.error)} ${words}`) ?? 'AGENT_ERROR'
   if (code !== 'RATE_LIMITED') return stay({ ...state, code }, event('error', { code, message: boundText(words, 4096) }))
-  // The limit's own event, if there was one, was more exact.
+  // The event about the limit, if there was one, is more exact.
   if (state.limited) return stay({ ...state, code })
   const resets_at = resetInWords(words)
   return stay({ ...state, code, limited: { resets_at } }, event('limit.reached', { provider, message: boundText(words, 4096), resets_at }))
 }
 
-/** A tool's answer is text, or a list of blocks of which only the text is kept. */
+/** A tool's output is text, or a list of blocks of which only the texts are kept. */
 function outputOf(content: unknown): string {
   if (typeof content === 'string') return content
   return objects(content)
@@ -192,7 +194,7 @@ function result(state: ClaudeState, message: Json): Step {
       usage,
       cost_usd,
       turns,
-      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultBytes),
+      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultTextBytes),
     },
   }
   return stay(next, event('usage', { ...usage, cost_usd }))
@@ -213,14 +215,14 @@ function rateLimit(state: ClaudeState, message: Json): Step {
   return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, limit, resets_at }))
 }
 
-/** Too long to be parsed: what it was is read from its two ends, and a final result is not missed. */
+/** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */
 function longLine(state: ClaudeState, line: Line): Step {
   const ends = `${line.text}\n${line.tail}`
   const cut = { beginning: boundText(line.text, 8 * 1024), removed: line.removed }
   const kept = event('provider.raw', { provider, type: 'line/too-long', data: cut })
   if (!line.text.startsWith('{"type":"result"') && !/"type":"result",/.test(line.tail.slice(-endOfResult))) return stay(state, kept)
   const is_error = /"is_error":true/.test(ends)
-  // Whole escapes only, so that what was cut off is still a JSON string.
+  // The match ends after a whole escape, so that it is a JSON string.
   const words = text(parseValue(`"${/"result":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)/i.exec(line.text)?.[1] ?? ''}"`)) ?? ''
   const found = (name: string) => {
     const value = Number(new RegExp(`"${name}":([\\d.]+)`).exec(ends)?.[1])
@@ -228,12 +230,12 @@ function longLine(state: ClaudeState, line: Line): Step {
   }
   const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
   const cost_usd = found('total_cost_usd')
-  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultBytes)
+  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultTextBytes)
   const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
   const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
   return stay(next, kept, event('usage', { ...usage, cost_usd }))
 }
 
-/** The type of a result line is written after its text, among its last fields. */
+/** A result line has its type after its text, among the last fields. */
 const endOfResult = 8 * 1024
 const usageNames = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens']

@@ -3,7 +3,7 @@ import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import type { ClaudeState } from './state.ts'
 import { endedFromOutside } from '../outcome.ts'
 
-/** How a run ended: the exit record decides, then the provider's own result, then what was said outside the protocol. */
+/** The result of a run: the exit record decides, then the provider's result, then the text outside the protocol. */
 export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult {
   const { exit_code } = exit
   const { result } = state
@@ -24,7 +24,7 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   if (outside) return { ...known, ...outside, ...(result && !result.is_error && { result: result.text }) }
   if (result) {
     if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
-    // Stopped by us after its result: its exit code is the signal's, and says nothing.
+    // If the agent stopped the process after its result, the exit code is that of the signal and says nothing.
     if (exit.reason === 'exited' && exit_code !== 0)
       return { ...fail('AGENT_ERROR', `it exited with ${exit_code} after its result`), result: result.text }
     if (result.text.trim() === '') return fail('EMPTY_RESULT', 'the agent ended without a final text')

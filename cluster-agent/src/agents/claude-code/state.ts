@@ -1,15 +1,13 @@
-// What must be remembered of a Claude Code run beyond the byte offset. It travels in the cursor, so it is bounded and plain JSON.
+// The state of a Claude Code run, beside the byte offset. It is stored in the cursor, so it is bounded and plain JSON.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import type { Usage } from '@rdev/shared/domain/event'
-import { json, number, text, count } from '../json.ts'
+import { json, number, text } from '../json.ts'
+import { usageOf } from '../usage.ts'
 
-/** Tools that run at once are few; past this their durations are not told. */
+/** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
-/** Of what was said outside the protocol: enough for a stack trace's beginning. */
-export const maxWordsLength = 2048
-
 export interface ClaudeResult {
   readonly is_error: boolean
   readonly text: string
@@ -22,13 +20,13 @@ export interface ClaudeResult {
 export interface ClaudeState {
   readonly started: boolean
   readonly session?: string | undefined
-  /** Tool calls without an answer: id → when they began, by the pod's clock. */
+  /** Tool calls without a result: id → when they began, by the pod's clock. */
   readonly running: Readonly<Record<string, number>>
-  /** The provider refused for usage or rate, and perhaps said until when. */
+  /** The provider refused because of a usage or rate limit, and may have said until when. */
   readonly limited?: { readonly resets_at?: string | undefined } | undefined
-  /** What words outside the protocol, or an error in it, meant. */
+  /** The code of an error, from text outside the protocol or from the protocol. */
   readonly code?: TaskErrorCode | undefined
-  /** The end of what was said outside the protocol. */
+  /** The end of the text outside the protocol. */
   readonly words: string
   readonly result?: ClaudeResult | undefined
 }
@@ -37,17 +35,7 @@ export const claudeStart: ClaudeState = { started: false, running: {}, words: ''
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
 
-export function usageOf(value: unknown): Usage {
-  const usage = json(value)
-  return {
-    input_tokens: count(usage.input_tokens),
-    output_tokens: count(usage.output_tokens),
-    cache_read_tokens: count(usage.cache_read_tokens ?? usage.cache_read_input_tokens),
-    cache_write_tokens: count(usage.cache_write_tokens ?? usage.cache_creation_input_tokens),
-  }
-}
-
-/** The state of a cursor, as it came back from the log. */
+/** Reads the state of a cursor that the log returned. */
 export function readClaudeState(value: unknown): ClaudeState {
   const state = json(value)
   const result = json(state.result)

@@ -25,7 +25,7 @@ async function setup(listener: RequestListener) {
   }
 }
 
-test('an error carries method, path, status and the first of the body', async () => {
+test('an error has method, path, status and the beginning of the body', async () => {
   const { client } = await setup((_, response) => response.writeHead(418).end('t'.repeat(2000)))
   const error = await client.call('POST', '/session', {}).catch((cause: unknown) => cause)
   expect(error).toBeInstanceOf(OpenCodeHttpError)
@@ -50,7 +50,7 @@ test('a server that never answers, and a connection that never comes, end at the
   await expect(never.call('GET', '/permission', undefined, 50)).rejects.toThrow('no connection in time')
 })
 
-test('events come one by one through any chunking, and end with the connection', async () => {
+test('events come one by one, however the bytes are divided into chunks, and end with the connection', async () => {
   const { client } = await setup((_, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' })
     for (const piece of [
@@ -67,7 +67,7 @@ test('events come one by one through any chunking, and end with the connection',
   expect(seen).toEqual(['a', 'b', 'c'])
 })
 
-test('messages are paged back to the one that is looked for', async () => {
+test('messages are read in pages back to the wanted one', async () => {
   const ids = Array.from({ length: 120 }, (_, index) => `msg_${String(index).padStart(3, '0')}`)
   const { client } = await setup((request, response) => {
     const query = new URL(request.url!, 'http://x').searchParams

@@ -1,16 +1,16 @@
-// HTTP to `opencode serve` inside a pod: one connection per request over the attempt's `connect`, a time limit on each, bounded bodies. A server in
-// the middle of its start, or a port-forward to nobody, can hang for ever otherwise.
+// HTTP to `opencode serve` inside a pod: one connection per request over the attempt's `connect`, with a time limit and a bounded body. Without a
+// limit, a server that is just starting, or a port-forward to a port without a server, could hang for ever.
 
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { isJson, list, parseObject, type Json } from '../json.ts'
 import { LineReader } from '../lines.ts'
 
-/** Most calls answer in milliseconds; the first one of a session boots its plugins, on a busy node for seconds. */
+/** Most calls answer in milliseconds. The first one of a session loads its plugins, which takes seconds on a busy node. */
 export const requestTimeoutMs = 30_000
-/** The server says something every 10 s. */
+/** The stream is cut after so much silence: the server sends something every 10 s. */
 export const silenceMs = 35_000
-/** A page of messages; tool outputs in them are cut by the server itself at 50 KiB. */
+/** Enough for a page of messages: the server cuts tool outputs at 50 KiB. */
 export const maxBodyBytes = 32 * 1024 * 1024
 
 export class OpenCodeHttpError extends Error {
@@ -68,7 +68,10 @@ export class OpenCodeClient {
     }
   }
 
-  /** The server's events from now on, until the connection ends, falls silent, or `signal` aborts. Not iterating stops the reading. */
+  /**
+   * The server's events from now on, until the connection ends, is silent for `silenceMs`, or `signal` aborts. Not iterating stops the reading.
+   * Throws OpenCodeHttpError if the server refuses.
+   */
   async *events(signal: AbortSignal): AsyncIterable<Json> {
     const cut = new AbortController()
     const either = AbortSignal.any([signal, cut.signal])
@@ -85,7 +88,7 @@ export class OpenCodeClient {
         const bytes = chunk instanceof Buffer ? chunk : Buffer.from(String(chunk))
         clearTimeout(timer)
         for (const line of lines.push(offset, bytes)) {
-          // One line an event. One too long to hold is left out here, and found again in the list of messages.
+          // Each event is one line. A line that is too long is left out; the list of messages has its part.
           if (line.removed > 0 || !line.text.startsWith('data:')) continue
           const event = parseObject(line.text.slice(5))
           if (event) yield event
@@ -99,7 +102,7 @@ export class OpenCodeClient {
     }
   }
 
-  /** The messages of a session that came after `messageId`, oldest first, itself included; undefined if it is not there. */
+  /** The messages of a session from `messageId` on, oldest first; undefined if the session has no such message. Throws OpenCodeHttpError. */
   async messagesSince(session: string, messageId: string): Promise<readonly Json[] | undefined> {
     const found: Json[] = []
     let before: string | undefined
@@ -132,7 +135,7 @@ export class OpenCodeClient {
         createConnection: () => socket,
         signal,
       })
-      // Whatever ends the request ends its connection: nothing is kept alive, so nothing leaks.
+      // The end of the request ends its connection, so no connection leaks.
       request.once('close', () => socket.destroy())
       request.once('error', (cause) => reject(new Error(`${method} ${path} failed: ${cause.message}`, { cause })))
       request.once('response', resolve)
@@ -143,7 +146,7 @@ export class OpenCodeClient {
 
 const pageSize = 50
 
-/** A connection that comes after nobody waits for it is closed again. */
+/** Rejects when `signal` aborts; a connection that opens afterwards is closed. */
 function abortable(connection: Promise<Duplex>, signal: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const abort = () => {

@@ -1,22 +1,22 @@
 import { exportAll, quote } from '../../sh.ts'
 
-/** Said by the script itself as its first line, kept in the attempt's own file: how the password is known again after a restart of this program. */
+/** The script prints the password as its first line. The attempt's output file keeps it, so the next agent knows it after a restart. */
 export const passwordLine = 'rdev-opencode-password '
 
 const quiet = {
   OPENCODE_DISABLE_AUTOUPDATE: '1',
-  // The list of models in the binary is used; a pod may have no way to fetch a newer one.
+  // The binary's own list of models is used, because a pod may not reach the network.
   OPENCODE_DISABLE_MODELS_FETCH: '1',
   OPENCODE_DISABLE_LSP_DOWNLOAD: '1',
   OPENCODE_DISABLE_SHARE: '1',
-  // Nobody edits beside it, and nobody will ask it to undo: no watching, no snapshot of the repository at every step.
+  // Nobody else edits the files and nobody asks it to undo, so it needs no file watcher and no snapshot at every step.
   OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER: '1',
   OPENCODE_CLIENT: 'rdev',
 }
 
 /**
- * The provider's key is read by OpenCode from ANTHROPIC_API_KEY itself; its base URL is not, and unlike Claude Code's it ends in /v1. A model
- * tells about a denied tool and goes on, as Claude Code's does, instead of ending the turn.
+ * OpenCode reads the key from ANTHROPIC_API_KEY, but not the base URL, which unlike Claude Code's ends in /v1. After a denied tool the model goes
+ * on, as with Claude Code, instead of ending the turn.
  */
 const config = (baseUrl: string): string =>
   JSON.stringify({
@@ -28,8 +28,8 @@ const config = (baseUrl: string): string =>
   })
 
 /**
- * A configuration directory without installed dependencies makes the server fetch a package that only plugins need. In a fresh HOME it finds one
- * that looks installed; a directory that is there already is left alone.
+ * Without installed dependencies in its configuration directory, the server fetches a package that only plugins need. A fresh HOME therefore gets a
+ * directory that looks installed; an existing directory is not changed.
  */
 const noInstall = `rdev_dir="\${XDG_CONFIG_HOME:-$HOME/.config}/opencode"
 if [ ! -e "$rdev_dir" ]; then
@@ -42,7 +42,7 @@ unset rdev_dir
 
 const here = '@rdev-base-url@'
 
-/** The script of the server's process. A configuration that the pod brings in OPENCODE_CONFIG_CONTENT is left as it is. */
+/** The script of the server's process. If the pod has set OPENCODE_CONFIG_CONTENT, it is not changed. */
 export function openCodeScript(password: string): string {
   const [before, after] = config(here).split(here) as [string, string]
   return `printf '%s\\n' ${quote(`${passwordLine}${password}`)}

@@ -18,7 +18,7 @@ const recordings = readdirSync(fixtures)
 const context = { rules: rulesOf({}), now: 1_700_000_000_000, maxRetryWaitMs: 60_000, maxRetries: 10 }
 const stopped = { exit_code: 143, reason: 'stopped', stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1 } as const
 
-/** A machine that is fed with events and lists, as the run does it. */
+/** Feeds events and lists to the pure function, as the run does. */
 class Machine {
   state: OpenCodeState
   readonly events: NewEvent[] = []
@@ -34,7 +34,7 @@ class Machine {
     for (const step of ofMessages(messages)) this.#take(step(this.state, context))
     return this
   }
-  /** What the log gives back after a restart. */
+  /** What the log returns after a restart. */
   restart(): this {
     this.state = readOpenCodeState(JSON.parse(JSON.stringify(this.state)))
     return this
@@ -61,10 +61,10 @@ function setup(recording: string) {
 }
 const named = (name: string) => setup(recordings.find((recording) => recording.endsWith(`/${name}`))!)
 
-/** A retry is told by the stream only; the list of messages does not know it. */
+/** Only the stream tells a retry; the list of messages does not have it. */
 const kept = (events: readonly NewEvent[]) => events.filter(({ type }) => type !== 'error' && type !== 'limit.reached')
 
-test.each(recordings)('%s: the list of messages adds nothing to the whole stream, and tells the same without it', (recording) => {
+test.each(recordings)('%s: the list of messages adds nothing to the whole stream, and alone gives the same events', (recording) => {
   const { told, messages, machine } = setup(recording)
   const whole = machine().stream(told)
   const before = whole.events.length
@@ -72,7 +72,7 @@ test.each(recordings)('%s: the list of messages adds nothing to the whole stream
   expect(kept(machine().reconcile(messages).events)).toEqual(kept(whole.events))
 })
 
-test.each(recordings)('%s: cut, restarted and reconciled at any event, everything is told once', (recording) => {
+test.each(recordings)('%s: cut and restarted at any event, every event is emitted once', (recording) => {
   const { told, messages, machine } = setup(recording)
   const whole = kept(machine().stream(told).events)
   for (let cut = 0; cut <= told.length; cut++) {
@@ -81,11 +81,11 @@ test.each(recordings)('%s: cut, restarted and reconciled at any event, everythin
   }
 })
 
-test.each(recordings)('%s: nothing that was recorded is unknown', (recording) => {
+test.each(recordings)('%s: every recorded event has a type of its own', (recording) => {
   expect(setup(recording).machine().stream(setup(recording).told).types).not.toContain('provider.raw')
 })
 
-test('a recorded run with tools reads as a conversation', () => {
+test('a recorded run with tools gives the events of a conversation', () => {
   const { told, machine } = named('tools')
   const run = machine().stream(told)
   expect(run.types).toEqual([
@@ -105,13 +105,13 @@ test('recorded failures have their codes', () => {
   expect(result('empty')).toMatchObject({ status: 'failed', error_code: 'EMPTY_RESULT' })
 })
 
-test('an error that only the list of messages knows is told', () => {
+test('an error that only the list of messages has is emitted', () => {
   const { messages, machine } = named('unauthorized')
   const run = machine().reconcile(messages).reconcile(messages)
   expect(run.types).toEqual(['error'])
 })
 
-test('a long wait makes it give up, a short one does not, and each is told once', () => {
+test('a long wait makes the run give up, a short one does not, and each is emitted once', () => {
   const { start } = named('plain')
   const retry = (attempt: number, inMs: number): Json => ({
     type: 'session.status',
@@ -125,7 +125,7 @@ test('a long wait makes it give up, a short one does not, and each is told once'
   expect(run.state.error).toMatchObject({ code: 'RATE_LIMITED', resets_at: new Date(context.now + 600_000).toISOString() })
 })
 
-test('a permission is answered by the rules each time it is asked, and told once, a subagent included', () => {
+test('the rules answer a permission each time it is asked, also a subagent’s, and it is emitted once', () => {
   const asked = (id: string, permission: string): Json => ({
     type: 'permission.asked',
     properties: { id, sessionID: 'ses_another', permission, patterns: ['*'], always: [], metadata: {} },
@@ -136,7 +136,7 @@ test('a permission is answered by the rules each time it is asked, and told once
   expect(run.events[3]!.data).toMatchObject({ decision: 'denied', by: 'policy' })
 })
 
-test('a part of a kind that nobody knows is kept, and messages of other sessions are not ours', () => {
+test('a part of an unknown kind is kept, and messages of other sessions are left out', () => {
   const { told, start } = named('plain')
   const assistant = told.find((event) => json(json(event.properties).info).role === 'assistant')!
   const messageID = json(json(assistant.properties).info).id

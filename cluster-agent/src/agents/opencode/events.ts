@@ -1,9 +1,10 @@
-// What OpenCode's server tells, as our events: (state, event) → (state, events). Pure and repeatable: told the same part twice, from the stream and
-// from the list of messages after a cut, it gives the event once. What a later part of this machine should do (answer a permission) is an effect.
+// Turns what OpenCode's server tells into events: (state, event) → (state, events, effects). It is pure and repeatable: a part that comes twice,
+// from the stream and from the list of messages after a cut, gives one event. What the run should do (answer a permission) is an effect.
 
 import type { EventData } from '@rdev/shared/domain/event'
+import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
-import { boundText, boundValue, event, maxResultBytes, raw } from '../bounded.ts'
+import { boundText, boundValue, event, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInHeaders } from '../classify.ts'
 import { count, json, list, number, objects, text, type Json } from '../json.ts'
 import { maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
@@ -12,9 +13,9 @@ import { decide, type Rules } from './policy.ts'
 export type Effect =
   | { readonly type: 'reply'; readonly permission: string; readonly reply: 'once' | 'reject' }
   | { readonly type: 'reject_question'; readonly question: string }
-  /** The session says that it rests: time to look whether that is the end. */
+  /** The session says that it rests: look whether that is the end. */
   | { readonly type: 'idle' }
-  /** The provider wants us to wait longer than a run should. */
+  /** The provider asks to wait longer than a run should. */
   | { readonly type: 'give_up' }
 
 export interface OpenCodeStep {
@@ -26,7 +27,7 @@ export interface OpenCodeStep {
 export interface OpenCodeContext {
   readonly rules: Rules
   readonly now: number
-  /** A retry that is due later than this from now ends the run instead: better to free the place and say when. */
+  /** A retry that is due later than this ends the run instead: the slot is free then, and the error says when to try again. */
   readonly maxRetryWaitMs: number
   readonly maxRetries: number
 }
@@ -34,10 +35,10 @@ export interface OpenCodeContext {
 const provider = 'opencode'
 const stay = (state: OpenCodeState, ...events: readonly NewEvent[]): OpenCodeStep => ({ state, events, effects: [] })
 
-/** What the server says only of itself, or says again in a message. */
+/** Parts that concern only the server, or that a message repeats. */
 const ignored: ReadonlySet<unknown> = new Set(['step-start', 'snapshot'])
 
-/** One event of the stream. Those of other sessions (a subagent's) are its tool call's business, but for their questions. */
+/** One event of the stream. Of other sessions (a subagent's) only the questions count: their tool call tells the rest. */
 export function onEvent(state: OpenCodeState, message: Json, context: OpenCodeContext): OpenCodeStep {
   const properties = json(message.properties)
   if (message.type === 'permission.asked') return permission(state, properties, context)
@@ -79,7 +80,7 @@ export function onStatus(state: OpenCodeState, status: Json, context: OpenCodeCo
   return { state: { ...state, retry: next, error }, events: [told], effects: tooLong ? [{ type: 'give_up' }] : [] }
 }
 
-/** A message's own facts. A newer one of the model means that all parts of the complete one before were told. */
+/** The facts of a message. When the model begins a newer one, all parts of the complete one before it were emitted. */
 export function onMessage(state: OpenCodeState, info: Json, context: OpenCodeContext): OpenCodeStep {
   const id = text(info.id) ?? ''
   if (info.role !== 'assistant' || id <= state.through || (state.message !== undefined && id <= state.message)) return stay(state)
@@ -88,7 +89,7 @@ export function onMessage(state: OpenCodeState, info: Json, context: OpenCodeCon
     const told = Object.fromEntries(Object.entries(state.told).filter(([message]) => message > state.completed!))
     next = { ...next, through: state.completed, completed: undefined, told }
   }
-  // What it said in an earlier message was not its last word.
+  // The result is the text of the model's last message, so the text of earlier ones is dropped.
   if (!(id in next.told)) next = { ...next, text: '', told: { ...next.told, [id]: [] } }
   if (number(json(info.time).completed) !== undefined) next = { ...next, completed: id }
   return info.error === undefined ? stay(next) : failed(next, json(info.error), context)
@@ -98,7 +99,7 @@ export function onMessage(state: OpenCodeState, info: Json, context: OpenCodeCon
 export function onPart(state: OpenCodeState, part: Json): OpenCodeStep {
   const [message, id] = [text(part.messageID) ?? '', text(part.id) ?? '']
   const told = state.told[message]
-  // Not the model's (the prompt, or what the server put in its place), or told whole already.
+  // The part is not the model's (the prompt, or what the server put in its place), or was emitted whole already.
   if (!told || told.includes(id)) return stay(state)
   switch (part.type) {
     case 'text': {
@@ -106,7 +107,7 @@ export function onPart(state: OpenCodeState, part: Json): OpenCodeStep {
       const words = text(part.text) ?? ''
       const next = remember(state, message, id)
       if (words.trim() === '') return stay(next)
-      return stay({ ...next, text: boundText(words, maxResultBytes) }, event('message.assistant', { text: boundText(words) }))
+      return stay({ ...next, text: boundText(words, maxResultTextBytes) }, event('message.assistant', { text: boundText(words) }))
     }
     case 'reasoning': {
       if (number(json(part.time).end) === undefined) return stay(state)
@@ -186,7 +187,7 @@ function permission(state: OpenCodeState, asked: Json, { rules }: OpenCodeContex
   return { state: remember(state, 'permissions', id), events, effects: [effect] }
 }
 
-/** `{ name, data }` as the server names errors. An abort is told by whoever wanted it. */
+/** The meaning of the server's error `{ name, data }`. Undefined for an abort: the one who asked for it knows. */
 export function errorOf(error: Json, now: number): OpenCodeError | undefined {
   const data = json(error.data)
   if (error.name === 'MessageAbortedError') return undefined
@@ -199,14 +200,14 @@ export function errorOf(error: Json, now: number): OpenCodeError | undefined {
 
 function failed(state: OpenCodeState, told: Json, { now }: OpenCodeContext): OpenCodeStep {
   const error = errorOf(told, now)
-  // The same error is told by the session and by its message; the first one counts.
+  // The session and its message tell the same error; the first one counts.
   if (!error || state.error) return stay(state)
   const { code, message, resets_at } = error
   const data: EventData = code === 'RATE_LIMITED' ? { provider, message, resets_at } : { code, message }
   return stay({ ...state, error }, event(code === 'RATE_LIMITED' ? 'limit.reached' : 'error', data))
 }
 
-/** Messages as the server lists them, oldest first, flattened to steps in the order in which the stream would have told them. */
+/** Turns the server's list of messages, oldest first, into steps in the order of the stream. */
 export function* ofMessages(messages: readonly Json[]): Generator<(state: OpenCodeState, context: OpenCodeContext) => OpenCodeStep> {
   for (const message of messages) {
     const info = json(message.info)

@@ -8,7 +8,7 @@ import { lightOpenCode } from '../../../../dev/testing/opencode-env.ts'
 import { createOpenCode } from './opencode.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
-// Its start alone takes seconds of processor time; on a busy machine ten times that. Limits here are for what hangs.
+// Its start alone takes seconds of processor time; on a busy computer ten times as much. Limits are for what hangs.
 const agent = createOpenCode({
   run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }),
   limits: { startMs: 250_000, unansweredMs: 150_000 },
@@ -104,7 +104,7 @@ test('a model that hangs ends at the time limit', async () => {
   expect(await setup('[[scenario: hang]]', { timeout_s: 6 }).result).toMatchObject({ status: 'timed_out', error_code: 'TIMEOUT' })
 })
 
-test('only what is allowed runs; the model hears the rest denied', async () => {
+test('only allowed tools run; the model is told that the others are denied', async () => {
   const { result, attempt } = setup('[[scenario: write note.txt hello]]', { allowed_tools: ['Read'] })
   expect(await result).toMatchObject({ status: 'succeeded' })
   expect(data(attempt, 'tool.finished').every((tool) => tool.is_error === true)).toBe(true)
@@ -120,7 +120,7 @@ test("rules with patterns hold against the project's own configuration", async (
   await own.remove()
 })
 
-test('cut connections and a dead agent neither lose nor repeat anything, and the prompt is sent once', async () => {
+test('with cut connections and a dead agent no event is lost or repeated, and the prompt is sent once', async () => {
   const child = new Child(pod)
   const prompt = '[[scenario: tool sleep 3; echo through]]'
   const first = setup(prompt, { child })
@@ -142,13 +142,13 @@ test('cut connections and a dead agent neither lose nor repeat anything, and the
   expect(model.requests.filter((asked) => asked.tools > 0 && asked.prompt === prompt)).toHaveLength(2)
 })
 
-test('the server stays until the log has what it said: who comes after an agent that died in between asks it again', async () => {
+test('the server runs until the log has its messages: if the agent dies before, the next one asks it again', async () => {
   const child = new Child(pod)
   const prompt = '[[scenario: plain The last word.]]'
   const first = setup(prompt, { child })
   first.attempt.withhold()
   await first.attempt.until((event) => event.type === 'usage')
-  // Time enough to see that it is at its end, and to stop it.
+  // Long enough to notice the end of the run and to stop the server.
   expect(await Promise.race([first.result.then(() => 'ended'), new Promise((resolve) => setTimeout(resolve, 4_000, 'waits'))])).toBe(
     'waits',
   )

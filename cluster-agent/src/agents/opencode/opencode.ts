@@ -7,19 +7,19 @@ import { OpenCodeRun, openCodeLimits, type OpenCodeLimits } from './run.ts'
 
 export interface OpenCodeOptions {
   readonly run: AttemptDirectories['run']
-  /** `provider/model` for tasks that name none. It must be one that the binary knows without a network. */
+  /** `provider/model` for tasks that name none. The binary must know it without a network. */
   readonly defaultModel?: string
   readonly limits?: Partial<OpenCodeLimits>
 }
 
-/** Claude Code's short words for models, so that a task need not know which provider runs it. */
+/** Claude Code's short names of models, so that a task need not know which provider runs it. */
 const aliases: Readonly<Record<string, string>> = {
   sonnet: 'anthropic/claude-sonnet-4-5',
   opus: 'anthropic/claude-opus-4-5',
   haiku: 'anthropic/claude-haiku-4-5',
 }
 
-/** Without a provider it is Anthropic's. */
+/** A model without a provider is Anthropic's. */
 function modelOf(name: string): { providerID: string; modelID: string } {
   const full = aliases[name] ?? name
   const slash = full.indexOf('/')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { asRuleset, decide, rulesOf } from './policy.ts'
 
-test('without wishes an agent may do its work, and only a loop is stopped', () => {
+test('without allowed_tools an agent may do its work, and only a loop is stopped', () => {
   const rules = rulesOf({})
   for (const permission of ['bash', 'edit', 'read', 'webfetch', 'external_directory'])
     expect(decide(rules, permission, ['x'])).toBe('allow')
@@ -9,7 +9,7 @@ test('without wishes an agent may do its work, and only a loop is stopped', () =
   expect(decide(rules, 'some_mcp_tool', ['*'])).toBe('deny')
 })
 
-test('allowed tools are all there is, besides looking around', () => {
+test('with allowed_tools everything else is denied, except reading', () => {
   const rules = rulesOf({ allowed_tools: ['Bash(git log:*)', 'Bash(npm test)', 'WebFetch', 'some_mcp_tool'] })
   expect(decide(rules, 'read', ['/x'])).toBe('allow')
   expect(decide(rules, 'bash', ['git log --oneline'])).toBe('allow')

@@ -1,14 +1,14 @@
-// What OpenCode may do without a person, from the same two fields that Claude Code gets. The session is given the rules before the prompt, so an
-// allowed tool costs no round trip; a question that comes all the same (a subagent's, say) is answered by the same rules.
+// What OpenCode may do without asking, from the same two fields that Claude Code gets. The session gets the rules before the prompt, so an allowed
+// tool costs no round trip. A question that still comes (a subagent's, for instance) is answered by the same rules.
 
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
-import { usualTools } from '../claude-code/command.ts'
+import { usualTools } from '../usual-tools.ts'
 
 type Action = 'allow' | 'deny'
-/** Pattern → action; of those that match, the last one counts. */
+/** Permission → pattern → action; the last pattern that matches counts. */
 export type Rules = Readonly<Record<string, Readonly<Record<string, Action>>>>
 
-/** Claude Code's words for tools in OpenCode's words for permissions. Others (an MCP tool, OpenCode's own names) go by in lower case. */
+/** OpenCode's name of the permission for Claude Code's tools. Other names (an MCP tool, OpenCode's own) are used in lower case. */
 const permissionOf: Readonly<Record<string, string>> = {
   bash: 'bash',
   edit: 'edit',
@@ -27,10 +27,10 @@ const permissionOf: Readonly<Record<string, string>> = {
   skill: 'skill',
 }
 
-/** Looking around in the workspace needs no permission in either program. */
+/** Reading in the workspace needs no permission in either program. */
 const harmless = ['read', 'glob', 'grep', 'list', 'todowrite', 'lsp']
 
-/** `Bash(git log:*)` → bash, `git log*`; without parentheses everything. */
+/** `Bash(git log:*)` → bash, `git log*`; without parentheses the pattern is `*`. */
 function toolRule(tool: string): readonly [permission: string, pattern: string] {
   const parts = /^([^()]+)\((.*)\)$/s.exec(tool)
   const name = (parts?.[1] ?? tool).trim()
@@ -40,21 +40,21 @@ function toolRule(tool: string): readonly [permission: string, pattern: string] 
 
 export function rulesOf(request: Pick<AgentRequest, 'allowed_tools' | 'permission_mode'>): Rules {
   const { permission_mode: mode, allowed_tools } = request
-  // Of three times the same call in a row nobody is there to say "go on"; the model is told no, and may think again.
+  // OpenCode asks when the model makes the same call three times in a row. Nobody could answer, so the call is denied.
   const loop = { doom_loop: { '*': mode === 'bypassPermissions' ? ('allow' as const) : ('deny' as const) } }
   if (mode === 'bypassPermissions') return { '*': { '*': 'allow' }, external_directory: { '*': 'allow' }, ...loop }
 
   const usual = allowed_tools === undefined && mode === undefined
   const rules: Record<string, Record<string, Action>> = { '*': { '*': 'deny' } }
   const allow = (permission: string, pattern: string) => {
-    // All else of a tool with a pattern stays denied, and that must come before what is allowed.
+    // Other uses of a tool with a pattern stay denied. The denial must come first, because the last match counts.
     rules[permission] = { ...(rules[permission] ?? { '*': 'deny' }), [pattern]: 'allow' }
   }
   for (const permission of harmless) allow(permission, '*')
   if (mode === 'acceptEdits') allow('edit', '*')
   for (const tool of usual ? usualTools : (allowed_tools ?? [])) allow(...toolRule(tool))
   if (mode === 'plan') rules.edit = { '*': 'deny' }
-  // The pod is the wall, not the workspace: who may run any command may name any path.
+  // The pod is the boundary, not the workspace: an agent that may run any command may name any path.
   rules.external_directory = { '*': rules.bash?.['*'] ?? 'deny' }
   return { ...rules, ...loop }
 }
@@ -67,7 +67,7 @@ function matches(pattern: string, subject: string): boolean {
   return new RegExp(`^${source}$`, 's').test(subject)
 }
 
-/** Every one of the subjects (commands, paths) must be allowed. */
+/** Allows only if every subject (command or path) is allowed. */
 export function decide(rules: Rules, permission: string, subjects: readonly string[]): Action {
   const own = rules[permission] ?? rules['*'] ?? {}
   const actionOf = (subject: string) =>
@@ -77,7 +77,7 @@ export function decide(rules: Rules, permission: string, subjects: readonly stri
   return (subjects.length === 0 ? ['*'] : subjects).every((subject) => actionOf(subject) === 'allow') ? 'allow' : 'deny'
 }
 
-/** As a session's own rules, in order: they come after those of any configuration, and the last that matches counts. */
+/** The rules as a session's ruleset, in order. They come after those of any configuration, and the last that matches counts. */
 export const asRuleset = (rules: Rules): readonly { permission: string; pattern: string; action: Action }[] =>
   Object.entries(rules).flatMap(([permission, patterns]) =>
     Object.entries(patterns).map(([pattern, action]) => ({ permission, pattern, action })),

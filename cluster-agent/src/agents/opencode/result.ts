@@ -4,7 +4,7 @@ import { codeOfWords } from '../classify.ts'
 import type { OpenCodeState } from './state.ts'
 import { endedFromOutside } from '../outcome.ts'
 
-/** How a run ended. The server never ends by itself: `stopped` means that we were done with it, and the state says how that was. */
+/** The result of a run. The server never ends by itself: after `stopped` the run was complete, and the state has its result. */
 export function openCodeResult(state: OpenCodeState, exit: ExitRecord, words: string): AgentResult {
   const known = {
     provider_session_id: state.session,

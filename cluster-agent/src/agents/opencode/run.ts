@@ -1,14 +1,13 @@
-// One run of OpenCode: its server is the attempt's process, and the conversation goes over HTTP. The list of messages is the truth, the stream of
-// events only makes it fast: after a cut (or a restart of this program) the list is read and what was not told yet is told, once.
+// One run of OpenCode: its server is the attempt's process, and the conversation goes over HTTP. The list of messages is the truth; the stream of
+// events only makes it fast. After a cut, or a restart of this program, the list is read and what was not emitted yet is emitted, once.
 //
-// What is held in memory: at most one event or one page of messages (opencode-client.ts), and the state that also travels in the cursor.
+// It holds in memory at most one event or one page of messages (client.ts), and the state that is also in the cursor.
 
 import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Attempt, NewEvent } from '../../ports.ts'
-import { boundText, event } from '../bounded.ts'
-import { maxWordsLength } from '../claude-code/state.ts'
+import { boundText, event, maxWordsLength } from '../bounded.ts'
 import { isJson, json, list, parseObject, text, type Json } from '../json.ts'
 import { LineReader } from '../lines.ts'
 import { OpenCodeClient, OpenCodeHttpError } from './client.ts'
@@ -22,9 +21,9 @@ import { Timer } from '../timer.ts'
 export interface OpenCodeLimits {
   /** From the process's start to its "listening" line. */
   readonly startMs: number
-  /** An accepted prompt that nobody works on for so long will not be answered any more. */
+  /** If the server rests for so long after it accepted the prompt, it will not answer it any more. */
   readonly unansweredMs: number
-  /** How often it is looked whether the server rests, in case the event that says so was lost. */
+  /** How often the server is asked whether it rests, in case the event that says so was lost. */
   readonly lookMs: number
   readonly maxRetryWaitMs: number
   readonly maxRetries: number
@@ -38,11 +37,11 @@ export const openCodeLimits: OpenCodeLimits = {
   maxRetries: 10,
 }
 
-/** Beside the output: what this program must know of the conversation after a restart. */
+/** The attempt's note: what this program must know of the conversation after a restart. */
 const noteName = 'opencode'
-/** Answers that are errors, in a row, after which the server is not asked again. */
+/** After so many error answers in a row the server is not asked again. */
 const maxRefusals = 5
-/** What is asked again anyway need not be waited for long. */
+/** The limit of a request that is repeated anyway, so it is short. */
 const askTimeoutMs = 10_000
 
 interface Server {
@@ -67,9 +66,9 @@ export class OpenCodeRun {
   #finished = false
   #restingSince: number | undefined
   #looking: Promise<void> | undefined
-  /** Looks that are still to be made soon, because the session said that it rests. */
+  /** How many looks are still to be made soon, because the session said that it rests. */
   #rechecks = 0
-  /** No more conversation: the process ended, or the attempt is to end. */
+  /** Aborted when the conversation is over: the process ended, or the attempt is to end. */
   readonly #over = new AbortController()
   /** The kinds of parts that deltas belong to. */
   readonly #kinds = new Map<string, string>()
@@ -104,9 +103,9 @@ export class OpenCodeRun {
       late.stop()
       if (server) await this.#converse(server)
       else if (!this.#over.signal.aborted) await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`)
-      // The conversation is in the server only, until the log has it.
+      // Only the server has the conversation until the log has it, so the server must not end before.
       if (this.#finished) await Promise.race([this.#attempt.stored(), aborted(signal)])
-      // When the attempt is to end, its runner ends the processes and says why.
+      // If the attempt is to end, the runner ends the processes and gives the reason.
       if (this.#finished && !signal.aborted) await this.#attempt.stop()
       return openCodeResult(this.#state, await ended, this.#words)
     } finally {
@@ -115,13 +114,13 @@ export class OpenCodeRun {
     }
   }
 
-  /** Asks the server to stop what it does. Resolves soon, whatever happens. */
+  /** Asks the server to stop its work. Resolves soon, also if the server does not answer. */
   async cancel(): Promise<void> {
     const { session } = this.#state
     if (session !== undefined) await this.#client?.call('POST', `/session/${session}/abort`, undefined, 2000).catch(() => {})
   }
 
-  /** The stdout file is read from its beginning each time: its few lines say how the server is reached. Its stderr becomes events. */
+  /** Reads stdout from its beginning each time, because its few lines tell port and password. Stderr becomes events. */
   async #readOutput(listening: (server: Server) => void): Promise<void> {
     let password = ''
     for await (const { stream, offset, bytes } of this.#attempt.output()) {
@@ -147,7 +146,7 @@ export class OpenCodeRun {
     this.#words = `${this.#words}${line.slice(0, maxWordsLength)}\n`.slice(-maxWordsLength)
   }
 
-  /** One connection after the other until the run is over; a port-forward may be cut at any moment. */
+  /** Opens one connection after the other until the run is over, because a port-forward may be cut at any moment. */
   async #converse({ port, password }: Server): Promise<void> {
     const client = new OpenCodeClient(this.#attempt, port, password)
     this.#client = client
@@ -187,7 +186,7 @@ export class OpenCodeRun {
       let known = false
       for await (const told of events) {
         if (!known) {
-          // The first event says that nothing of what follows is missed; what was before it is in the list.
+          // From the first event on the stream misses nothing; the list has what was before it.
           known = true
           await this.#send(client, text(told.id) ?? '')
         } else if (!(await this.#tell(client, told))) continue
@@ -204,7 +203,7 @@ export class OpenCodeRun {
     }
   }
 
-  /** The prompt goes out once: its message has an id that was noted before, and is looked for before it is sent again. */
+  /** Sends the prompt once: the id of its message is noted before, and looked for before the prompt is sent again. */
   async #send(client: OpenCodeClient, firstEvent: string): Promise<void> {
     if (this.#sent) return
     const { prompt, permission_mode, provider_session_id } = this.#request
@@ -242,14 +241,14 @@ export class OpenCodeRun {
     this.#sent = true
   }
 
-  /** Twice with a pause: a request of the program before this one may just be on its way into the list. */
+  /** Looks twice with a pause, because a request of an earlier agent may still be on its way into the list. */
   async #isThere(client: OpenCodeClient, session: string, message: string): Promise<boolean> {
     if (await client.messagesSince(session, message)) return true
     await wait(1000)
     return (await client.messagesSince(session, message)) !== undefined
   }
 
-  /** True if it is time to look whether the run is at its end, or known that it is. */
+  /** Emits what an event tells. True if it is time to look whether the run has ended, or if it has. */
   async #tell(client: OpenCodeClient, told: Json): Promise<boolean> {
     if (this.#request.deltas) this.#delta(told)
     const { effects } = await this.#take((state, context) => onEvent(state, told, context))
@@ -259,7 +258,7 @@ export class OpenCodeRun {
   }
 
   async #do(client: OpenCodeClient, effect: Effect): Promise<boolean> {
-    // An answer that is refused was given before, or its question is gone; what is still open is asked again when we look.
+    // If the server refuses this answer, it was given before, or the question is gone. The next look finds questions that are still open.
     const answer = (path: string, body: object) => client.call('POST', path, body).catch(() => {})
     switch (effect.type) {
       case 'reply': {
@@ -275,13 +274,13 @@ export class OpenCodeRun {
         this.#finished = true
         return false
       case 'idle':
-        // It says so a moment before its own status shows it.
+        // The event comes a moment before the server's status shows it.
         this.#rechecks = 3
         return true
     }
   }
 
-  /** One at a time: who asks while another looks gets that one's answer. */
+  /** One look at a time: a caller during a look gets its result. */
   #look(client: OpenCodeClient): Promise<void> {
     this.#looking ??= this.#lookNow(client).finally(() => {
       this.#looking = undefined
@@ -289,7 +288,7 @@ export class OpenCodeRun {
     return this.#looking
   }
 
-  /** Asks the server how things stand, tells what was missed, and knows the end when it sees it. */
+  /** Asks the server for its messages and status, emits what was missed, and notices the end. */
   async #lookNow(client: OpenCodeClient): Promise<void> {
     const { session, message } = this.#state
     if (session === undefined || message === undefined || this.#finished) return
@@ -315,7 +314,7 @@ export class OpenCodeRun {
       .at(-1)
     if (this.#state.error || (newest !== undefined && newest === this.#state.completed)) this.#finished = true
     else {
-      // Resting without an answer: it has not begun yet, or it never will.
+      // The server rests without an answer: it has not begun yet, or it never will.
       this.#restingSince ??= this.#attempt.now()
       if (this.#attempt.now() - this.#restingSince > this.#limits.unansweredMs)
         await this.#fail('the prompt was accepted, but never answered')
@@ -364,8 +363,8 @@ const aborted = (signal: AbortSignal) =>
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
 /**
- * The server orders messages by their ids, which begin with the time: ours must lie before its answer. So the time is taken from an id that the
- * server made just now, by the pod's clock.
+ * The server orders messages by their ids, which begin with the time, and the prompt must come before its answer. So the time is taken from an id
+ * that the server made just now, by the pod's clock. Throws if that id has no time.
  */
 function messageId(made: string): string {
   const time = /^evt_([0-9a-f]{12})/.exec(made)?.[1]

@@ -1,12 +1,12 @@
-// What must be remembered of an OpenCode run: which messages and parts were told. It travels in the cursor, so it is bounded and plain JSON.
+// The state of an OpenCode run: which messages and parts were emitted. It is stored in the cursor, so it is bounded and plain JSON.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import type { Usage } from '@rdev/shared/domain/event'
-import { usageOf } from '../claude-code/state.ts'
 import { json, list, number, text } from '../json.ts'
+import { usageOf } from '../usage.ts'
 
-/** A message has one part per text and tool call; hundreds are many. Past this the oldest are forgotten, and could be told again after a restart. */
+/** A message has one part per text and tool call; hundreds are many. Past this the oldest are dropped, and could be emitted again after a restart. */
 export const maxTold = 2000
 
 export interface OpenCodeError {
@@ -18,20 +18,20 @@ export interface OpenCodeError {
 export interface OpenCodeState {
   readonly started: boolean
   readonly session?: string | undefined
-  /** Ours, with the prompt. Its id was chosen by us, so that it is never sent twice. */
+  /** The message with the prompt. The agent chose its id, so that it is never sent twice. */
   readonly message?: string | undefined
-  /** This message and all before it were told whole. Ids grow with time. */
+  /** This message and all before it were emitted whole. Ids grow with time. */
   readonly through: string
-  /** Of the model's messages after it: which of their parts were told. `+` marks a tool call whose beginning was. */
+  /** Which parts of the model's later messages were emitted. `+` marks a tool call of which only the beginning was. */
   readonly told: Readonly<Record<string, readonly string[]>>
   /** The newest message of the model that is complete. */
   readonly completed?: string | undefined
-  /** When the last retry that was told of is due; the next one is later. */
+  /** When the last emitted retry is due; the next one is later. */
   readonly retry: number
   readonly usage: Usage
   readonly cost_usd: number
   readonly turns: number
-  /** The last thing that the model said. */
+  /** The text of the model's last message. */
   readonly text: string
   readonly error?: OpenCodeError | undefined
 }
@@ -47,7 +47,7 @@ export const openCodeStart: OpenCodeState = {
   text: '',
 }
 
-/** The state of a cursor, as it came back from the log. */
+/** Reads the state of a cursor that the log returned. */
 export function readOpenCodeState(value: unknown): OpenCodeState {
   const state = json(value)
   const error = json(state.error)

@@ -1,5 +1,5 @@
-// An attempt for tests: a child process of this machine in a directory of its own, its whole output kept in memory, so that a second code
-// agent can adopt it from any cursor. Small where the supervisor is thorough: it knows the tree only by the environment of its processes.
+// An attempt for tests: a child process of this computer in a directory of its own. Its whole output is kept in memory, so that a second code agent
+// can adopt it from any cursor. It is simpler than the supervisor: it finds the process tree only by the environment of its processes.
 
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
@@ -13,6 +13,7 @@ import type { Cursor, ExitRecord } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { AgentProvider, AgentRequest } from '@rdev/shared/domain/code-agent'
 import type { EventData } from '@rdev/shared/domain/event'
+import { nodeTimers } from '../../node-timers.ts'
 import type { Attempt, Chunk, NewEvent, ProcessSpec } from '../../ports.ts'
 
 const binaries = resolve(import.meta.dirname, '../../../../node_modules/.bin')
@@ -24,7 +25,7 @@ export interface Pod {
   remove(): Promise<void>
 }
 
-/** A directory with nothing but a workspace: what a fresh pod's HOME is. */
+/** A directory with only a workspace, like the HOME of a fresh pod. */
 export async function createPod(env: Readonly<Record<string, string>>): Promise<Pod> {
   const home = await mkdtemp(join(tmpdir(), 'rdev-pod-'))
   const workspace = join(home, 'workspace')
@@ -45,7 +46,7 @@ interface Emitted extends NewEvent {
   readonly cursor: Cursor
 }
 
-/** The process and its output; outlives the code agents that follow it. */
+/** The process and its output. It outlives the code agents that follow it. */
 export class Child {
   readonly #changed = new EventEmitter().setMaxListeners(0)
   readonly output = { stdout: Buffer.alloc(0), stderr: Buffer.alloc(0) }
@@ -90,7 +91,7 @@ export class Child {
     })
   }
 
-  /** Processes of this attempt, those that left its session included. */
+  /** Processes of this attempt, also those that left its session. */
   async tree(): Promise<readonly number[]> {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
     const marked = pids.map(async (pid) => {
@@ -109,7 +110,7 @@ export class Child {
         try {
           process.kill(pid, signal)
         } catch {
-          // Gone in the meantime.
+          // The process has ended meanwhile.
         }
       }
       for (let i = 0; i < 20 && (await this.tree()).length > 0; i++) await wait(25)
@@ -117,7 +118,7 @@ export class Child {
     while (this.starts > 0 && !this.exit) await once(this.#changed, 'change')
   }
 
-  /** Follows both streams from `from` on, in small pieces, so that lines are cut in the middle. */
+  /** Follows both streams from `from` on, in small chunks, so that lines are divided. */
   async *follow(from: Cursor, signal: AbortSignal): AsyncIterable<Chunk> {
     const at = { stdout: from.stdout, stderr: from.stderr }
     for (;;) {
@@ -200,7 +201,7 @@ export class ChildAttempt implements Attempt {
   stop = () => this.child.stop('stopped')
   emit(events: readonly NewEvent[], cursor: Cursor): Promise<void> {
     if (this.#dead.signal.aborted) return new Promise(() => {})
-    // Through JSON, as the log keeps it.
+    // Encoded and decoded, as the log returns it.
     const kept: Cursor = JSON.parse(JSON.stringify(cursor))
     for (const [index, event] of events.entries()) {
       const data: EventData = JSON.parse(JSON.stringify(event.data))
@@ -213,7 +214,7 @@ export class ChildAttempt implements Attempt {
     this.#changed.emit('change')
     return Promise.resolve()
   }
-  /** The log does not say any more that it has what was emitted. */
+  /** From now on the log acknowledges nothing. */
   withhold(): void {
     this.#stored = new Promise(() => {})
   }
@@ -236,18 +237,19 @@ export class ChildAttempt implements Attempt {
     return Promise.resolve()
   }
   now = () => Date.now()
+  after = nodeTimers.after
 
-  /** As the runner does: first the signal, then the tree. */
+  /** Ends it as the runner does: first the signal aborts, then the process tree is killed. */
   async cancel(): Promise<void> {
     this.#abort.abort()
     await this.child.stop('cancelled')
   }
-  /** The agent's program is gone: nothing of it is stored any more, and its connections are cut. */
+  /** The agent's program dies: nothing more is stored, and its connections are cut. */
   die(): void {
     this.#dead.abort()
     for (const socket of this.#sockets) socket.destroy()
   }
-  /** Cuts the connections only, as a port-forward may. */
+  /** Cuts only the connections, as happens to a port-forward. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy()
   }

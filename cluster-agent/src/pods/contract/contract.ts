@@ -1,5 +1,5 @@
-// What every pod host must be able to carry: the same suite runs on directories of this machine and on pods of a real cluster.
-// The judge is the pod itself: ledgers that processes append to, /proc, and the output files.
+// The contract of every pod host: the same suite runs on directories of this computer and on pods of a real cluster.
+// It judges by the pod itself: ledgers that processes append to, /proc, and the output files.
 
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -61,7 +61,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       const { stdout } = await collect(follow())
       const [umask, tag, ignored, ...descriptors] = stdout.toString().trim().split('\n')
       expect([umask, tag, ignored]).toEqual([usual, attempt, 'SigIgn:\t0000000000000000'])
-      // The fourth is what ls reads. Ours are all below 10; higher ones the machine may have given to all that runs on it.
+      // The fourth is the folder that ls reads. The library uses descriptors below 10; higher ones may come from the test's environment.
       expect(descriptors.filter((it) => Number(it) < 10)).toEqual(['0', '1', '2', '3'])
     })
 
@@ -90,7 +90,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await sh(`cat ${ledger}`)).toBe('run')
     })
 
-    test('an attempt below the floor is refused: a newer one started, was removed, or was never there', async () => {
+    test('an attempt below the floor is refused: a newer one started, was removed, or never existed', async () => {
       const { pod, task, directories, start } = setup()
       expect(await start('exec true', { attempt: 2 })).toEqual({ outcome: 'started' })
       expect(await start('exec true', { attempt: 1 })).toEqual({ outcome: 'floor' })
@@ -112,7 +112,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(stderr.equals(bytes)).toBe(true)
     })
 
-    test('20 MB come whole', async () => {
+    test('20 MB of output are delivered whole', async () => {
       const { start, follow, sh } = setup()
       await start('f="$HOME/random.$$"; head -c 20000000 /dev/urandom >"$f"; cat "$f"; sha256sum <"$f" >&2; rm "$f"')
       const { stdout, stderr } = await collect(follow())
@@ -154,7 +154,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await ended()).toMatchObject({ exit_code: 0 })
     })
 
-    test('streams cut in the middle leave no gap and no duplicate, and the process alone', async () => {
+    test('streams cut in the middle cause no gap and no duplicate, and do not touch the process', async () => {
       const { start, follow, sh, task, ledger, ended } = setup()
       const rounds = 5
       await start(
@@ -194,7 +194,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(stderr.toString().slice(0, 64)).toBe(await sha256(stdout))
     })
 
-    test('a reader that pauses costs no memory, however fast the process writes', async () => {
+    test('a reader that pauses does not fill the memory, however fast the process writes', async () => {
       const { start, follow, sh, pod, attempt, directories } = setup()
       await start('head -c 150000000 /dev/zero; exec sleep 60')
       const before = process.memoryUsage().rss
@@ -207,7 +207,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await directories.remove(pod, attempt)
     })
 
-    test('following ends when its signal aborts, and leaves the process alone', async () => {
+    test('following ends when its signal aborts, and the process goes on', async () => {
       const { start, directories, pod, attempt, tree } = setup()
       await start('echo up; exec sleep 60')
       const abort = new AbortController()
@@ -231,7 +231,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await tree()).toEqual([])
     })
 
-    test('stop asks politely first: INT reaches the process', async () => {
+    test('stop sends INT first', async () => {
       const { start, follow, directories, pod, attempt, ended } = setup()
       await start(`trap 'echo bye; exit 3' INT; echo up; while :; do sleep 0.05; done`)
       const text = collect(follow(), { stdout: 0, stderr: 0 }, async (length) => {
@@ -241,7 +241,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await ended()).toMatchObject({ exit_code: 3, reason: 'cancelled' })
     })
 
-    test('stop leaves nothing: a child in its own session that ignores INT and TERM, one that forks on, one that is stopped', async () => {
+    test('stop leaves no process: a child in its own session that ignores INT and TERM, one that forks on, one that is stopped', async () => {
       const { start, follow, directories, pod, attempt, tree, ended } = setup()
       await start(
         `setsid sh -c 'trap "" INT TERM; while :; do sleep 1; done' >/dev/null 2>&1 & ` +
@@ -256,7 +256,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await ended()).toMatchObject({ exit_code: 137, reason: 'cancelled' })
     })
 
-    test('stop does not touch an attempt whose name begins alike, and of an ended attempt it changes nothing', async () => {
+    test('stop does not touch an attempt whose name begins with the same characters, and changes nothing of an ended one', async () => {
       const { start, directories, pod, task, tree } = setup()
       await start('exec sleep 60', { attempt: 1 })
       await start('exec sleep 60', { attempt: 10 })
@@ -268,7 +268,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await directories.stop(pod, `${task}.10`, 0, 'stopped')
     })
 
-    test('a stop that races the end: the record says one thing, to all', async () => {
+    test('when a stop races the end, every reader gets the same record', async () => {
       const { start, directories, pod, task } = setup()
       const reasons = new Set<string>()
       for (let attempt = 1; attempt <= 8; attempt++) {
@@ -282,7 +282,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(['exited', 'cancelled']).toEqual(expect.arrayContaining([...reasons]))
     })
 
-    test('what the process left in the background ends with it, and does not delay the end', async () => {
+    test('background processes end with the main process, and do not delay the end', async () => {
       const { start, follow, ended, tree } = setup()
       await start(`setsid sleep 600 & (setsid sh -c 'trap "" TERM; while :; do sleep 1; done' &) ; echo done`)
       expect((await collect(follow())).stdout.toString()).toBe('done\n')
@@ -323,21 +323,21 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect((await collect(follow())).stdout.equals(Buffer.from(stdin))).toBe(true)
     })
 
-    test('script and stdin are in no argv, and on no disk once the process has them', async () => {
+    test('script and stdin are in no argv, and in no file once the process has them', async () => {
       const { start, follow, sh, attempt } = setup()
       const secret = `s3cret${randomBytes(8).toString('hex')}`
       const pattern = `s3[c]ret${secret.slice(6)}`
       await start(`export KEY=${secret}; echo up; exec sleep 60`, { stdin: `${secret}\n` })
       for await (const _ of follow()) break
       expect(await sh(`grep -l '${pattern}' /proc/[0-9]*/cmdline 2>/dev/null`)).toBe('')
-      // File by file: there are fifos, and not every grep passes them by.
+      // One file at a time: some greps would wait on a fifo.
       const home = '"${RDEV_HOME:-$HOME/.rdev}"'
       const files = `for f in ${home}/*/* ${home}/attempts/${attempt}/*; do [ ! -f "$f" ] || grep -l '${pattern}' "$f"; done`
       await until(async () => (await sh(files)) === '')
       expect(await sh(`grep -l '${pattern}' /proc/[0-9]*/environ 2>/dev/null | wc -l`)).toBe('1')
     })
 
-    test('the list tells running, exited and broken', async () => {
+    test('the list has running, exited and broken attempts', async () => {
       const { start, directories, pod, task, sh } = setup()
       await start('exec sleep 60', { attempt: 1 })
       await start('exec true', { attempt: 2 })
@@ -349,12 +349,12 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
         [2, 'exited'],
         [3, 'broken'],
       ])
-      // What never began is given an end, and can never begin any more.
+      // An attempt that never began gets an exit record and can never begin.
       expect(await directories.ended(pod, `${task}.3`, never)).toMatchObject({ exit_code: -1, stdout_bytes: 0, reason: 'supervisor_died' })
       await directories.stop(pod, `${task}.1`, 0, 'stopped')
     })
 
-    test('a running attempt is not removed; one that is not there has no end', async () => {
+    test('a running attempt is not removed; one that does not exist has no end', async () => {
       const { start, directories, pod, attempt, task, tree } = setup()
       await start('exec sleep 60')
       await until(async () => (await tree()).length === 1)
@@ -371,7 +371,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect((await directories.list(pod)).attempts.filter(({ task_id }) => task_id === task)).toEqual([])
     })
 
-    test('notes are kept as they are, and gone with the attempt', async () => {
+    test('notes are kept unchanged, and removed with the attempt', async () => {
       const { start, directories, pod, attempt, ended } = setup()
       await start('exec true')
       expect(await directories.readNote(pod, attempt, 'session')).toBeUndefined()
@@ -384,7 +384,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await directories.readNote(pod, attempt, 'session')).toBeUndefined()
     })
 
-    test('a one-off script: code and both streams; bounded; killed when it takes too long', async () => {
+    test('a script that is run once: exit code and both streams; bounded; killed when it takes too long', async () => {
       const { directories, pod, tree } = setup()
       expect(await directories.run(pod, 'echo out; echo err >&2; exit 4', 10_000)).toEqual({
         exit_code: 4,
@@ -424,7 +424,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       ).rejects.toThrow()
     })
 
-    test('nothing of ours stays in the pod when the agent is gone: no shell, no follower, no waiter, no warm supervisor', async () => {
+    test('when the agent is gone it leaves nothing in the pod: no shell, no follower, no waiting process, no spare supervisor', async () => {
       const before = await residents(bundle)
       const { start, follow, ended, directories, pod, task, open } = setup()
       await start('echo up; exec sleep 0.5')
@@ -443,7 +443,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       await directories.list(pod)
       await directories.close()
       await other.close()
-      // Until it is so: the shell of an earlier look may not have left yet.
+      // Repeated, because the shell of an earlier look may not have ended yet.
       await until(async () => (await newcomers(bundle, before)).length === 0)
     })
   })

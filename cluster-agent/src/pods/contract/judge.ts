@@ -1,4 +1,4 @@
-// What the contract suite judges by: complete streams, the pod's own account of its processes, and answers that get lost.
+// What the contract suite judges by: complete streams, the pod's processes as the pod lists them, and answers that get lost.
 
 import { randomBytes } from 'node:crypto'
 import { expect, onTestFinished } from 'vitest'
@@ -11,14 +11,14 @@ export const never = new AbortController().signal
 
 export interface ContractSetup {
   readonly host: PodHost
-  /** A ready pod, nothing else running in it. Its home is writable. */
+  /** A ready pod with a writable home, in which nothing else runs. */
   readonly pod: string
-  /** Cuts every stream that is open now, the way a network would. */
+  /** Cuts every stream that is open now, as a network would. */
   cut(): void | Promise<void>
   close(): Promise<void>
 }
 
-/** What shells, quoting and line-wise transports trip over. */
+/** Text that breaks wrong quoting and transports that work by lines. */
 export const nasty = `it's "quoted" \\ back\\\\slash \`cmd\` $HOME $(id) \t tab\r\n\n#.\nEOF\n  spaces  \n*? ü 🦊 \u0081\u0088`
 export const hardTexts: [string, string][] = [
   ['nothing', ''],
@@ -61,7 +61,7 @@ export function attemptOf(bundle: Pick<ContractSetup, 'pod'>, host: PodHost) {
     follow: (stdout = 0, stderr = 0) => directories.follow(pod, `${task}.1`, { stdout, stderr }, never),
     ended: () => directories.ended(pod, `${task}.1`, never),
     sh: async (script: string) => (await directories.run(pod, script, 30_000)).stdout.trim(),
-    /** Process ids that carry the attempt's tag, by the pod's own account. */
+    /** The ids of the processes that have the attempt's tag, as the pod lists them. */
     tree: async (attempt = 1) =>
       (await directories.run(pod, `grep -lzxF 'RDEV_ATTEMPT=${task}.${attempt}' /proc/[0-9]*/environ 2>/dev/null`, 30_000)).stdout
         .split('\n')
@@ -69,7 +69,7 @@ export function attemptOf(bundle: Pick<ContractSetup, 'pod'>, host: PodHost) {
   }
 }
 
-/** Everything a follower delivered; checks that offsets leave no gap. `onBytes` hears of every chunk of stdout. */
+/** Everything a follower delivered; checks that offsets leave no gap. `onBytes` gets every chunk of stdout. */
 export async function collect(
   chunks: AsyncIterable<Chunk>,
   from: { stdout: number; stderr: number } = { stdout: 0, stderr: 0 },
@@ -90,12 +90,12 @@ export async function sha256(bytes: Buffer): Promise<string> {
   return Buffer.from(await crypto.subtle.digest('SHA-256', new Uint8Array(bytes))).toString('hex')
 }
 
-/** For what the pod tells only by looking: bounded by the test's own limit. */
+/** Polls the pod, where nothing else tells. The test's own limit is the bound. */
 export async function until(condition: () => Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 50))
 }
 
-/** Command lines of the pod user's processes, but for the shell that looks. */
+/** Command lines of the pod user's processes, except the shell that lists them. */
 export async function residents({ host, pod }: { host: PodHost; pod: string }): Promise<string[]> {
   const shell = await host.shell(pod)
   const text: string[] = []
@@ -116,7 +116,7 @@ export async function residents({ host, pod }: { host: PodHost; pod: string }): 
     .filter((line) => line !== '' && line !== 'complete')
 }
 
-/** Residents that were not among those of `before`, but for the naps of a guard, which come and go. */
+/** Processes that were not in `before`, except the sleeps of a guard, which come and go. */
 export async function newcomers(bundle: { host: PodHost; pod: string }, before: readonly string[]): Promise<string[]> {
   const known = [...before]
   return (await residents(bundle)).filter((command) => {
@@ -126,7 +126,7 @@ export async function newcomers(bundle: { host: PodHost; pod: string }, before: 
   })
 }
 
-/** A host whose shells are cut in the moment in which they would have answered `answer`, or answer something else instead, once. */
+/** A host whose shells, once, are cut instead of answering `answer`, or answer something else. */
 export function losingAnswers(host: PodHost, answer: string, instead?: string): { host: PodHost; lost(): number } {
   let lost = 0
   return {
@@ -150,7 +150,7 @@ export function losingAnswers(host: PodHost, answer: string, instead?: string): 
   }
 }
 
-/** Gives any host a cutter: its shells are destroyed. A host may bring a rougher one. */
+/** Gives any host a `cut` that destroys its shells. A host may have a harder one of its own. */
 export function withCutter(host: PodHost): { host: PodHost; cut(): void } {
   const shells = new Set<Shell>()
   return {

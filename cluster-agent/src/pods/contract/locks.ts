@@ -1,4 +1,4 @@
-// What every pod host must keep of locks: at most one live attempt holds one, whoever starts what and however its holder ended.
+// The contract of locks: at most one live attempt holds a lock, whichever agents start attempts and however its holder ended.
 
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
@@ -12,7 +12,7 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     const lock = newLock()
     expect(await start('exec sleep 600', { lock })).toEqual({ outcome: 'started' })
     expect(await start('exec true', { lock, attempt: 2 })).toEqual({ outcome: 'busy', holder: `${task}.1` })
-    // Nothing is left of who did not get it, and the task may come again; others are not concerned.
+    // The attempt that did not get it leaves nothing, and its task may come again. Other locks are not concerned.
     expect((await directories.list(pod)).attempts.filter(({ task_id }) => task_id === task)).toMatchObject([{ attempt: 1 }])
     expect(await start('exec true', { lock, attempt: 2 })).toEqual({ outcome: 'floor' })
     expect(await start('exec true', { lock: `${lock}.x`, attempt: 3 })).toEqual({ outcome: 'started' })
@@ -20,14 +20,14 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await directories.stop(pod, `${task}.1`, 0, 'stopped')
     expect(await start('exec sleep 600', { lock, attempt: 5 })).toEqual({ outcome: 'started' })
     expect(await start('exec true', { lock, attempt: 6 })).toEqual({ outcome: 'busy', holder: `${task}.5` })
-    // What is of no use any more is swept.
+    // Lock files of ended attempts are removed.
     await until(async () => (await sh(`ls "\${RDEV_HOME:-$HOME/.rdev}/locks" | grep -c '^${lock}@'`)) === '1')
     await directories.stop(pod, `${task}.5`, 0, 'stopped')
     await directories.remove(pod, `${task}.5`)
     expect(await start('exec true', { lock, attempt: 7 })).toEqual({ outcome: 'started' })
   })
 
-  test('a start that is repeated while it holds the lock is known as started', async () => {
+  test('a repeated start of the attempt that holds the lock answers started', async () => {
     const { pod, attempt, directories, start } = setup()
     const lock = newLock()
     await start('exec sleep 600', { lock })
@@ -35,14 +35,14 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await directories.stop(pod, attempt, 0, 'stopped')
   })
 
-  test('of many that race for a lock, by several agents, never two hold it at once', async () => {
+  test('when many attempts of several agents race for a lock, never two hold it at once', async () => {
     const { pod, task, ledger, open, sh } = setup()
     const lock = newLock()
     const agents = [open(), open(), open()]
-    // Whoever runs must be alone: mkdir tells if it is not.
+    // The holder must be alone: its mkdir fails if it is not.
     const alone = `"$HOME/${task}.alone"`
     const script = `mkdir ${alone} || echo two >>${ledger}; echo run >>${ledger}; sleep 0.05; rmdir ${alone}`
-    // Different tasks, as the attempts of one are ordered by their numbers.
+    // Different tasks, because the floor orders the attempts of one task.
     const other = (round: number, i: number) => `${task.slice(0, -4)}${(1000 + round * 50 + i).toString()}.1`
     let started = 0
     for (let round = 0; round < 6; round++) {
@@ -60,12 +60,12 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     expect(lines).toEqual(Array.from({ length: started }, () => 'run'))
   })
 
-  test('two want a lock and did not see each other in time: who looks last withdraws', async () => {
+  test('two attempts want a lock and did not see each other in time: the one that looks last withdraws', async () => {
     const { task, start, ended, sh } = setup()
     const lock = newLock()
     await start('exec true')
     await ended()
-    // The steps of a start one by one, in orders that a race only seldom takes.
+    // The steps of a start one at a time, in an order that is rare in a race.
     const lines = await sh(`for lib in "\${RDEV_HOME:-$HOME/.rdev}"/lib/*.sh; do . "$lib"; break; done
       sign() { mkdir "$r_home/attempts/$1" && echo "1 slot-$2 1 owner" >"$r_home/attempts/$1/supervisor"; }
       a=${task}.8 b=${task}.9 file=$r_home/locks/${lock}
@@ -100,7 +100,7 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await directories.stop(pod, `${task}.2`, 0, 'stopped')
   })
 
-  test('a lock file that says nothing, or names what is not there, or another life of a name, holds nobody up', async () => {
+  test('a lock file that is empty, or names an attempt that does not exist or was started again, does not block the lock', async () => {
     const { pod, task, directories, start, sh } = setup()
     const lock = newLock()
     const file = (slot: string, text: string) =>

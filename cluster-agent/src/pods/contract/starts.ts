@@ -1,11 +1,11 @@
-// What every pod host must keep of starts: one whose answer is lost, wrong or late never runs where it is not wanted any more.
+// The contract of starts: a start whose answer is lost, wrong or late never runs after it was refused or told as failed.
 
 import { expect, test } from 'vitest'
 import type { PodHost } from '../../ports.ts'
 import { type attemptOf, losingAnswers, never } from './judge.ts'
 
 export function startContract(setup: (host?: PodHost) => ReturnType<typeof attemptOf>, host: () => PodHost): void {
-  test('a start whose answer was lost is known as one, and repeated it does not start again', async () => {
+  test('a start whose answer was lost is told as started when it is repeated, and runs once', async () => {
     const lossy = losingAnswers(host(), 'started')
     const { pod, attempt, ledger, directories, start, sh, ended } = setup(lossy.host)
     expect(await start(`echo run >>${ledger}; exec sleep 0.1`)).toEqual({ outcome: 'started' })
@@ -15,9 +15,9 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     expect(await sh(`cat ${ledger}`)).toBe('run')
   })
 
-  // Found by the simulator: its disk was full, an earlier try of the same start was on its way and found room, and what was told as not
-  // started ran.
-  test('a start that failed, where another try of it came through, is known as one; also when that has ended', async () => {
+  // Found by the simulator: a start failed on a full disk, an earlier try of it found room later, and an attempt that was told as not started
+  // ran.
+  test('a start that failed is told as existing if another try of it succeeded, also when that has ended', async () => {
     const wrong = losingAnswers(host(), 'started', 'failed no room')
     const { ledger, start, sh, ended } = setup(wrong.host)
     expect(await start(`echo run >>${ledger}; exec sleep 0.1`)).toEqual({ outcome: 'exists' })
@@ -26,7 +26,7 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     expect(await sh(`cat ${ledger}`)).toBe('run')
   })
 
-  test('what failed to start cannot be started any more', async () => {
+  test('an attempt that failed to start cannot be started any more', async () => {
     const { pod, attempt, start, directories, sh } = setup()
     await sh(`: >"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)
     expect(await start('exec true')).toMatchObject({ outcome: 'failed' })
@@ -36,7 +36,7 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     await directories.stop(pod, attempt.replace(/1$/, '2'), 0, 'stopped')
   })
 
-  test('refused once it is never started; what is there stays, whatever it has come to', async () => {
+  test('an attempt that was refused is never started; one that exists stays, whatever its state', async () => {
     const { pod, task, attempt, start, directories, ended } = setup()
     expect(await directories.refuse(pod, attempt)).toBe('refused')
     expect(await directories.refuse(pod, attempt)).toBe('refused')
@@ -49,7 +49,7 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     await expect(ended()).rejects.toThrow('has no attempt')
   })
 
-  // Found by the simulator: an agent that had slept for a minute started in a pod that had taken the name of another, where the task had run.
+  // Found by the simulator: an agent that was stopped for a minute started the attempt in a later pod of the same name; it had run in the earlier.
   test('a process meant for another home is not started, and the home keeps its name', async () => {
     const { pod, start, directories, open } = setup()
     const { home } = await directories.list(pod)
@@ -60,7 +60,7 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     expect(await start('exec true', { attempt: 2, home })).toEqual({ outcome: 'started' })
   })
 
-  test('a home that lost its name is another one; one that could not be written is written', async () => {
+  test('a home that lost its id gets another one; an id that could not be written is written later', async () => {
     const { pod, directories, sh, start } = setup()
     const name = '"${RDEV_HOME:-$HOME/.rdev}/name"'
     const { home } = await directories.list(pod)

@@ -1,4 +1,4 @@
-// What every pod host must keep when the supervisor of an attempt dies: nothing of the attempt goes on, and its record says what is known.
+// The contract when the supervisor of an attempt dies: no process of the attempt goes on, and the exit record says what is known.
 
 import { expect, test } from 'vitest'
 import { type attemptOf, collect, killSupervisor, never, until } from './judge.ts'
@@ -20,13 +20,13 @@ export function supervisorContract(setup: () => ReturnType<typeof attemptOf>): v
     const { start, follow, sh, attempt, ended } = setup()
     await start('echo up; exec sleep 600')
     for await (const _ of follow()) break
-    // A life that is not this one. How lives are told apart is seen where containers really end: e2e/chaos/cluster.
+    // Another life of the container. How lives are told apart is tested where containers really end: e2e/chaos/cluster.
     await sh(`cd "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"; read -r at slot life <begun; echo "$at $slot not$life" >begun`)
     await sh(killSupervisor(attempt))
     expect(await ended()).toMatchObject({ exit_code: -1, stdout_bytes: 3, reason: 'container_gone' })
   })
 
-  test('a killed supervisor leaves nothing of a script that is its own main process', async () => {
+  test('after a killed supervisor nothing is left of a script that is itself the main process', async () => {
     const { start, follow, sh, attempt, ended, ledger } = setup()
     await start(`echo up; f() { sleep 0.1; }; (while :; do f; done) & while :; do f; echo run >>${ledger}; done`)
     for await (const _ of follow()) break
@@ -36,7 +36,7 @@ export function supervisorContract(setup: () => ReturnType<typeof attemptOf>): v
     expect(await sh(`a=$(${count}); sleep 0.5; [ "$a" = "$(${count})" ] && echo silent`)).toBe('silent')
   })
 
-  test('a supervisor killed while no agent is there is buried by its own guard', async () => {
+  test('when a supervisor is killed and no agent is there, its guard ends the attempt', async () => {
     const { start, sh, attempt, directories, open, pod } = setup()
     await start('exec sleep 600')
     await until(async () => (await sh(`ls "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)).includes('heartbeat'))

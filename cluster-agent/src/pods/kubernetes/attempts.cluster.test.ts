@@ -1,5 +1,5 @@
-// Attempts in real restricted pods while parts of the cluster go away: what is read has no gap and no duplicate, what runs is not touched,
-// and nothing of ours is left behind in the container.
+// Attempts in real restricted pods while parts of the cluster are away: the output has no gap and no duplicate, the process is not touched, and
+// the agent leaves nothing in the container.
 
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -22,7 +22,7 @@ interface Bundle extends AsyncDisposable {
   readonly directories: AttemptDirectories
   /** Starts a script in a new attempt and answers its name. */
   start(script: string): Promise<string>
-  /** All of stdout, from the start to the end; `onText` sees it grow. */
+  /** All of stdout, from the beginning to the end; `onText` gets what was read so far. */
   stdoutOf(name: string, onText?: (text: string) => Promise<void> | void): Promise<string>
 }
 
@@ -53,7 +53,7 @@ function setup(): Bundle {
   }
 }
 
-/** Numbered lines with the pid of the shell that prints them: another process would show. */
+/** Numbered lines with the pid of the shell that prints them, which would show a second process. */
 const counting = (lines: number): string => `i=0; while [ $i -lt ${lines} ]; do i=$((i+1)); echo "$$ $i"; sleep 0.05; done`
 const counted = (text: string): { pids: Set<string>; numbers: number[] } => {
   const lines = text.trimEnd().split('\n')
@@ -61,7 +61,7 @@ const counted = (text: string): { pids: Set<string>; numbers: number[] } => {
 }
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1)
 
-/** Resolves when nothing runs in the container any more but what `except` allows. */
+/** Resolves when nothing runs in the container except what `except` allows. */
 async function empty(except: (process: ContainerProcess) => boolean = () => false): Promise<void> {
   for (;;) {
     const left = (await pods.processes(pod)).filter((process) => !except(process))
@@ -81,7 +81,7 @@ test('after an attempt ended and its agent left, the container is empty', async 
   await empty()
 })
 
-test('a reader that leaves leaves no follower, and the process goes on', async () => {
+test('when a reader leaves, its follower ends and the process goes on', async () => {
   await using bundle = setup()
   const name = await bundle.start(counting(40))
   const abort = new AbortController()
@@ -98,7 +98,7 @@ test('a reader that leaves leaves no follower, and the process goes on', async (
   expect(pids.size).toBe(1)
 })
 
-test('a stop leaves no process, not even one in a session of its own that ignores TERM', async () => {
+test('a stop leaves no process, also none in a session of its own that ignores TERM', async () => {
   await using bundle = setup()
   const name = await bundle.start(
     `trap '' TERM INT; setsid sh -c 'trap "" TERM INT HUP; while :; do sleep 7777; done' & echo up; wait; sleep 8888`,
@@ -132,7 +132,7 @@ describe('without the', () => {
     await bundle.directories.remove(pod, name)
   })
 
-  test('API server, an attempt ends all the same, and its end is learnt afterwards', async () => {
+  test('API server, an attempt ends, and its end is known afterwards', async () => {
     await using bundle = setup()
     const name = await bundle.start('echo before; sleep 1; echo after; exit 4')
     const end = bundle.directories.ended(pod, name, new AbortController().signal)
@@ -144,7 +144,7 @@ describe('without the', () => {
   })
 })
 
-test('a deleted pod proves nothing to a follower, which goes on until it is told; the successor starts empty', async () => {
+test('a deleted pod proves nothing to a follower, which goes on until it is aborted; the later pod has no attempts', async () => {
   await using bundle = setup()
   const name = await bundle.start(counting(10_000))
   const abort = new AbortController()

@@ -13,7 +13,7 @@ export const portForwardProtocol = 'v4.channel.k8s.io'
 const channels = { data: 0, error: 1 } as const
 const headerBytes = 2
 const readAheadBytes = 128 * 1024
-/** There is no half-close here: after `end()` the far side may go on sending, and is cut when it has been silent this long. */
+/** The protocol has no half-close. After `end()` the pod's side may go on sending; it is cut when it has been silent this long. */
 const lingerMs = 10_000
 
 export interface ConnectTiming {
@@ -23,9 +23,9 @@ export interface ConnectTiming {
 }
 export const connectTiming: ConnectTiming = { openTimeoutMs: 10_000, settleMs: 15 }
 
-/** Takes over an open, paused socket. Rejects if nobody listens. */
+/** Takes over an open, paused socket. Rejects if nothing listens on the port, or there is no answer in time. */
 export async function channelConnection(socket: WebSocket, port: number, timing: ConnectTiming): Promise<Duplex> {
-  const refused = new Error(`nobody listens on port ${port} of the pod`)
+  const refused = new Error(`nothing listens on port ${port} of the pod`)
   const stream = forwarded(socket)
 
   return await new Promise((resolve, reject) => {
@@ -63,7 +63,7 @@ export async function channelConnection(socket: WebSocket, port: number, timing:
     })
     socket.once('close', () => {
       stream.endOfData()
-      settle(settled ? undefined : new Error(`the connection to port ${port} ended before it began`))
+      settle(settled ? undefined : new Error(`the connection to port ${port} was closed before it opened`))
     })
     socket.resume()
   })

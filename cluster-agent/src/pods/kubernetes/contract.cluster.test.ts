@@ -1,4 +1,4 @@
-// The suite of every pod host, in a restricted pod. Its cuts are connections that are reset between the host and the API server.
+// The contract suite in a restricted pod. `cut` resets the connections between the host and the API server.
 
 import { apiProxy } from '../../../../e2e/cluster/proxy.ts'
 import { createClusterPods } from '../../../../e2e/cluster/pods.ts'

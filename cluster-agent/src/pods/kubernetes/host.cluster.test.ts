@@ -1,5 +1,5 @@
-// The kubernetes host against a real API server, kubelet and containerd. What every host promises is in the contract suite; here is what only this
-// one can get wrong.
+// The kubernetes host against a real API server, kubelet and containerd. The contract suite has what every host promises; here is what only this
+// one could do wrong.
 
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
@@ -84,13 +84,13 @@ describe('shell', () => {
   test('an unread shell stops the process in the pod, and loses nothing of it', async () => {
     await using bundle = setup()
     const total = 300_000_000
-    // It stays after its last byte: Kubernetes itself can lose the end of what a process wrote before it exited (`kubectl exec … | wc -c` shows it).
+    // The process stays after its last byte: Kubernetes may lose the end of the output of a process that exits (`kubectl exec … | wc -c` shows it).
     const shell = await bundle.run(`yes unread | head -c ${total}; cat >/dev/null`)
     shell.stderr.resume()
     await new Promise((resolve) => shell.stdout.once('readable', resolve))
     const before = process.memoryUsage().rss
 
-    // Stopped is: between two looks the writer wrote nothing more.
+    // Stopped means: the writer wrote nothing between two looks.
     const written = async (): Promise<number> => {
       const { stdout } = await pods.run('demo', `cat /proc/$(pgrep -xn head)/io`)
       return Number(/^wchar: (\d+)$/m.exec(stdout)?.[1])
@@ -125,17 +125,17 @@ describe('shell', () => {
     expect(stdout).toBe('seen\n')
   })
 
-  test('a pod that is not there is refused with the reason', async () => {
+  test('a shell of a pod that does not exist is refused with the reason', async () => {
     await using bundle = setup()
     await expect(bundle.host.shell('nobody')).rejects.toThrow('404: pods "nobody" not found')
   })
 
-  test('a container that is not there is told in the log, not by a crash', async () => {
+  test('a container that does not exist is logged and does not crash the program', async () => {
     await using bundle = setup({ container: 'nobody' })
     await expect(bundle.host.shell('demo')).rejects.toThrow('container nobody is not valid for pod demo')
   })
 
-  test('writing to a shell that is gone harms nobody', async () => {
+  test('writing to a shell that is gone does nothing', async () => {
     await using bundle = setup()
     const shell = await bundle.run('exit 3')
     shell.stdout.resume()
@@ -146,7 +146,7 @@ describe('shell', () => {
     expect(bundle.logged).toEqual([])
   })
 
-  test('what a shell is asked to do is not in its command line', async () => {
+  test('the work of a shell is not in its command line', async () => {
     await using bundle = setup()
     const shell = await bundle.run('secret=hunter2; echo ready; cat >/dev/null')
     await new Promise((resolve) => shell.stdout.once('data', resolve))
@@ -166,12 +166,12 @@ describe('shell', () => {
 })
 
 describe('connect', () => {
-  test('a port where nobody listens is refused', async () => {
+  test('a port where nothing listens is refused', async () => {
     await using bundle = setup()
-    await expect(bundle.host.connect('demo', 4)).rejects.toThrow('nobody listens on port 4')
+    await expect(bundle.host.connect('demo', 4)).rejects.toThrow('nothing listens on port 4')
   })
 
-  test('HTTP requests pass, megabytes both ways, to a reader that is slow', async () => {
+  test('HTTP requests pass, with megabytes both ways and a slow reader', async () => {
     await using bundle = setup()
     const server = await bundle.run(
       `exec node -e 'require("http").createServer((q,s)=>q.pipe(s)).listen(5601,"127.0.0.1",()=>console.log("up"))'`,
@@ -198,7 +198,7 @@ describe('connect', () => {
     await pods.run('demo', 'pkill -x node')
   })
 
-  test('the end of the far side ends the stream', async () => {
+  test('when the server ends the connection, the stream ends', async () => {
     await using bundle = setup()
     const server = await bundle.run(
       `exec node -e 'require("net").createServer(s=>s.end("bye")).listen(5602,"127.0.0.1",()=>console.log("up"))'`,
@@ -210,7 +210,7 @@ describe('connect', () => {
 })
 
 describe('watch', () => {
-  test('tells a deleted pod and its successor of the same name apart', async () => {
+  test('tells a deleted pod from a later pod of the same name', async () => {
     await using bundle = setup()
     const told = inventory(bundle.host)
     const before = await told.until((all) => all.filter(({ ready }) => ready).length === 3)
@@ -229,7 +229,7 @@ describe('watch', () => {
     const after = await told.until((all) => all.some(({ name, ready }) => name === 'worker-1' && ready))
     const uidOf = (all: readonly Pod[]): string | undefined => all.find(({ name }) => name === 'worker-1')?.uid
     expect(uidOf(after)).not.toBe(uidOf(before))
-    // It was seen as not ready before it was gone: nothing is assigned to a pod that is being deleted.
+    // It was not ready before it was gone, so nothing is assigned to a pod that is being deleted.
     const states = told.all.map((all) => all.find(({ name }) => name === 'worker-1')).map((pod) => pod?.ready)
     expect(states.indexOf(false)).toBeGreaterThan(-1)
     expect(states.indexOf(false)).toBeLessThan(states.indexOf(undefined))
@@ -262,7 +262,7 @@ describe('faults', () => {
     await pods.run('demo', 'pkill -f "sleep 98765"')
   })
 
-  test('a kubelet that restarts ends shells, and says nothing about the process', async () => {
+  test('a kubelet that restarts ends shells, and the process goes on', async () => {
     await using bundle = setup()
     const shell = await bundle.run('setsid sleep 87654 & echo ready; cat >/dev/null')
     await new Promise((resolve) => shell.stdout.once('data', resolve))

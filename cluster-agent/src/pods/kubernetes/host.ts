@@ -1,4 +1,4 @@
-// The pod host of a real cluster: pods by label, shells by exec, connections by port-forward, all through the API server and nothing else.
+// The pod host of a real cluster: it finds pods by label, opens shells by exec and connections by port-forward, all through the API server.
 
 import type { Duplex } from 'node:stream'
 import type { KubeConfig } from '@kubernetes/client-node'
@@ -13,9 +13,9 @@ import { shellArgv } from '../library.ts'
 export interface KubernetesHostOptions {
   readonly namespace: string
   readonly log: Log
-  /** Without it: KUBECONFIG, `~/.kube/config`, or the service account of the pod this runs in. */
+  /** Default: KUBECONFIG, `~/.kube/config`, or the service account of the pod that this program runs in. */
   readonly kubeConfig?: KubeConfig
-  /** The container to enter; without it the one the pod's annotation or Kubernetes chooses. */
+  /** The container to enter. Default: that of the pod's annotation, or the one that Kubernetes chooses. */
   readonly container?: string
   readonly timing?: Partial<SocketTiming & ConnectTiming>
 }
@@ -54,7 +54,7 @@ export function createKubernetesHost({ namespace, log, kubeConfig: given, contai
     },
 
     async shell(pod: string): Promise<Shell> {
-      // Argv is part of the request's URL and so of the API server's audit log: the same constant for every shell, nothing of anyone's task.
+      // Argv is part of the request's URL and so of the API server's audit log. It is the same constant for every shell, without task data.
       const query = new URLSearchParams({ stdin: 'true', stdout: 'true', stderr: 'true', tty: 'false' })
       for (const word of shellArgv) query.append('command', word)
       const entered = container ?? inventory?.container(pod)

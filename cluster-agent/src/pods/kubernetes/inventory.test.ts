@@ -26,11 +26,11 @@ describe('a pod of Kubernetes as the agent sees it', () => {
     })
   })
 
-  test('a worker belongs to no project, whatever else it is labelled', () => {
+  test('a worker belongs to no project, whatever its other labels', () => {
     expect(setup({ [podLabels.role]: 'worker', [podLabels.projectId]: 'shop' })).toMatchObject({ role: 'worker', project_id: null })
   })
 
-  test('a pod with both roles is a project’s, and one with neither is not ours', () => {
+  test('a pod with both labels is a project’s, and one with neither is left out', () => {
     expect(setup({ [podLabels.role]: 'worker', [podLabels.project]: 'true' })).toMatchObject({ role: 'project' })
     expect(setup({ [podLabels.role]: 'database', [podLabels.project]: 'false' })).toBeUndefined()
   })
@@ -46,7 +46,7 @@ describe('a pod of Kubernetes as the agent sees it', () => {
     expect(setup({ [podLabels.role]: 'worker', [podLabels.slots]: label })).toMatchObject({ slots })
   })
 
-  test('only the word true allows to bypass permissions', () => {
+  test('only the label value true allows bypassPermissions', () => {
     const allowed = (label: string) => setup({ [podLabels.role]: 'worker', [podLabels.bypass]: label })?.allow_bypass_permissions
     expect([allowed('true'), allowed('false'), allowed('yes')]).toEqual([true, false, false])
   })
@@ -59,7 +59,7 @@ describe('a pod of Kubernetes as the agent sees it', () => {
     expect(setup({ [podLabels.role]: 'worker' }, change)).toMatchObject({ ready: false })
   })
 
-  test.each(['Failed', 'Succeeded'])('one that has %s is gone once its containers have terminated, and not before', (phase) => {
+  test.each(['Failed', 'Succeeded'])('a pod that has %s is gone once its containers have terminated, and not before', (phase) => {
     const withState = (state: object) =>
       setup({ [podLabels.role]: 'worker' }, (pod) => {
         pod.status = {

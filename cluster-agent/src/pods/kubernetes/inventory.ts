@@ -1,5 +1,5 @@
-// The pods of one namespace that carry rdev's labels, by list and watch. After any error it lists anew, so a change that happened while the
-// API server was away is never missed; it never gives up.
+// The pods of one namespace that have rdev's labels, by list and watch. After any error it lists again, so no change is missed while the API
+// server is away. It retries for ever.
 
 import type { KubeConfig, V1Pod } from '@kubernetes/client-node'
 import { reconnectDelay } from '@rdev/shared/domain/backoff'
@@ -7,7 +7,7 @@ import { agentProviders } from '@rdev/shared/domain/code-agent'
 import { podLabels, type Pod } from '@rdev/shared/domain/pod'
 import type { Log } from '../../ports.ts'
 
-/** A label selector cannot say "or": each has its own watch, and a pod that carries both labels is a project's. */
+/** A label selector has no "or", so each has its own watch. A pod with both labels is a project's. */
 const selectors = [`${podLabels.project}=true`, `${podLabels.role}=worker`] as const
 const defaultSlots = 4
 const maxSlots = 1_000
@@ -15,7 +15,7 @@ const listTimeoutMs = 15_000
 
 export interface Inventory {
   pods(): readonly Pod[]
-  /** Which container of a pod to enter; undefined where Kubernetes may choose. */
+  /** The container of a pod to enter; undefined: Kubernetes chooses. */
   container(pod: string): string | undefined
 }
 
@@ -33,7 +33,7 @@ export function watchInventory({ kubeConfig, namespace, log, signal, onPods }: I
   let told: string | undefined
 
   const tell = (): void => {
-    // Half an inventory would say that pods are gone which are not.
+    // Wait for both lists: with one missing, its pods would seem to be gone.
     if (signal.aborted || found.includes(undefined)) return
     const byName = new Map(found.toReversed().flatMap((some) => [...(some ?? [])]))
     pods = [...byName.values()].flatMap((pod) => podOf(pod) ?? []).sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -94,7 +94,7 @@ async function followPods(options: FollowOptions, onChange: (pods: ReadonlyMap<s
   }
 }
 
-/** One watch until it ends; answers the version to go on from, or throws. The library ends a watch that was silent for 30 s. */
+/** Runs one watch to its end. Answers the resource version to go on from; throws if the watch failed. client-node ends a watch after 30 s of silence. */
 async function watchOnce(
   { kubeConfig, namespace, selector, signal }: FollowOptions,
   from: string,
@@ -128,7 +128,7 @@ async function watchOnce(
   return version
 }
 
-/** Undefined for a pod without rdev's labels, and for one that has ended, as after its kubelet evicted it: the object may stay for ever. */
+/** Undefined for a pod without rdev's labels, and for one that has ended, because the object of an evicted pod may stay for ever. */
 export function podOf(pod: V1Pod): Pod | undefined {
   if (hasEnded(pod)) return undefined
   const labels = pod.metadata?.labels ?? {}
@@ -150,7 +150,7 @@ export function podOf(pod: V1Pod): Pod | undefined {
   }
 }
 
-/** The phase alone may be somebody's guess about a node that is away; that its containers terminated is what the kubelet saw. */
+/** The phase alone may be a guess about a node that cannot be reached. Only the kubelet reports that the containers terminated. */
 function hasEnded({ status }: V1Pod): boolean {
   if (status?.phase !== 'Failed' && status?.phase !== 'Succeeded') return false
   return (status.containerStatuses ?? []).every(({ state }) => state?.terminated !== undefined)

@@ -1,6 +1,6 @@
-// The exec protocol `v5.channel.k8s.io`: every frame begins with the number of its channel; frame 255 closes one channel.
+// The exec protocol `v5.channel.k8s.io`: every frame begins with the number of its channel; channel 255 closes another one.
 //
-// All channels share one socket, so a reader that takes stdout and leaves stderr stops both once stderr is full: read both.
+// All channels share one socket. A reader must read both stdout and stderr, because a full one stops the other.
 
 import { Readable, Writable } from 'node:stream'
 import type { RawData, WebSocket } from 'ws'
@@ -10,12 +10,12 @@ import { statusMessage } from './socket.ts'
 export const execProtocol = 'v5.channel.k8s.io'
 
 const channels = { stdin: 0, stdout: 1, stderr: 2, status: 3, close: 255 } as const
-/** Read ahead per stream; past it the socket is paused, and TCP stops the process in the pod. */
+/** How much is read ahead per stream. Past it the socket is paused, and TCP's flow control stops the process in the pod. */
 const readAheadBytes = 128 * 1024
-/** The API server reads a frame as a whole before it passes it on. */
+/** The API server reads a whole frame before it passes it on, so frames stay small. */
 const maxStdinFrameBytes = 64 * 1024
 
-/** Takes over an open, paused socket. `onFailure` gets what the API server says about a shell that could not run; a normal end says nothing. */
+/** Takes over an open, paused socket. `onFailure` gets the API server's message if the shell could not run; it is not called at a normal end. */
 export function channelShell(socket: WebSocket, onFailure: (message: string) => void): Shell {
   const full = new Set<Readable>()
   const readable = (): Readable => {
@@ -53,7 +53,7 @@ export function channelShell(socket: WebSocket, onFailure: (message: string) => 
     else if (frame[0] === channels.status) {
       const failure = failureOf(payload.toString('utf8'))
       if (failure !== undefined) onFailure(failure)
-      // The status is the last frame. Some servers leave the socket open after it, so it is ended from here.
+      // The status is the last frame. Some servers leave the socket open after it, so this side ends it.
       socket.terminate()
     }
   })
@@ -77,7 +77,7 @@ export function channelShell(socket: WebSocket, onFailure: (message: string) => 
     destroy() {
       stdout.destroy()
       stderr.destroy()
-      // Not `close()`: its handshake waits for a peer that may be gone. The cut reaches the pod as the end of stdin.
+      // `close()` would wait for the handshake of a peer that may be gone. The cut reaches the pod as the end of stdin.
       socket.terminate()
     },
   }
@@ -92,17 +92,17 @@ function stdinOf(socket: WebSocket): Writable {
   }
   const stdin = new Writable({
     highWaterMark: maxStdinFrameBytes,
-    // The callback comes when the bytes are with the kernel: that is the backpressure.
+    // `done` is called when the kernel has the bytes, which gives backpressure.
     write: (chunk: Buffer, _encoding, done) => sendFramed(socket, channels.stdin, chunk, done),
     final: (done) => end(done),
     destroy: (error, done) => end(() => done(error)),
   })
-  // Writing to a shell that is gone is no news beside `closed`, and must not end this program.
+  // `closed` tells that the shell is gone. Without this listener, a write to it would end this program.
   stdin.on('error', () => {})
   return stdin
 }
 
-/** Sends `bytes` on a channel, in frames of bounded size; `done` after the last of them was handed to the kernel. */
+/** Sends `bytes` on a channel in frames of bounded size. Calls `done` when the kernel has the last of them. */
 export function sendFramed(socket: WebSocket, channel: number, bytes: Buffer, done: (error?: Error | null) => void): void {
   for (let at = 0; at < bytes.length || at === 0; at += maxStdinFrameBytes) {
     const part = bytes.subarray(at, at + maxStdinFrameBytes)
@@ -116,7 +116,7 @@ export function bytesOf(data: RawData): Buffer {
   return Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data)
 }
 
-/** A command's own exit code is no failure of the shell, and decides nothing here. */
+/** The message of a shell that could not run. The exit code of the command is not a failure of the shell. */
 function failureOf(text: string): string | undefined {
   if (/"status":\s*"Success"/.test(text) || /"reason":\s*"NonZeroExitCode"/.test(text)) return undefined
   return statusMessage(text) ?? 'the shell failed without a reason'

@@ -1,7 +1,7 @@
 // A WebSocket to the API server for exec and port-forward, opened with the cluster's own credentials.
 //
-// client-node's Exec and PortForward are not used for the streams: they buffer what the reader does not take (181 MiB in 4 s, measured), send no
-// pings, and lose the error of a refused port. What is left of them is the credentials and the channel protocols, and those are small.
+// client-node's Exec and PortForward are not used: they buffer what the reader does not take (181 MiB in 4 s, measured), send no pings, and lose
+// the error of a refused port. Only its credentials are used; the channel protocols are small.
 
 import type { IncomingMessage } from 'node:http'
 import type { RequestOptions } from 'node:https'
@@ -12,17 +12,20 @@ export interface SocketTiming {
   /** From the request to the upgrade's answer. */
   readonly openTimeoutMs: number
   readonly pingEveryMs: number
-  /** After a ping that nothing answers, the connection is half-open: cut it. */
+  /** A ping without an answer for this long means that the connection is half-open; it is cut. */
   readonly pongTimeoutMs: number
 }
 export const socketTiming: SocketTiming = { openTimeoutMs: 10_000, pingEveryMs: 15_000, pongTimeoutMs: 10_000 }
 
-/** The API server sends frames of 32 KiB; one far above that is not from it. */
+/** The API server sends frames of 32 KiB, so a frame far above that is an error. */
 const maxFrameBytes = 4 * 1024 * 1024
-/** Of an error page that explains a refused upgrade, as much as belongs in a log line. */
+/** How much of the answer to a refused upgrade is read. */
 const maxRefusalBytes = 16 * 1024
 
-/** Resolves with an open, paused socket: nothing is lost before the caller listens, and `resume()` starts it. */
+/**
+ * Resolves with an open socket, paused so that nothing is lost before the caller listens and calls `resume()`. Rejects with the API server's
+ * message if it refuses the upgrade or cannot be reached.
+ */
 export async function openSocket(kubeConfig: KubeConfig, path: string, protocol: string, timing: SocketTiming): Promise<WebSocket> {
   const cluster = kubeConfig.getCurrentCluster()
   if (!cluster) throw new Error('the kubeconfig names no cluster')
@@ -38,7 +41,7 @@ export async function openSocket(kubeConfig: KubeConfig, path: string, protocol:
       maxPayload: maxFrameBytes,
     })
     socket.once('open', () => {
-      // Before the promise's continuation runs, frames that came with the upgrade would be emitted to nobody.
+      // Frames that came with the upgrade would be emitted before the caller of this promise can listen.
       socket.pause()
       keepAwake(socket, timing)
       resolve(socket)
@@ -49,12 +52,12 @@ export async function openSocket(kubeConfig: KubeConfig, path: string, protocol:
         reject(error)
       })
     })
-    // After the opening, an error is followed by `close`, which is what everybody waits for.
+    // After the opening this reject has no effect; `close` follows every error.
     socket.on('error', (error) => reject(new Error(`the API server could not be reached: ${error.message}`, { cause: error })))
   })
 }
 
-/** Pings find a half-open connection. While the reader holds the socket paused, silence is our own doing and proves nothing. */
+/** Pings find a half-open connection. While the reader holds the socket paused, no pong is read, so silence proves nothing. */
 function keepAwake(socket: WebSocket, timing: SocketTiming): void {
   let received = true
   let verdict: NodeJS.Timeout | undefined
@@ -76,11 +79,11 @@ function keepAwake(socket: WebSocket, timing: SocketTiming): void {
   })
 }
 
-/** What the API server says in place of an upgrade: its Status object's message, e.g. `pods "demo" not found`. */
+/** The API server's answer in place of an upgrade: the message of its Status object, such as `pods "demo" not found`. */
 async function refusal(response: IncomingMessage): Promise<Error> {
   let text = ''
   response.setEncoding('utf8')
-  // The answer's head came in time; its body has a bound as well.
+  // The body has a limit of time too.
   const timer = setTimeout(() => response.destroy(), 2_000)
   try {
     for await (const part of response) {
@@ -88,7 +91,7 @@ async function refusal(response: IncomingMessage): Promise<Error> {
       if (text.length > maxRefusalBytes) break
     }
   } catch {
-    // Half of an explanation is better than none.
+    // The part that was read is used.
   } finally {
     clearTimeout(timer)
   }

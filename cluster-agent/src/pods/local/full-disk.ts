@@ -33,7 +33,7 @@ export function fullDiskContract(shell: string, path: string): void {
         rmSync(home, { recursive: true, force: true })
       })
       const it = attemptOf({ pod: 'pod' }, host)
-      // The library and a spare are there before it fills up, as in a pod that has worked before.
+      // The library and a spare are there before the disk is full, as in a pod that has run attempts before.
       await it.sh('true')
       return { ...it, home }
     }
@@ -57,7 +57,7 @@ export function fullDiskContract(shell: string, path: string): void {
       })
       await stopped
       expect(await ended()).toMatchObject({ reason: 'cancelled', disk_full: true })
-      // Asking takes a little room.
+      // A question needs a little room on the disk.
       rmSync(`${home}/more`)
       await directories.remove(pod, attempt)
       expect(await tree()).toEqual([])

@@ -29,7 +29,7 @@ describe('local pods', () => {
     return { folder, directory, host, directories, attempt: `${newId('task', 1, crypto.getRandomValues(new Uint8Array(10)))}.1` }
   }
 
-  test('a pod is ready while its directory is there, and another pod when it was made anew', async () => {
+  test('a pod is ready while its directory exists, and is another pod when the directory was made again', async () => {
     const { host, directory } = setup()
     const seen: Pod[] = []
     let next: (pod: Pod) => void = () => {}
@@ -49,7 +49,7 @@ describe('local pods', () => {
     expect(seen[2]!.uid).not.toBe(seen[0]!.uid)
   })
 
-  test('its processes see their own environment and nothing of this program', async () => {
+  test('the processes of a pod see their own environment and nothing of this program', async () => {
     const { directories, directory } = setup({ env: { MODEL: 'm' } })
     process.env.RDEV_TEST_SECRET = 'x'
     onTestFinished(() => void delete process.env.RDEV_TEST_SECRET)
@@ -79,19 +79,19 @@ describe('local pods', () => {
     },
   )
 
-  test('an attempt that nobody asks for ends itself', async () => {
+  test('an attempt is ended after the orphan TTL', async () => {
     const { directories, attempt } = setup({ env: { RDEV_ORPHAN_TTL_S: '1' } })
     await directories.start('pod', attempt, { script: 'exec sleep 600', stdin: '', timeout_s: 600 })
     expect(await directories.ended('pod', attempt, never)).toMatchObject({ reason: 'orphaned' })
   })
 
-  test('a follower whose far end vanished is gone with the directory; who has its number by then is left alone', async () => {
+  test('a follower whose agent vanished ends with the directory; another process with its id is left alone', async () => {
     const { directory, directories, attempt } = setup()
     const attemptDirectory = join(directory, '.rdev/attempts', attempt)
     const record = join(attemptDirectory, 'followers')
     await directories.start('pod', attempt, { script: 'exec sleep 600', stdin: '', timeout_s: 600 })
     await expect.poll(() => existsSync(record) && readFileSync(record, 'utf8'), { timeout: 20_000 }).toMatch(/^\d+\n\d+\n$/)
-    // A node's programs that die leave the tails without the shell that would end them.
+    // When a node's programs die, the tails stay without the shell that would end them.
     const left = spawn('tail', ['-f', join(attemptDirectory, 'stdout')], { stdio: 'ignore' })
     const other = spawn('sleep', ['600'], { stdio: 'ignore' })
     const gone = once(left, 'exit')
@@ -103,7 +103,7 @@ describe('local pods', () => {
     other.kill()
   })
 
-  test('the death of this program leaves attempts alone and takes its shells along', async () => {
+  test('when this program dies, attempts go on and its shells end', async () => {
     const { directory, directories, attempt } = setup()
     const agent = fork(join(import.meta.dirname, '../fixtures/local-agent.ts'), [directory, attempt], { execPath: process.execPath })
     const started = await new Promise<unknown>((resolve) => agent.once('message', resolve))
@@ -113,8 +113,8 @@ describe('local pods', () => {
     await gone
     expect((await directories.list('pod')).attempts).toMatchObject([{ state: 'running' }])
     const shells = `grep -lzxF 'HOME=${directory}' /proc/[0-9]*/environ | wc -l`
-    // The attempt, its supervisor and guard with its sleep; this agent's control, spare, warm supervisor with its guard and main process; the
-    // one that counts with its own.
+    // The attempt, its supervisor and guard with its sleep; this agent's control shell, spare shell, spare supervisor with its guard and main
+    // process; the agent that counts, with its own.
     let last = ''
     for (let settled = 0; settled < 3;) {
       const count = (await directories.run('pod', shells, 10_000)).stdout

@@ -1,5 +1,5 @@
-// Pods that are directories of this machine and child processes of this program. No isolation: for development, tests and the first try.
-// Shells end with this program (their stdin does); attempts do not, since their supervisors have sessions of their own.
+// Pods that are directories of this computer and child processes of this program. They are not isolated: for development and tests only.
+// Shells end with this program, because their stdin ends. Attempts go on, because their supervisors have sessions of their own.
 
 import { spawn } from 'node:child_process'
 import { statSync, watch as watchFolder, type FSWatcher } from 'node:fs'
@@ -18,7 +18,7 @@ export interface LocalPod {
   readonly slots: number
   /** The pod's home. It must exist for the pod to be ready. */
   readonly directory: string
-  /** All that the pod's processes see, besides HOME and PATH. Nothing is inherited from this program: it has secrets. */
+  /** The environment of the pod's processes, besides HOME and PATH. Nothing is inherited from this program, which has secrets. */
   readonly env: Readonly<Record<string, string>>
   readonly allow_bypass_permissions: boolean
   readonly providers: readonly AgentProvider[]
@@ -31,7 +31,7 @@ export interface LocalHostOptions {
 }
 
 const connectMs = 5_000
-/** Folder events come in bursts. */
+/** Folder events come in bursts, so they are collected for this long. */
 const settleMs = 50
 
 export function createLocalHost({ pods, path }: LocalHostOptions): PodHost {
@@ -70,7 +70,7 @@ export function createLocalHost({ pods, path }: LocalHostOptions): PodHost {
       try {
         watchers.add(watchFolder(folder, lookSoon).on('error', lookSoon))
       } catch {
-        // A folder that is not there cannot be watched; its pods are reported as not ready.
+        // A missing folder cannot be watched; its pods are reported as not ready.
       }
     }
     queueMicrotask(look)
@@ -103,7 +103,7 @@ export function createLocalHost({ pods, path }: LocalHostOptions): PodHost {
 function inventory({ name, role, project_id, slots, directory, allow_bypass_permissions, providers }: LocalPod): Pod {
   const stat = statSync(directory, { throwIfNoEntry: false })
   const ready = stat?.isDirectory() ?? false
-  // A directory made anew is another pod, as a pod of the same name in a cluster would be.
+  // A directory that was made again is a new pod, like a later pod of the same name in a cluster.
   const uid = ready && stat ? `${stat.dev}-${stat.ino}-${Math.round(stat.birthtimeMs)}` : 'absent'
   return { name, uid, role, project_id, ready, slots, providers, allow_bypass_permissions }
 }
@@ -123,7 +123,7 @@ function openShell(pod: LocalPod, path: string): Promise<Shell> {
     stdout,
     stderr,
     closed,
-    // Not a kill: a cut, as the network would make it. The far side finds the end of its stdin.
+    // A cut, like that of a network, and not a kill: the shell finds the end of its stdin.
     destroy() {
       stdin.destroy()
       stdout.destroy()
@@ -143,7 +143,7 @@ function openShell(pod: LocalPod, path: string): Promise<Shell> {
 function connectLoopback(port: number): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const socket = connectTo({ host: '127.0.0.1', port, noDelay: true })
-    const timer = setTimeout(() => socket.destroy(new Error(`nobody answered at port ${port} in ${connectMs} ms`)), connectMs)
+    const timer = setTimeout(() => socket.destroy(new Error(`no answer at port ${port} in ${connectMs} ms`)), connectMs)
     socket.once('connect', () => {
       clearTimeout(timer)
       socket.off('error', reject)

@@ -4,7 +4,7 @@ import { aPod, aSpec, aTask, aTaskId } from '../machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './fixtures.ts'
 
 describe('attempts', () => {
-  test('accepted is written once, however often it is said', () => {
+  test('accepted is written once, however often it is received', () => {
     const hub = dispatched()
     hub.forget()
     hub.frame(accepted(1))
@@ -12,7 +12,7 @@ describe('attempts', () => {
     expect(hub.writes()).toEqual([{ kind: 'mark_started', started: [{ ...ref(1), started_at: 5 }] }])
   })
 
-  test('an accepted attempt that should not be makes the hub ask for hello', () => {
+  test('an accepted attempt that the hub does not know makes it ask for hello', () => {
     const hub = welcomed()
     hub.frame(accepted(9))
     expect(hub.sent('sync')).toHaveLength(1)
@@ -23,7 +23,7 @@ describe('attempts', () => {
 
   test('rejected goes back to the queue after a jittered wait, and is claimed again', () => {
     const hub = dispatched()
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.forget()
     hub.frame(rejected(1, 'no_free_slot'), 'a', 0.5)
     expect(hub.writes()).toEqual([{ kind: 'requeue', ref: ref(1), run_after: start + 500, doubted: null, generation: 1 }])
@@ -36,8 +36,8 @@ describe('attempts', () => {
     expect(hub.take('claim')).toHaveLength(1)
   })
 
-  // Found by the simulator: it had run elsewhere, its log held the result, its pod was gone since, and it was given back as never started.
-  test('what was sent before, or whose pod is gone, is given back only if its log has not heard of it', () => {
+  // Found by the simulator: it had run, its log held the result, its pod was gone, and it was given back as never started.
+  test('an attempt that was sent before, or whose pod is gone, is given back only if its log has received nothing of it', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -50,8 +50,8 @@ describe('attempts', () => {
     expect(hub.writes()).toMatchObject([{ kind: 'requeue', ref: ref(2), doubted: { id: aTaskId(2), attempt: 1 } }])
   })
 
-  // Found by the simulator: two agents had it, one said that the pod was not ready, and the other was about to start it there.
-  test('what was sent before is given back only on the word of its pod; until then it is asked about', () => {
+  // Found by the simulator: two agents had it; one reported that the pod was not ready, and the other was about to start it there.
+  test('an attempt that was sent before is given back only if its pod refuses it; until then the hub asks', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -70,7 +70,7 @@ describe('attempts', () => {
     expect(hub.writes()).toContainEqual(expect.objectContaining({ kind: 'requeue', ref: ref(1) }))
   })
 
-  test('what was given back under an earlier reading of the rows, to no effect, is given back again under the newest', () => {
+  test('an attempt whose return was void under an earlier generation is given back again under the newest', () => {
     const hub = dispatched()
     hub.frame(rejected(1, 'no_free_slot'))
     hub.hello([aPod()])
@@ -108,7 +108,7 @@ describe('attempts', () => {
     expect(hub.writes()).toMatchObject([{ kind: 'fail', outcome: { status: 'failed', error_code: 'BINARY_MISSING' } }])
   })
 
-  test('a working copy that is still held is waited for, longer than for a place', () => {
+  test('a workspace that is still held is waited for, longer than a slot is', () => {
     const hub = dispatched()
     hub.forget()
     hub.frame(rejected(1, 'workspace_busy'))
@@ -117,7 +117,7 @@ describe('attempts', () => {
     expect(requeue?.kind === 'requeue' && requeue.run_after - start).toBeGreaterThanOrEqual(5_000)
   })
 
-  test('a floor says of an attempt that was sent before that it was there: lost, not run again', () => {
+  test('an attempt that was sent before and is refused by the floor was there: it is lost, not run again', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -134,7 +134,7 @@ describe('attempts', () => {
     expect(hub.phases()).toEqual(['01.1 unknown'])
   })
 
-  test('what is being given back is neither sent nor adopted by a hello meanwhile', () => {
+  test('an attempt that is being given back is neither sent nor adopted at a hello', () => {
     const hub = dispatched()
     hub.frame(rejected(1, 'no_free_slot'))
     hub.step({ type: 'connected', connection: 'b' })
@@ -156,8 +156,8 @@ describe('attempts', () => {
     expect(hub.phases()).toEqual(['01.1 running'])
   })
 
-  // Found by the simulator: another agent had seen to its end, this one let go of it, and the hub renewed its lease for ever.
-  test('what was confirmed on a connection and is not in a later hello of it is gone', () => {
+  // Found by the simulator: another agent had ended it, this one dropped it, and the hub renewed its lease for ever.
+  test('an attempt that was confirmed on a connection and is missing in a later hello of it is gone', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.forget()
@@ -167,7 +167,7 @@ describe('attempts', () => {
     expect(hub.phases()).toEqual(['01.1 leaving'])
   })
 
-  test('a write that failed is repeated until it was done', () => {
+  test('a failed write is repeated until it succeeds', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     for (let i = 0; i < 3; i++) {
@@ -190,8 +190,8 @@ describe('attempts', () => {
     expect(hub.writes().filter(({ kind }) => kind === 'end')).toMatchObject([{ outcome: { status: 'lost' } }])
   })
 
-  // Found by the simulator: the command that started it had reached the pod's successor, where it ran when it was called lost.
-  test('a pod that was replaced under its name is looked into before anything is concluded', () => {
+  // Found by the simulator: the start command had reached the pod's successor, where the attempt ran when it was ended as lost.
+  test('when a pod was replaced under its name, the hub asks before it concludes anything', () => {
     const replaced = aPod({ uid: 'uid-2' })
     for (const there of [true, false]) {
       const hub = welcomed([aPod()], [presence(1)], running(1))
@@ -206,7 +206,7 @@ describe('attempts', () => {
     }
   })
 
-  test('what was sent and not confirmed is not begun in another pod of that name: it is looked for', () => {
+  test('an attempt that was sent and not confirmed does not start in another pod of that name: the agent looks for it', () => {
     const hub = dispatched()
     hub.step({ type: 'connected', connection: 'b' })
     hub.forget()
@@ -222,21 +222,19 @@ describe('attempts', () => {
   })
 
   // Found by the simulator: a hub without memory sent it to the pod's successor, and the same attempt ran twice.
-  test('a hub that has lost its memory does not send it to another pod of that name either', () => {
+  test('a hub without memory does not send it to another pod of that name either', () => {
     const hub = dispatched()
-    hub.step({ type: 'poke' })
-    const claim_id = hub.state().claim!.claim_id
     const woken = setup(initialHub('boot-2', hub.state().durable))
     woken.step({ type: 'connected', connection: 'b' })
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
-    woken.loaded(live(1, { claim_id }), live(2, { claim_id: 'of an earlier version' }))
+    woken.loaded(live(1), live(2, { pod_uid: null }))
     const frames = woken.take('send').map(({ frame }) => frame)
     expect(frames.find(({ type }) => type === 'welcome')).toMatchObject({ adopt: [ref(1)] })
     expect(frames.filter(({ type }) => type === 'assign')).toMatchObject([{ tasks: [ref(2)] }])
   })
 
-  // Found by the simulator: it came back under its name between two inventories, and the start was taken for one in a pod that is gone.
-  test('an attempt accepted in a pod that the inventory does not know is asked about, not given up', () => {
+  // Found by the simulator: the pod came back under its name between two inventories, and the start counted as one in a pod that is gone.
+  test('an attempt that is accepted in a pod outside the inventory is not given up: the hub asks', () => {
     const hub = dispatched()
     hub.frame({ type: 'pods', pods: [] })
     hub.forget()
@@ -248,7 +246,7 @@ describe('attempts', () => {
     expect(hub.phases()).toEqual(['01.1 running'])
   })
 
-  test('a confirmed start whose row does not say so yet is lost with its pod, not tried again', () => {
+  test('a confirmed attempt whose row does not have the start yet is lost with its pod, not run again', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.forget()
@@ -260,8 +258,8 @@ describe('attempts', () => {
     expect(hub.writes().filter(({ kind }) => kind !== 'report')).toMatchObject([{ kind: 'end', outcome: { status: 'lost' } }])
   })
 
-  // Found by the simulator: of two agents with one identity the one that took over had not heard of the pod yet.
-  test('a pod that the next agent does not know yet is not gone; when it is told, it is looked into', () => {
+  // Found by the simulator: an agent took over from another of its cluster, and had not seen the pod yet.
+  test('a pod that the next agent does not know yet is not gone; when it is reported, the hub asks', () => {
     const hub = welcomed([aPod()], [presence(1)], running(1))
     hub.step({ type: 'connected', connection: 'b' })
     hub.forget()
@@ -277,7 +275,7 @@ describe('attempts', () => {
     expect(hub.writes().filter(({ kind }) => kind === 'end')).toEqual([])
   })
 
-  test('a task that somebody cancelled is not put back into the queue for good', () => {
+  test('a task with a cancel request does not stay in the queue when it goes back', () => {
     const hub = dispatched()
     hub.frame(rejected(1, 'no_free_slot'))
     hub.forget()
@@ -291,7 +289,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.alarm()
     expect(hub.state().alarmAt).toBe(start + 20_000)
     hub.pass(20_000)
@@ -322,7 +320,7 @@ describe('time', () => {
     expect(hub.take('close')).toHaveLength(1)
   })
 
-  test('an attempt whose row ended but of which the agent says nothing makes the hub ask', () => {
+  test('an attempt whose row has ended and that the agent does not report makes the hub ask', () => {
     const hub = dispatched()
     hub.step({ type: 'ended', ref: ref(1) })
     hub.pass(70_000)
@@ -336,7 +334,7 @@ describe('time', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.written('mark_started')
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.step({ type: 'closed', connection: 'a' })
     hub.alarm(null)
     expect(hub.state().alarmAt).toBe(start + 60_000 + orphanMs)
@@ -368,7 +366,7 @@ describe('an object that was away', () => {
     expect(hub.phases()).toEqual(['02.1 running'])
   })
 
-  test('by its alarm leaves that alarm alone, and renews leases when it knows them again', () => {
+  test('woken by its alarm leaves that alarm alone, and renews leases when it knows them again', () => {
     const hub = setup()
     hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
     expect(hub.take('alarm')).toEqual([])
@@ -379,7 +377,7 @@ describe('an object that was away', () => {
     expect(hub.take('renew')).toEqual([{ type: 'renew', refs: [ref(1)] }])
   })
 
-  test('by its alarm drops a socket that has died meanwhile', () => {
+  test('woken by its alarm drops a socket that has died meanwhile', () => {
     const hub = setup()
     hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
     hub.alarm(46_000)
@@ -393,7 +391,7 @@ describe('an object that was away', () => {
     hub.alarm(null)
     expect([hub.take('load'), hub.take('inspect_queue')]).toMatchObject([[{}], [{}]])
     hub.loaded()
-    hub.queue_inspected()
+    hub.queueInspected()
     expect(hub.state().alarmAt).toBeNull()
   })
 

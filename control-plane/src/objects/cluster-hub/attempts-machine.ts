@@ -1,19 +1,22 @@
-// What the hub concludes about attempts from the rows and from what the agent says it has. The only place that gives an attempt back
-// to the queue or gives it up; each such line names its proof (RELIABILITY 2).
+// What the hub concludes about attempts from the rows and from the agent's `hello`. Only this file gives an attempt back to the queue or
+// ends it as lost; each such line names its proof (RELIABILITY 2).
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
-import { askHello, assign, endAttempt, inParts, isSuccessor, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
+import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
 import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
 
 const lost = (error: string) => outcome('lost', { error_code: 'LOST', error })
 
-/** Rows and `hello` are both there: works out what should be, and says so. `began` tells what was claimed since the rows were read. */
+/**
+ * Compares the rows with `hello`, and tells the agent what it should run (`welcome`). Entries whose `added` is at least `began` were claimed
+ * after the rows were read, so they are kept although no row names them.
+ */
 export function reconcile(d: Draft, connection: Connection, rows: readonly Dispatch[], began: number, random: number, now: number): void {
   const hello = connection.hello ?? []
   const here = new Map(hello.map((presence) => [nameOf(presence), presence]))
@@ -30,6 +33,8 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     const name = nameOf(refOf(row))
     const memory = before.get(name)
     const pod = podOf(d, task.pod)
+    // A row that was leased before the column `pod_uid` existed has none: memory knows the pod then.
+    const leasedTo = task.pod_uid ?? memory?.uid ?? null
     known.add(name)
     const entry: Live = {
       ...row,
@@ -51,21 +56,22 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
       adopt.push(running)
       if (task.status === 'leased') started.push({ ...refOf(row), started_at: now })
     } else if (memory?.connection === connection.id && (memory.phase === 'assigned' || memory.phase === 'done')) {
-      // Sent on this very connection: this `hello` may have been written before that. Not before what it has confirmed: that would follow.
+      // It was sent on this connection, and this `hello` may have been written before it arrived, so its absence proves nothing. Frames
+      // arrive in order, so an attempt that was confirmed on this connection would be in `hello`.
       const kept: Live = { ...entry, phase: memory.phase, uid: memory.uid, resent: memory.resent, done_at: memory.done_at }
       d.live.set(name, kept)
       if (memory.phase === 'assigned') again.push(kept)
     } else if (pod !== undefined && !pod.ready) {
-      // Its directories could not be listed: proof of nothing. When it is ready, `hello` is asked for.
+      // The agent could not list the pod's directories, so the absence proves nothing. When the pod is ready, the hub asks for `hello`.
       d.live.set(name, { ...entry, phase: 'unknown', uid: memory?.uid ?? pod.uid })
     } else if (pod === undefined) {
       d.live.set(name, { ...entry, phase: 'unknown', absentAt: memory?.absentAt ?? now })
     } else if (entry.started) {
-      // Its pod was looked into and has no such directory.
+      // The agent listed the pod's directories, and this attempt has none.
       endAttempt(d, entry, lost('its pod knows nothing of it'))
-    } else if (isSuccessor(d, pod, task.claim_id) || (memory !== undefined && memory.uid !== null && memory.uid !== pod.uid)) {
-      // Never confirmed, and perhaps it ran in the pod before. An agent that is about to start it goes on; one that knows nothing of it must not
-      // begin it here: it looks for it, as for any that it takes over, and finds that it is gone.
+    } else if (leasedTo !== null && leasedTo !== pod.uid) {
+      // It was leased to an earlier pod of this name and may have run there, so it must not start in this pod. `adopt` lets an agent that is
+      // about to start it go on; any other agent looks for its directory, as for every attempt that it adopts, and reports that it is gone.
       d.live.set(name, entry)
       adopt.push(entry)
     } else {
@@ -95,12 +101,15 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
   for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
   assign(d, again)
   if (started.length > 0) write(d, { kind: 'mark_started', started })
-  // A wish to cancel may not have reached the log.
-  const wishes = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
-  if (wishes.length > 0) d.effects.push({ type: 'sync_logs', tasks: wishes })
+  // The log may have missed a cancel request that the row has.
+  const cancelled = rows.filter(({ task }) => task.cancel_requested_at !== null).map(({ task }) => task)
+  if (cancelled.length > 0) d.effects.push({ type: 'sync_logs', tasks: cancelled })
 }
 
-/** No agent: what its supervisor has surely ended by itself is lost; the rest waits for the agent, or for its own time. */
+/**
+ * While no agent is connected: an attempt is lost as soon as its supervisor must have ended it by itself (`orphanMs`). Others wait for an
+ * agent, or for that time.
+ */
 export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void {
   const before = d.live
   d.live = new Map()
@@ -138,7 +147,7 @@ export function accepted(d: Draft, connection: Connection, frame: Frame<'accepte
     if (entry === undefined) strange = true
     else if (entry.phase === 'assigned' || entry.phase === 'unknown') {
       const pod = podOf(d, entry.task.pod)
-      // A pod that came back under its name, and is not in the inventory yet: `hello` will tell what is in it.
+      // The pod is not in the inventory yet: it came back under its name. `hello` will tell what is in it.
       if (pod === undefined) strange = true
       const where =
         pod === undefined ? ({ phase: 'unknown', uid: null, absentAt: now } as const) : ({ phase: 'running', uid: pod.uid } as const)
@@ -147,7 +156,7 @@ export function accepted(d: Draft, connection: Connection, frame: Frame<'accepte
     }
   }
   if (started.length > 0) write(d, { kind: 'mark_started', started })
-  // It runs something that it should not: the welcome that answers its `hello` will say so.
+  // The agent runs an attempt that the hub does not know: the welcome that answers its `hello` tells it to stop.
   if (strange) askHello(d)
 }
 
@@ -156,23 +165,26 @@ export function rejected(d: Draft, frame: Frame<'rejected'>, random: number, now
     const entry = d.live.get(nameOf({ task_id, attempt }))
     if (entry === undefined || entry.phase === 'leaving' || entry.phase === 'done') continue
     if (reason === 'floor' || reason === 'already_ended') {
-      // Its directory was there and was removed: what it reported is in the log, or nowhere.
+      // The attempt's directory existed and was removed, so it may have run: whatever it reported is in the log.
       if (entry.resent || entry.started) endAttempt(d, entry, lost(`the pod refused it: ${reason}`))
       else giveBack(d, entry, { reason, detail, doubted: false }, random, now)
     } else if (entry.phase === 'assigned' && (!entry.resent || final.has(reason))) {
       giveBack(d, entry, { reason, detail, doubted: entry.resent }, random, now)
     } else {
-      // It was sent before, and this agent has not asked the pod: another may have begun it, or be about to.
+      // It was sent before, and this agent refused without asking the pod: an earlier agent may have started it, or may be about to.
       const absentAt = podOf(d, entry.task.pod) === undefined ? (entry.absentAt ?? now) : null
       d.live.set(nameOf({ task_id, attempt }), { ...entry, phase: 'unknown', absentAt })
     }
   }
 }
 
-/** After these no agent will start it: its pod refuses it from now on, or it can run nowhere. */
+/** After these reasons no agent starts the attempt: its pod refuses it from now on, or it can run nowhere. */
 const final: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'binary_missing', 'invalid'])
 
-/** Whoever holds it in the pod has no live row any more, or none of this project's could have it: it is being stopped, which takes its time. */
+/**
+ * Added to the delay after `workspace_busy`: the attempt that holds the workspace in the pod has no live row any more (at most one row of a
+ * project holds a workspace), so it is being stopped, and that takes seconds.
+ */
 const busyWaitMs = 5_000
 
 const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
@@ -189,8 +201,8 @@ const rejectCodes: Readonly<Record<RejectReason, TaskErrorCode>> = {
 }
 
 /**
- * An attempt that never started: back into the queue, or failed after five. A dispatch raises the attempt number whether it started or not,
- * so the number itself counts them; attempts that the task's own policy may add are allowed on top.
+ * Returns an attempt that never started to the queue, or fails its task after five such dispatches. Every dispatch raises the attempt number,
+ * started or not, so the number counts them; attempts that the task's retry policy may add are allowed on top. The delay is full jitter.
  */
 function giveBack(
   d: Draft,
@@ -215,7 +227,7 @@ function giveBack(
   write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null, generation })
 }
 
-/** What has been missing for long enough. */
+/** Ends attempts whose pod has been missing for `podAbsentMs`. */
 export function giveUpAbsent(d: Draft, random: number, now: number): void {
   for (const entry of d.live.values()) {
     const absentMs = entry.phase === 'unknown' && entry.absentAt !== null ? now - entry.absentAt : 0
@@ -223,24 +235,24 @@ export function giveUpAbsent(d: Draft, random: number, now: number): void {
   }
 }
 
-/** A confirmed start is lost with its pod. Of any other nothing is left but what its log has heard. */
+/** A confirmed attempt is lost with its pod. Any other may have started unseen: it goes back to the queue unless its log has received something. */
 function podGone(d: Draft, entry: Live, random: number, now: number): void {
   if (entry.started) endAttempt(d, entry, lost('its pod is gone'))
   else giveBack(d, entry, { reason: 'no_such_pod', doubted: true }, random, now)
 }
 
-/** After the inventory changed. */
+/** Called after each change of the inventory: judges live attempts whose pod is gone or replaced. */
 export function checkPods(d: Draft, random: number, now: number): void {
   let look = false
   for (const [name, entry] of d.live) {
     if (entry.phase !== 'running' && entry.phase !== 'unknown') continue
     const pod = podOf(d, entry.task.pod)
-    // An assigned one is not judged here: the agent will say that it could not start it.
+    // Entries that are `assigned` are left alone: the agent rejects what it cannot start.
     if (pod === undefined) {
-      // It was in what this agent said before, so it is gone.
+      // This agent reported the pod before, so the pod is gone now.
       if (entry.absentAt === null) podGone(d, entry, random, now)
     } else if (entry.uid !== null && pod.uid !== entry.uid) {
-      // Another pod of its name: the command that started it may have reached that one, and a disk may have been handed on.
+      // Another pod has the name. The start command may have reached it, or it may have got the disk, so only a `hello` can tell.
       d.live.set(name, { ...entry, phase: 'unknown' })
       look ||= pod.ready
     } else if (entry.phase === 'unknown' && pod.ready) look = true

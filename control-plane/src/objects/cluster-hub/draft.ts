@@ -1,14 +1,14 @@
-// The hub's state while one step is being made of it: a copy that may be written to, and the effects so far.
+// The hub's state while one step is computed: a writable copy, and the effects so far.
 
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Assignment } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef } from '../../ports.ts'
+import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
-  homelessMs,
+  missingPodMs,
   maxAssignChars,
-  maxGoneHomes,
   type HubEffect,
   type HubState,
   type HubStep,
@@ -34,34 +34,17 @@ export const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.
 export const refOf = ({ task }: Pick<Live, 'task'>): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
 export const podOf = (d: Draft, name: string | null): Pod | undefined => d.pods.find((pod) => pod.name === name)
 
-/** The inventory; a pod that took a name begins a generation. */
+/** Takes over the agent's inventory of pods, and records in `wentAt` which pods just went. */
 export function knowPods(d: Draft, pods: readonly Pod[], now: number): void {
   const here = new Set(pods.map(({ name }) => name))
-  // Who went before the agent was welcomed, or longer ago than it matters, needs no note.
+  // A pod that went missingPodMs ago needs no entry: without one isGone takes it for gone as long as the agent has been welcomed.
   const went = [...d.wentAt, ...d.pods.map(({ name }) => [name, now] as const)]
-  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < homelessMs))
+  d.wentAt = new Map(went.filter(([name, at]) => !here.has(name) && now - at < missingPodMs))
   d.pods = pods
-  const { homes } = d.durable
-  const fresh = pods.filter((pod) => homes[pod.name]?.uid !== pod.uid)
-  if (fresh.length === 0) return
-  const generation = generationOf(d) + 1
-  const kept = Object.entries(homes).filter(([name]) => here.has(name))
-  const gone = Object.entries(homes).filter(([name]) => !here.has(name))
-  const added = fresh.map((pod) => [pod.name, { uid: pod.uid, generation }] as const)
-  d.durable = { ...d.durable, homes: Object.fromEntries([...gone.slice(-maxGoneHomes), ...kept, ...added]) }
 }
 
-const generationOf = (d: Draft): number => Object.values(d.durable.homes).reduce((most, home) => Math.max(most, home.generation), 0)
-
-/** Its own in every life of the object, and tells which pods there were: the row keeps it. */
-export const claimId = (d: Draft): string => `${d.boot}.${++d.counter}.g${generationOf(d)}`
-
-/** Whether the pod of that name came after the row was leased: what was leased is gone with the one before. */
-export function isSuccessor(d: Draft, pod: Pod, claim: string | null): boolean {
-  const leased = /\.g(\d+)$/.exec(claim ?? '')?.[1]
-  const home = d.durable.homes[pod.name]
-  return leased !== undefined && home?.uid === pod.uid && home.generation > Number(leased)
-}
+/** Unique across all lives of the object (`boot` is random), because repeating a claim by its id returns what that claim leased. */
+export const claimId = (d: Draft): string => `${d.boot}.${++d.counter}`
 
 export function write(d: Draft, what: Write): void {
   const id = ++d.counter
@@ -69,7 +52,7 @@ export function write(d: Draft, what: Write): void {
   d.effects.push({ type: 'write', id, write: what })
 }
 
-/** Tries what failed again: after one to five seconds, so that many hubs do not come back at once. */
+/** Repeats failed reads and writes after one to five seconds; the random part keeps many hubs from coming back at once. */
 export function retryLater(d: Draft, random: number, now: number): void {
   d.retryAt ??= now + 1_000 + Math.floor(random * 4_000)
 }
@@ -85,47 +68,30 @@ export function startLoad(d: Draft): void {
   d.effects.push({ type: 'load', generation: d.durable.generation })
 }
 
-/** It is over here, whatever an answer says that was on its way meanwhile. */
+/** Drops an attempt from memory. An answer of a claim that is still on its way must not bring it back, so the claim remembers it. */
 export function forget(d: Draft, ref: AttemptRef): void {
   const name = nameOf(ref)
   d.live.delete(name)
   if (d.claim !== null) d.claim = { ...d.claim, over: [...d.claim.over, name] }
 }
 
-/** The attempt ends so, unless its log holds a result already. */
+/** Ends the attempt with this outcome, unless its log holds a result already. */
 export function endAttempt(d: Draft, entry: Live, end: TaskOutcome): void {
   d.live.set(nameOf(refOf(entry)), { ...entry, phase: 'leaving' })
   write(d, { kind: 'end', task: entry.task, outcome: end })
 }
 
-export function assignmentOf({ task, uid, provider_session_id, token }: Live): Assignment {
-  const { spec } = task
-  return {
-    task_id: task.id,
-    attempt: task.attempt,
-    project_id: spec.project_id,
-    pod: task.pod ?? '',
-    pod_uid: uid,
-    kind: spec.kind,
-    provider: spec.provider,
-    prompt: spec.prompt,
-    command: spec.command,
-    model: spec.model,
-    allowed_tools: spec.allowed_tools,
-    permission_mode: spec.permission_mode,
-    working_dir: spec.working_dir,
-    workspace: spec.workspace,
-    env: spec.env,
-    timeout_s: spec.timeout_s,
-    idle_timeout_s: spec.idle_timeout_s,
-    deltas: spec.deltas,
-    session_id: spec.session_id,
-    provider_session_id,
-    token,
-  }
-}
+export const assignmentOf = ({ task, uid, provider_session_id, token }: Live): Assignment => ({
+  ...attemptSpecOf(task.spec),
+  task_id: task.id,
+  attempt: task.attempt,
+  pod: task.pod ?? '',
+  pod_uid: uid,
+  provider_session_id,
+  token,
+})
 
-/** In as many parts as frames are needed; at least one, perhaps empty. */
+/** Splits assignments into one list per frame (`maxAssignChars`); at least one list, which may be empty. */
 export function inParts(entries: readonly Live[]): Assignment[][] {
   const parts: Assignment[][] = [[]]
   let chars = 0
@@ -148,7 +114,7 @@ export function assign(d: Draft, entries: readonly Live[]): void {
   for (const tasks of inParts(entries)) d.effects.push({ type: 'send', connection, frame: { type: 'assign', tasks } })
 }
 
-/** Asks the agent for a whole `hello`. */
+/** Asks the agent for a new `hello`. */
 export function askHello(d: Draft): void {
   if (d.connection !== null) d.effects.push({ type: 'send', connection: d.connection.id, frame: { type: 'sync' } })
 }

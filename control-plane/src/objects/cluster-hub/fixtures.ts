@@ -1,4 +1,4 @@
-// What every test of the hub's machine begins with: a hub that can be stepped, and the frames that an agent would send.
+// What tests of the hub's machine start from: a hub to step, and the frames that an agent would send.
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task } from '@rdev/shared/domain/task'
@@ -12,8 +12,9 @@ export const start = 1_000_000
 export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch: 6 })) {
   let now = start
   let effects: HubEffect[] = []
-  const step = (input: HubInput) => {
-    const done = stepHub(state, input, now)
+  /** `random` is 0 unless a test gives it. */
+  const step = (input: HubInput, random = 0) => {
+    const done = stepHub(state, input, { now, random })
     state = done.state
     effects.push(...done.effects)
   }
@@ -22,22 +23,22 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     effects = effects.filter((effect) => effect.type !== type)
     return found
   }
-  const frame = (frame: HubUp, connection = 'a', random = 0) => step({ type: 'frame', connection, frame, random })
+  const frame = (frame: HubUp, connection = 'a', random = 0) => step({ type: 'frame', connection, frame }, random)
   const hello = (pods: readonly Pod[], attempts: readonly AttemptPresence[] = [], connection = 'a', protocol = 1) =>
     frame(
       { type: 'hello', protocol, agent_version: '1', instance: 'instance', agent_time: 0, pods: [...pods], attempts: [...attempts] },
       connection,
     )
-  const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live, random: 0 })
+  const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
-  const queue_inspected = (queued = false, next_at: number | null = null, homeless: readonly string[] | null = null) =>
-    step({ type: 'queue_inspected', expired: [], queued, next_at, homeless })
+  const queueInspected = (queued = false, next_at: number | null = null, missing: readonly string[] | null = null) =>
+    step({ type: 'queue_inspected', expired: [], queued, next_at, missing })
   /** Answers every write of a kind; with these rows. */
   const written = (kind: string, ...tasks: Task[]) => {
     for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'written', id, tasks })
   }
   const fail = (kind: string) => {
-    for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'write_failed', id, random: 0 })
+    for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'write_failed', id })
   }
   return {
     step,
@@ -46,13 +47,13 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     hello,
     loaded,
     claimed,
-    queue_inspected,
+    queueInspected,
     written,
     fail,
     state: () => state,
     forget: () => void (effects = []),
     pass: (ms: number) => void (now += ms),
-    alarm: (silentMs: number | null = 0) => step({ type: 'alarm', silentMs, random: 0 }),
+    alarm: (silentMs: number | null = 0) => step({ type: 'alarm', silentMs }),
     sent: <Type extends string>(type: Type) => {
       const frames = take('send').map(({ frame }) => frame)
       return frames.filter((each) => each.type === type)
@@ -74,14 +75,14 @@ export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly Att
   hub.loaded(...live)
   if (hub.state().claim !== null) {
     hub.claimed()
-    hub.queue_inspected()
+    hub.queueInspected()
   }
   hub.written('report')
   return setup({ ...hub.state(), alarmAt: null })
 }
 
 export const live = (n: number, change: Partial<Task> = {}): Dispatch => ({
-  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', lease_until: start + 60_000, ...change }),
+  task: aTask({ id: aTaskId(n), status: 'leased', attempt: 1, pod: 'pod-1', pod_uid: 'uid-1', lease_until: start + 60_000, ...change }),
   provider_session_id: null,
   token: `token-${n}`,
 })

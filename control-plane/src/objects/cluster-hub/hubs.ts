@@ -1,11 +1,12 @@
-import type { Hubs, Randomness } from '../../ports.ts'
+import type { Hubs } from '../../ports/hubs.ts'
+import type { Randomness } from '../../ports/randomness.ts'
 import type { ClusterHubObject } from './object.ts'
 import { pause } from '../pause.ts'
 import { repeatPoke } from './repeat-poke.ts'
 
 const never = new AbortController().signal
 
-/** The port on the objects. */
+/** The port `Hubs`, on the durable objects. */
 export const createHubs = (namespace: DurableObjectNamespace<ClusterHubObject>, random: Pick<Randomness, 'chance'>): Hubs => ({
   poke: (clusterId) =>
     repeatPoke(

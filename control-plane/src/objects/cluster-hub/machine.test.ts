@@ -19,7 +19,7 @@ describe('connecting', () => {
     expect(hub.take('load')).toEqual([])
   })
 
-  test('hello is answered by welcome after the rows were read, and then work is asked for', () => {
+  test('hello is answered by welcome after the rows were read, and then the hub claims', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -33,7 +33,7 @@ describe('connecting', () => {
     ])
   })
 
-  test('a protocol that is not spoken is refused', () => {
+  test('an unknown protocol version is refused', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()], [], 'a', protocolVersion + 1)
@@ -60,14 +60,14 @@ describe('connecting', () => {
     expect(hub.assigned()).toEqual(['01.1'])
   })
 
-  test('a confirmed attempt that its pod knows nothing of, or whose pod is gone, is lost', () => {
+  test('a confirmed attempt that its pod does not have, or whose pod is gone, is lost', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
     hub.loaded(running(1), running(2, { pod: 'gone' }))
     const ends = () => hub.writes().filter(({ kind }) => kind === 'end')
     expect(ends()).toMatchObject([{ task: { id: aTaskId(1) }, outcome: { status: 'lost', error_code: 'LOST' } }])
-    // Missing in what a new connection says: perhaps this agent has only not heard of it yet.
+    // The pod is missing in the inventory of a new connection: perhaps this agent has not seen it yet.
     hub.pass(podAbsentMs - 1)
     hub.alarm()
     expect(ends()).toEqual([])
@@ -79,7 +79,7 @@ describe('connecting', () => {
     expect(hub.phases()).toEqual([])
   })
 
-  test('a pod that cannot be looked into proves nothing; when it is ready again, hello is asked for', () => {
+  test('a pod that is not ready proves nothing; when it is ready again, the hub asks for hello', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod({ ready: false })])
@@ -111,7 +111,7 @@ describe('connecting', () => {
     })
   })
 
-  test('what was said before the rows were read counts: finished is not adopted, accepted is not lost', () => {
+  test('frames that came before the rows were read count: finished is not adopted, accepted is not lost', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()], [presence(1)])
@@ -121,11 +121,11 @@ describe('connecting', () => {
     expect(hub.phases()).toEqual([])
   })
 
-  test('rows that cannot be read are asked for again, and nothing is claimed meanwhile', () => {
+  test('a failed read of the rows is repeated, and nothing is claimed meanwhile', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
-    hub.step({ type: 'load_failed', random: 0 })
+    hub.step({ type: 'load_failed' })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.forget()
@@ -136,7 +136,7 @@ describe('connecting', () => {
     expect(hub.take('claim')).toHaveLength(1)
   })
 
-  test('a hello during a load makes it read again', () => {
+  test('a hello during a load makes the hub read again', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
@@ -149,7 +149,7 @@ describe('connecting', () => {
     expect(hub.sent('welcome')).toMatchObject([{ adopt: [ref(1)] }])
   })
 
-  test('a wish to cancel goes to the log again', () => {
+  test('a cancel request goes to the log again', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()], [presence(1)])
@@ -176,13 +176,13 @@ describe('claiming', () => {
     expect(hub.take('claim')).toEqual([])
   })
 
-  test('asks for free places only, and not while none is free', () => {
+  test('asks for free slots only, and not while none is free', () => {
     const hub = welcomed([aPod(), aPod({ name: 'w', uid: 'w', role: 'worker', project_id: null, slots: 1 })])
     hub.step({ type: 'poke' })
     expect(hub.take('claim')[0]!.slots).toEqual([
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'pod-1', project_id: 'demo' },
-      { pod: 'w', project_id: null },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'pod-1', pod_uid: 'uid-1', project_id: 'demo' },
+      { pod: 'w', pod_uid: 'w', project_id: null },
     ])
     hub.claimed(live(1), live(2), live(3, { pod: 'w' }))
     expect(hub.take('claim')).toEqual([])
@@ -192,18 +192,18 @@ describe('claiming', () => {
     expect(hub.take('claim')).toMatchObject([{ slots: [{ pod: 'pod-1' }] }])
   })
 
-  test('a lost answer is asked for again by the same id, and work is not sent twice', () => {
+  test('a claim whose answer was lost is repeated by its id, and nothing is sent twice', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     const [first] = hub.take('claim')
-    hub.step({ type: 'claim_failed', claim_id: first!.claim_id, random: 0 })
+    hub.step({ type: 'claim_failed', claim_id: first!.claim_id })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.pass(1_000)
     hub.alarm()
     const [again] = hub.take('claim')
     expect(again).toEqual({ ...first, number: expect.any(Number) })
-    // The first is void once the second has run: it may lease nothing that nobody hears of.
+    // The first is void once the second has run, so that it leases nothing that no hub knows of.
     expect(again!.number).toBeGreaterThan(first!.number)
     hub.claimed(live(1))
     expect(hub.assigned()).toEqual(['01.1'])
@@ -211,7 +211,7 @@ describe('claiming', () => {
     expect(hub.assigned()).toEqual([])
   })
 
-  test('a claim is of the rows that were read last', () => {
+  test('a claim has the generation of the last load', () => {
     const hub = welcomed()
     hub.hello([aPod()])
     hub.loaded()
@@ -219,20 +219,20 @@ describe('claiming', () => {
     expect(hub.take('claim')).toMatchObject([{ generation: 2 }])
   })
 
-  test('a memory that is older than the rows is brought up to them before anything is claimed', () => {
+  test('a memory with an older generation than the database takes over before anything is claimed', () => {
     const hub = setup()
     hub.step({ type: 'connected', connection: 'a' })
     hub.hello([aPod()])
     expect(hub.take('load')).toEqual([{ type: 'load', generation: 1 }])
-    hub.step({ type: 'loaded', generation: 7, live: [], random: 0 })
+    hub.step({ type: 'loaded', generation: 7, live: [] })
     expect(hub.take('claim')).toEqual([])
     expect(hub.take('load')).toEqual([{ type: 'load', generation: 8 }])
     hub.loaded()
     expect(hub.take('claim')).toMatchObject([{ generation: 8 }])
   })
 
-  // Found by the simulator: its row was read meanwhile, it ran and was over, and the late answer started it once more.
-  test('an answer that tells of what is over already starts nothing', () => {
+  // Found by the simulator: a load found the attempt, it ran and ended, and the late answer of its claim started it again.
+  test('an answer of a claim starts no attempt that is over already', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     hub.hello([aPod()])
@@ -256,7 +256,7 @@ describe('claiming', () => {
     expect(hub.assigned()).toEqual(['01.1'])
   })
 
-  test('an answer that crosses a reading of the rows is kept', () => {
+  test('an answer of a claim during a load is kept', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     hub.hello([aPod()])
@@ -271,30 +271,30 @@ describe('claiming', () => {
     expect(hub.state().alarmAt).toBeNull()
     hub.step({ type: 'poke' })
     hub.claimed()
-    hub.queue_inspected(true, start + 2_000)
+    hub.queueInspected(true, start + 2_000)
     hub.alarm()
     expect(hub.state().alarmAt).toBe(start + 2_000)
     hub.pass(2_000)
     hub.alarm()
     expect(hub.take('claim')).not.toEqual([])
     hub.claimed()
-    hub.queue_inspected()
+    hub.queueInspected()
     hub.alarm()
     expect(hub.state().alarmAt).toBeNull()
     expect(hub.state().queued).toBe(false)
   })
 
-  test('what waited too long is told to its log', () => {
+  test('the log of a task that expired in the queue is synced', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     hub.claimed()
-    hub.step({ type: 'queue_inspected', expired: [aTask({ status: 'failed' })], queued: false, next_at: null, homeless: null })
+    hub.step({ type: 'queue_inspected', expired: [aTask({ status: 'failed' })], queued: false, next_at: null, missing: null })
     expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ status: 'failed' }] }])
   })
 
   test('an end seen by a log lets the next task of its project or session be claimed', () => {
     const hub = dispatched()
-    hub.queue_inspected(true)
+    hub.queueInspected(true)
     hub.forget()
     hub.step({ type: 'ended', ref: ref(1) })
     expect(hub.take('claim')).toHaveLength(1)
@@ -312,7 +312,7 @@ describe('claiming', () => {
     const hub = setup()
     hub.step({ type: 'poke' })
     expect(hub.take('inspect_queue')).toHaveLength(1)
-    hub.queue_inspected(true, start + 50_000)
+    hub.queueInspected(true, start + 50_000)
     expect(hub.state().inspectAt).toBe(start + 50_000)
     hub.pass(50_000)
     hub.alarm()

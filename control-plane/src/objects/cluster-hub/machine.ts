@@ -1,9 +1,10 @@
 // A cluster's hub as a pure machine. It promises: what the agent is told follows from rows and `hello` alone, so every frame may be
-// repeated; a write is repeated until it was done; nothing is asked while nothing is live or queued (8). It refuses to claim before it
-// knows what already runs. Conclusions about attempts are in cluster-hub-attempts-machine.ts.
+// repeated; a write is repeated until it is done; nothing is asked while nothing is live or queued (RELIABILITY 8). It claims nothing
+// before it knows what already runs. Conclusions about attempts are in attempts-machine.ts.
 
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
+import type { StepContext } from '@rdev/shared/domain/step'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
@@ -23,7 +24,8 @@ import {
   write,
   type Draft,
 } from './draft.ts'
-import { foundHomeless, podsToLookBeside } from './pods-machine.ts'
+import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
+import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
 import {
   doneLimitMs,
   leaseMs,
@@ -41,65 +43,72 @@ import {
   type Live,
 } from './state.ts'
 
-export function stepHub(state: HubState, input: HubInput, now: number): HubStep {
+/** `now` is wall time; `random` spreads repeated calls and returns to the queue. Never throws. */
+export function stepHub(state: HubState, input: HubInput, { now, random }: StepContext): HubStep {
   const d = open(state)
-  apply(d, input, now)
-  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way.
+  apply(d, input, random, now)
+  // The alarm itself may have woken the object: setting an alarm now would cancel the call that is on its way.
   if (input.type !== 'woke') schedule(d, now)
   return done(d)
 }
 
-function apply(d: Draft, input: HubInput, now: number): void {
+function apply(d: Draft, input: HubInput, random: number, now: number): void {
   switch (input.type) {
     case 'woke':
       if (input.connection === null) return
-      d.connection = { ...input.connection, version: null, hello: null, draining: false }
+      d.connection = { ...input.connection, version: null, protocol: 0, hello: null, draining: false }
       return askHello(d)
     case 'connected':
       return connected(d, input.connection)
     case 'frame':
-      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, input.random, now)
+      if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)
       return
     case 'closed':
       if (d.connection?.id === input.connection) closed(d, now)
       return
     case 'poke':
       d.queued = true
-      return d.connection === null ? startSurvey(d, now) : tryClaim(d, now)
+      return d.connection === null ? startInspection(d, now) : tryClaim(d, now)
+    case 'resources_changed':
+      return readDesired(d)
+    case 'desired_read':
+      return desiredRead(d, input.desired)
+    case 'desired_read_failed':
+      return desiredReadFailed(d, random, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
       return wantClaim(d, now)
     }
     case 'alarm':
-      return alarm(d, input.silentMs, input.random, now)
+      return alarm(d, input.silentMs, random, now)
     case 'loaded':
-      return loaded(d, input, now)
+      return loaded(d, input, random, now)
     case 'load_failed':
       d.loading = null
       d.loadWanted = true
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'claimed':
       return claimed(d, input.claim_id, input.tasks, now)
     case 'claim_failed':
       if (d.claim?.claim_id !== input.claim_id) return
       d.claim = { ...d.claim, busy: false }
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     case 'queue_inspected':
-      return queue_inspected(d, input, now)
+      return queueInspected(d, input, now)
     case 'queue_inspection_failed':
       d.inspecting = false
       d.queued = true
-      d.inspectAt = now + 1_000 + Math.floor(input.random * netMs)
+      d.inspectAt = now + 1_000 + Math.floor(random * netMs)
       return
     case 'written':
       return written(d, input, now)
     case 'write_failed': {
       const pending = d.writes.get(input.id)
       if (pending === undefined) return
-      if (pending.write.kind === 'fail_homeless') return void d.writes.delete(input.id)
+      if (pending.write.kind === 'fail_missing_pods') return void d.writes.delete(input.id)
       d.writes.set(input.id, { ...pending, busy: false })
-      return retryLater(d, input.random, now)
+      return retryLater(d, random, now)
     }
   }
 }
@@ -111,10 +120,11 @@ function connected(d: Draft, id: string): void {
   }
   const epoch = d.durable.epoch + 1
   d.durable = { ...d.durable, epoch }
-  d.connection = { id, epoch, version: null, hello: null, draining: false }
+  d.connection = { id, epoch, version: null, protocol: 0, hello: null, draining: false }
   d.welcomedAt = null
   d.ready = false
   d.early = []
+  d.observed = null
   d.orphanAt = null
   d.sweepAt = null
 }
@@ -125,7 +135,7 @@ function closed(d: Draft, now: number): void {
   d.ready = false
   d.early = []
   if (d.live.size > 0) d.orphanAt = now + leaseMs + orphanMs
-  if (d.queued) startSurvey(d, now)
+  if (d.queued) startInspection(d, now)
 }
 
 function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
@@ -138,8 +148,8 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
     case 'drain':
       d.connection = { ...connection, draining: true }
       return
-    case 'reply':
-      return
+    case 'observed':
+      return observed(d, up)
     default:
       if (d.ready) return report(d, connection, up, random, now)
       if (d.early.length < maxEarlyFrames) {
@@ -152,16 +162,17 @@ function frame(d: Draft, connection: Connection, up: HubUp, random: number, now:
 
 function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hello' }>, now: number): void {
   if (!speaksProtocol(up.protocol)) {
-    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not spoken here', now)
+    return hangUp(d, connection, closeCodes.unsupportedProtocol, 'this protocol version is not supported', now)
   }
-  d.connection = { ...connection, version: up.agent_version, hello: up.attempts }
+  d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
   d.ready = false
   write(d, { kind: 'report', pods: up.pods })
   startLoad(d)
+  readDesired(d)
 }
 
-/** What an agent says about its attempts and pods, once the hub knows the rows. */
+/** A frame about attempts and pods. Called only when the hub knows the rows. */
 function report(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
   switch (up.type) {
     case 'accepted':
@@ -184,15 +195,15 @@ function hangUp(d: Draft, connection: Connection, code: number, reason: string, 
   closed(d, now)
 }
 
-function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, { type: 'loaded' }>, now: number): void {
+function loaded(d: Draft, { generation, live: rows }: Extract<HubInput, { type: 'loaded' }>, random: number, now: number): void {
   const began = d.loading ?? d.counter
   d.loading = null
   if (generation > d.durable.generation) {
-    // This memory is not what it was; what it claims counts only above that.
+    // The database has a later generation than this memory, and only claims of the newest one lease anything: begin one above it.
     d.durable = { ...d.durable, generation }
     return startLoad(d)
   }
-  // Somebody said `hello` since: these rows may be older than what it says.
+  // A `hello` came while the rows were read: the rows may be older than it, so read them again.
   if (d.loadWanted) return startLoad(d)
   d.rowsKnown = true
   const { connection } = d
@@ -201,7 +212,8 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
   reconcile(d, connection, rows, began, random, now)
   d.ready = true
   d.welcomedAt ??= now
-  // An object that sleeps between its alarms never sweeps: its leases are renewed here.
+  tellDesired(d)
+  // An object that sleeps between its alarms may reach no sweep in time, so leases are renewed here too.
   renew(
     d,
     [...d.live.values()].filter(({ task }) => (task.lease_until ?? 0) - now < leaseMs - sweepEveryMs / 2),
@@ -213,7 +225,7 @@ function loaded(d: Draft, { generation, live: rows, random }: Extract<HubInput, 
   tryClaim(d, now)
 }
 
-/** Asks for work if some is known to be queued. */
+/** Claims, if something may be queued. */
 function wantClaim(d: Draft, now: number): void {
   if (d.inspecting) d.claimAgain = true
   else if (d.queued) tryClaim(d, now)
@@ -226,7 +238,7 @@ function tryClaim(d: Draft, now: number): void {
     return
   }
   d.claimAgain = false
-  const slots = freePlaces(d)
+  const slots = freeSlotsOfPods(d)
   if (slots.length === 0) {
     d.inspectAt = Math.min(d.inspectAt ?? now + netMs, now + netMs)
     return
@@ -235,23 +247,25 @@ function tryClaim(d: Draft, now: number): void {
   askClaim(d, d.claim)
 }
 
-/** Each makes those before it void, so that none leases something after its answer, or after the next one's. */
+/** The number rises with every claim, and a claim voids those with a lower number: a late one leases nothing after a newer one has run. */
 function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): void {
   d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
 
-function freePlaces(d: Draft): { pod: string; project_id: string | null }[] {
+type FreeSlot = NonNullable<Draft['claim']>['slots'][number]
+
+function freeSlotsOfPods(d: Draft): FreeSlot[] {
   const running = new Map<string, number>()
   for (const { task } of d.live.values()) running.set(task.pod ?? '', (running.get(task.pod ?? '') ?? 0) + 1)
-  const places: { pod: string; project_id: string | null }[] = []
+  const slots: FreeSlot[] = []
   for (const pod of d.pods) {
     const project_id = pod.role === 'project' ? pod.project_id : null
     if (pod.role === 'project' && project_id === null) continue
-    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && places.length < maxClaimSlots; free--) {
-      places.push({ pod: pod.name, project_id })
+    for (let free = freeSlots(pod, running.get(pod.name) ?? 0); free > 0 && slots.length < maxClaimSlots; free--) {
+      slots.push({ pod: pod.name, pod_uid: pod.uid, project_id })
     }
   }
-  return places
+  return slots
 }
 
 function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: number): void {
@@ -263,33 +277,33 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   for (const dispatch of tasks) {
     const name = nameOf(refOf(dispatch))
     if (d.live.has(name) || over.has(name)) continue
-    const uid = d.pods.find((pod) => pod.name === dispatch.task.pod)?.uid ?? null
+    const uid = dispatch.task.pod_uid
     const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
     const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
     d.live.set(name, entry)
     fresh.push(entry)
   }
-  // Without a welcomed agent they wait for the next one; its `hello` decides.
+  // Without a welcomed agent the new entries wait for the next `hello`, which decides about them.
   if (sentOn !== null) assign(d, fresh)
   else if (d.connection === null && fresh.length > 0) d.orphanAt ??= now + leaseMs + orphanMs
   if (fresh.length > 0) d.effects.push({ type: 'sync_logs', tasks: fresh.map(({ task }) => task) })
   if (d.claimAgain || tasks.length >= asked) tryClaim(d, now)
-  else startSurvey(d, now)
+  else startInspection(d, now)
 }
 
-function startSurvey(d: Draft, now: number): void {
+function startInspection(d: Draft, now: number): void {
   if (d.inspecting) return
   d.inspecting = true
   d.inspectAt = null
-  // What is poked while the answer is on its way sets it again.
+  // A poke while the answer is on its way sets it again.
   d.queued = false
   d.effects.push({ type: 'inspect_queue', pods: podsToLookBeside(d, now) })
 }
 
-function queue_inspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspected' }>, now: number): void {
+function queueInspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspected' }>, now: number): void {
   d.inspecting = false
   d.queued = d.queued || found.queued
-  foundHomeless(d, found.homeless, now)
+  foundMissingPods(d, found.missing, now)
   if (found.expired.length > 0) d.effects.push({ type: 'sync_logs', tasks: found.expired })
   if (!d.queued) {
     d.claimAgain = false
@@ -303,7 +317,7 @@ function queue_inspected(d: Draft, found: Extract<HubInput, { type: 'queue_inspe
 function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>, now: number): void {
   const what = d.writes.get(id)?.write
   d.writes.delete(id)
-  // Void: the rows were read again before it ran. This life still wants it.
+  // The write was void because a later generation had begun before it ran. Repeat it under the new generation.
   if ((what?.kind === 'requeue' || what?.kind === 'fail') && tasks.length === 0 && what.generation !== d.durable.generation) {
     return write(d, { ...what, generation: d.durable.generation })
   }
@@ -320,11 +334,11 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
       d.queued = true
       d.inspectAt = Math.min(d.inspectAt ?? what.run_after, what.run_after)
       return wantClaim(d, now)
-    case 'fail_homeless':
+    case 'fail_missing_pods':
       if (tasks.length === 0) return
       d.effects.push({ type: 'sync_logs', tasks })
-      // What stood behind them may go now, or be as homeless.
-      d.homesAt = null
+      // Tasks that waited behind the failed ones may run now, or their pod is missing too: look again.
+      d.missingPodsAt = null
       d.queued = true
       return wantClaim(d, now)
   }
@@ -334,25 +348,26 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   d.alarmAt = null
   if (d.retryAt !== null && d.retryAt <= now) tryAgain(d)
   if (d.connection === null) {
-    // Woken by a time that was set in an earlier life: only the rows know what it was for.
+    // An earlier life of the object set this alarm: only the rows tell what it was for.
     if (!d.rowsKnown || (d.orphanAt !== null && d.orphanAt <= now)) startLoad(d)
-    if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startSurvey(d, now)
+    if (!d.rowsKnown || (d.inspectAt !== null && d.inspectAt <= now)) startInspection(d, now)
     return
   }
   if (silentMs !== null && silentMs > silentLimitMs) hangUp(d, d.connection, closeCodes.tryAgain, 'silent for too long', now)
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.inspectAt !== null && d.inspectAt <= now) {
     d.inspectAt = null
-    if (d.ready && !d.connection.draining && freePlaces(d).length > 0) tryClaim(d, now)
-    else startSurvey(d, now)
+    if (d.ready && !d.connection.draining && freeSlotsOfPods(d).length > 0) tryClaim(d, now)
+    else startInspection(d, now)
   }
 }
 
 function tryAgain(d: Draft): void {
   d.retryAt = null
   if (d.loadWanted && d.loading === null) startLoad(d)
+  if (d.desiredWanted && !d.readingDesired) readDesired(d)
   if (d.claim !== null && !d.claim.busy) {
-    // The same id: if the answer was lost after the commit, this brings what was leased then.
+    // Repeat with the same id: if the answer was lost after the commit, this returns what was leased then.
     d.claim = { ...d.claim, busy: true }
     askClaim(d, d.claim)
   }
@@ -378,12 +393,13 @@ function renew(d: Draft, entries: readonly Live[]): void {
   if (refs.length > 0) d.effects.push({ type: 'renew', refs })
 }
 
-/** One alarm for everything that has a time. It is only ever moved forward: waking early costs less than a write. */
+/** One alarm serves all times. It is only ever moved to an earlier time: waking early costs less than another write. */
 function schedule(d: Draft, now: number): void {
   const watched = d.connection !== null && (d.live.size > 0 || d.connection.hello === null)
   d.sweepAt = watched ? (d.sweepAt ?? now + sweepEveryMs) : null
   if (d.connection !== null) d.orphanAt = null
-  const inFlight = d.loading !== null || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
+  const inFlight =
+    d.loading !== null || d.readingDesired || d.inspecting || d.claim?.busy === true || [...d.writes.values()].some(({ busy }) => busy)
   const times = [d.retryAt, d.sweepAt, d.inspectAt, d.orphanAt, inFlight ? now + netMs : null].filter((at) => at !== null)
   const at = times.length === 0 ? null : Math.min(...times)
   if (at === d.alarmAt || (at !== null && d.alarmAt !== null && d.alarmAt > now && d.alarmAt <= at)) return

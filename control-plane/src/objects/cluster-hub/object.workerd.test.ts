@@ -6,7 +6,8 @@ import { outcome } from '@rdev/shared/domain/task'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test, vi } from 'vitest'
-import { homelessMs } from './state.ts'
+import { anActor } from '../../testing/actor.ts'
+import { missingPodMs } from './state.ts'
 import { createHubs } from './hubs.ts'
 import { createTaskLogs } from '../task-log/logs.ts'
 import { events, objects } from '../object-fixtures.ts'
@@ -30,7 +31,7 @@ const refOf = ({ task_id, attempt }: Assignment) => ({ task_id, attempt })
 const acceptedFrame = (task: Assignment) => ({ type: 'accepted' as const, attempts: [{ ...refOf(task), started_at: Date.now() }] })
 const finishedFrame = (task: Assignment) => ({ type: 'finished' as const, attempts: [refOf(task)] })
 
-/** An agent that was welcomed. */
+/** A welcomed agent. */
 async function connected(prepared?: Awaited<ReturnType<typeof objects>>) {
   const all = prepared ?? (await objects())
   const agent = await all.agent()
@@ -107,7 +108,7 @@ describe('the control socket', () => {
     expect(await agent.closed()).toBe(closeCodes.malformed)
   })
 
-  test('status tells what the agent said, also after the object slept', async () => {
+  test('status answers what the agent reported, also after the object slept', async () => {
     const { agent, cluster, hub } = await connected()
     expect(await hubs.status(cluster)).toMatchObject({ connected: true, agent_version: '1.0.0', pods: [{ name: 'pod-1', running: 0 }] })
     await evictDurableObject(hub())
@@ -164,12 +165,12 @@ describe('dispatch', () => {
     agent.send({ type: 'rejected', attempts: [{ ...refOf(first), reason: 'no_free_slot' }] })
     expect(await assigned(agent)).toMatchObject({ task_id: task.id, attempt: 2 })
     expect((await row(task)).status).toBe('leased')
-    // The log is told after the agent.
+    // The log is synced after the agent got the assignment.
     const types = async () => (await logs.page(task.id, 0, 10)).lines.map(({ type }) => type)
     await expect.poll(types).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
   })
 
-  test('what its log has heard of is not given back, whatever a later agent says: it ends as the log knows, or is lost', async () => {
+  test('an attempt whose log has received something is not given back, whatever a later agent says: it ends with the result of the log, or is lost', async () => {
     const { world, queue, agent, cluster, row, line, connectAgain } = await connected()
     const [told, silent] = [await queue(), await queue()]
     await hubs.poke(cluster)
@@ -181,7 +182,7 @@ describe('dispatch', () => {
       attempt.send(events(0, 'hello'))
       await attempt.next()
     }
-    // Held, and the row does not know.
+    // The log holds the result, and the row does not have it.
     world.away = { when: 'before', only: 'finish' }
     attempts[0]!.send({ type: 'result', after: 1, outcome: success })
     expect(await attempts[0]!.next()).toMatchObject({ type: 'ack', result: true })
@@ -212,20 +213,25 @@ describe('dispatch', () => {
 })
 
 describe('a conversation whose pod is gone', () => {
-  test('its next task fails once the agent has not had that pod for five minutes; what stands behind it runs', async () => {
+  test('its next task fails once the pod was missing for five minutes; the tasks behind it run', async () => {
     const all = await objects()
     const { queue, cluster, world, row } = all
     const session_id = newId('session', Date.now(), new Uint8Array(10).fill(7))
     const spec = { kind: 'agent', provider: 'claude-code', prompt: 'hello', command: null, session_id } as const
-    const { tasks } = world.stores
+    const { dispatch, tasks } = world.stores
     const template = await queue({ priority: 900 })
     const id = newId('task', Date.now(), new Uint8Array(10).fill(7))
-    const first = { id, spec: { ...template.spec, ...spec, target: 'pool' as const }, created_by: 'key_1', created_at: Date.now() }
+    const first = {
+      id,
+      spec: { ...template.spec, ...spec, target: 'pool' as const },
+      actor: anActor({ key_id: 'key_1' }),
+      created_at: Date.now(),
+    }
     await tasks.insert([{ ...first, new_session: true, retry_of: null }])
-    const slots = [{ pod: 'gone', project_id: null }]
+    const slots = [{ pod: 'gone', pod_uid: 'uid-gone', project_id: null }]
     const ask = { clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000, generation: 0, number: 1 }
-    const [live] = await tasks.claim(ask)
-    await tasks.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
+    const [live] = await dispatch.claim(ask)
+    await dispatch.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
 
     const next = await queue({ ...spec, workspace: 'main' })
     const behind = await queue({ workspace: 'main' })
@@ -234,7 +240,7 @@ describe('a conversation whose pod is gone', () => {
     expect((await row(next)).status).toBe('queued')
 
     const real = Date.now
-    const later = vi.spyOn(Date, 'now').mockImplementation(() => real() + homelessMs)
+    const later = vi.spyOn(Date, 'now').mockImplementation(() => real() + missingPodMs)
     try {
       agent.send({ type: 'heartbeat', agent_time: 1, attempts: [] })
       await frame(agent, 'alive')
@@ -323,7 +329,7 @@ describe('idle', () => {
     await expect.poll(async () => (await row(task)).status).toBe('succeeded')
     agent.send(finishedFrame(sent))
     const alarm = () => runInDurableObject(hub(), (_, { storage }) => storage.getAlarm())
-    // One that was set while there was work may ring once more; it sets no other.
+    // An alarm that was set while there was work may come once more; it sets no other.
     const afterRinging = async () => {
       await runDurableObjectAlarm(hub())
       return alarm()

@@ -20,7 +20,7 @@ test('a poke that fails is repeated, with growing pauses', async () => {
   expect(it.waits).toEqual([125, 250, 500])
 })
 
-test('one that keeps failing is given up, and its cause is told', async () => {
+test('a poke that keeps failing is given up, and its last error is thrown', async () => {
   const it = setup(100)
   await expect(it.run()).rejects.toThrow('overloaded')
   expect(it.pokes()).toBe(7)

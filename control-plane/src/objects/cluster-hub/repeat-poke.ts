@@ -1,13 +1,13 @@
 import { fullJitter } from '@rdev/shared/domain/backoff'
 
-/** About 10 s in all: a hub that has too much to do is back by then, and one that was reset is told by its agent's hello. */
+/** About 10 s in all: a busy hub answers by then, and a hub that was reset learns of the task at its agent's `hello`. */
 const maxTries = 6
 const baseMs = 250
 const capMs = 8_000
 
 /**
- * A poke that failed is repeated for a while: of a task that was accepted in an idle system nobody else would tell the hub, since nothing
- * polls there. Throws what the last try threw.
+ * Repeats a poke that failed. In an idle system nothing polls, so without the poke nobody would tell the hub of an accepted task. The waits
+ * have full jitter. Throws what the last try threw.
  */
 export async function repeatPoke(poke: () => Promise<void>, wait: (ms: number) => Promise<void>, chance: () => number): Promise<void> {
   for (let tries = 0; ; tries++) {

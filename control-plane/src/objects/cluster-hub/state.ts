@@ -1,10 +1,12 @@
-// What a cluster's hub knows, hears and does. All of it but `durable` is rebuilt from `hello` and Postgres.
+// State, inputs and effects of a cluster's hub. Only `durable` is stored; the rest is rebuilt from `hello` and Postgres.
 
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
+import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef, LiveTask, Slot } from '../../ports.ts'
+import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {
@@ -12,24 +14,24 @@ export interface Dispatch extends LiveTask {
 }
 
 /**
- * `assigned`: sent, not confirmed · `running`: confirmed · `unknown`: the row says it runs, its pod cannot be looked into now ·
- * `leaving`: its end or return to the queue is being written · `done`: its row has ended, the agent has not said that it is gone.
+ * `assigned`: sent, not confirmed · `running`: confirmed · `unknown`: the row is live, and nobody can look into its pod now ·
+ * `leaving`: its end or its return to the queue is being written · `done`: its row has ended, and the agent has not reported it as finished.
  */
 export type Phase = 'assigned' | 'running' | 'unknown' | 'leaving' | 'done'
 
 export interface Live extends Dispatch {
   readonly phase: Phase
-  /** Which pod of that name it was given to; null while that is not known. */
+  /** The uid of the pod that it was given to; null: not known. */
   readonly uid: string | null
-  /** It was sent or confirmed on this connection: a `hello` that does not name it may be older than it. */
+  /** The connection on which it was sent or confirmed: a `hello` of that connection may be older than the entry. Null: none. */
   readonly connection: string | null
   /** Its start was confirmed: by the row, by its agent, or by a `hello` that names it. */
   readonly started: boolean
-  /** Sent for the second time: another agent may have started and removed it before. */
+  /** It was sent more than once: another agent may have started and removed it before. */
   readonly resent: boolean
-  /** Since when its pod is missing in the inventory, where that is no proof yet. */
+  /** Since when its pod is missing in the inventory; null: it is not, or its absence counts at once. */
   readonly absentAt: number | null
-  /** Counts up; tells what came after a load began. */
+  /** Value of `counter` when the entry came: tells entries that came after a load began. */
   readonly added: number
   /** When its row ended; null: not yet. */
   readonly done_at: number | null
@@ -39,18 +41,23 @@ export interface Connection {
   readonly id: string
   readonly epoch: number
   readonly version: string | null
+  /** Protocol version that `hello` named; 0 before it. */
+  readonly protocol: number
   /** What the agent said it has; null before `hello`. */
   readonly hello: readonly AttemptPresence[] | null
   readonly draining: boolean
 }
 
-/** What must reach Postgres or a task's log. Kept and repeated until it did. */
+/** What must reach Postgres or a task's log. It is kept and repeated until it succeeded. */
 export type Write =
   | { readonly kind: 'report'; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
-  /** It never started. Told to the row alone, so that nothing is concluded before the row has it; unless its log has heard of it. */
+  /** The attempt never started, and its task fails: the row is written first. If its log has received something of it, it ends through the log. */
   | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome; readonly generation: number }
-  /** `doubted`: it may have started where nobody can look any more; if its log has heard of it, it ends as that says, or is lost. */
+  /**
+   * `doubted` is set where the attempt may have started in a pod that nobody can look into any more. If its log has received something of it,
+   * the attempt ends with the result that the log holds, or as lost; only otherwise it goes back to the queue.
+   */
   | {
       readonly kind: 'requeue'
       readonly ref: AttemptRef
@@ -58,11 +65,11 @@ export type Write =
       readonly doubted: Task | null
       readonly generation: number
     }
-  /** Through the task's log, where a result that is held already wins. */
+  /** Ends the attempt through the task's log: a result that the log holds already wins. */
   | { readonly kind: 'end'; readonly task: Task; readonly outcome: TaskOutcome }
-  /** Of queued tasks whose conversation is in one of these pods. Not repeated: the queue is looked at again. */
-  | { readonly kind: 'fail_homeless'; readonly pods: readonly string[] }
-  /** Of a task that went back to the queue although somebody wants it cancelled. */
+  /** Fails queued tasks whose conversation is in one of these pods. Not repeated: the next inspection of the queue finds them again. */
+  | { readonly kind: 'fail_missing_pods'; readonly pods: readonly string[] }
+  /** Cancels a task that went back to the queue although it has a cancel request. */
   | { readonly kind: 'cancel_queued'; readonly task_id: string }
 
 export interface PendingWrite {
@@ -70,18 +77,11 @@ export interface PendingWrite {
   readonly busy: boolean
 }
 
-/** Which pod has a name, and since which generation: the number goes up with every pod that takes a name. */
-export interface PodHome {
-  readonly uid: string
-  readonly generation: number
-}
-
-/** Survives everything. `homes` tells of a row that this life of the object has not leased whether its pod is still the one it was leased to. */
+/** The part of the state that is stored, so it survives restarts of the object. */
 export interface HubMemory {
   readonly epoch: number
-  /** One more for each time that the rows are read: what was claimed under an earlier one leases nothing any more. */
+  /** Incremented on every load of the live rows. Claims of an older generation lease nothing. */
   readonly generation: number
-  readonly homes: Readonly<Record<string, PodHome>>
 }
 
 export interface HubState {
@@ -91,15 +91,15 @@ export interface HubState {
   readonly counter: number
   readonly connection: Connection | null
   readonly pods: readonly Pod[]
-  /** Since when this connection's agent tells what pods there are; null: it is not welcomed. */
+  /** When this connection's agent was welcomed; null: not yet. */
   readonly welcomedAt: number | null
-  /** When a pod was last in the inventory, of those that went lately. */
+  /** Pods that are not in the inventory any more, each with the time when it was last there. */
   readonly wentAt: ReadonlyMap<string, number>
-  /** When somebody last looked for tasks whose pod is gone. */
-  readonly homesAt: number | null
-  /** The rows were read for this `hello`; before that nothing is claimed. */
+  /** When tasks whose pod is gone were last looked for. */
+  readonly missingPodsAt: number | null
+  /** The rows were read after this connection's `hello`. Nothing is claimed before that. */
   readonly ready: boolean
-  /** When the load in flight began, by `counter`; null: none. */
+  /** Value of `counter` when the load in flight began; null: no load is in flight. */
   readonly loading: number | null
   readonly loadWanted: boolean
   /** The live rows were read in this life of the object. */
@@ -108,7 +108,7 @@ export interface HubState {
   readonly early: readonly HubUp[]
   readonly live: ReadonlyMap<string, Live>
   readonly writes: ReadonlyMap<number, PendingWrite>
-  /** `over`: attempts that came and went while its answer was on the way; it may tell of them as if they were new. */
+  /** The claim in flight. `over`: attempts that ended while its answer was on the way; the answer may still list them. */
   readonly claim: {
     readonly claim_id: string
     readonly slots: readonly Slot[]
@@ -119,51 +119,61 @@ export interface HubState {
   /** Something may be queued. */
   readonly queued: boolean
   readonly inspecting: boolean
-  /** The queue is looked at again then. */
+  /** When the queue is inspected next. */
   readonly inspectAt: number | null
   readonly sweepAt: number | null
-  /** Something failed, and is tried again then. */
+  /** When failed reads and writes are repeated. */
   readonly retryAt: number | null
-  /** Without an agent: when the first attempt is surely gone. */
+  /** While no agent is connected: when the first attempt is lost, because its supervisor has ended it. */
   readonly orphanAt: number | null
   readonly alarmAt: number | null
+  /** The cluster's resources as they were last read; null: not read in this life of the object. */
+  readonly desired: DesiredResources | null
+  readonly readingDesired: boolean
+  /** The desired resources must be read again: they changed during a read, or the read failed. */
+  readonly desiredWanted: boolean
+  /** What the agent of this connection observed; null: it has not reported. */
+  readonly observed: ObservedResources | null
 }
 
 export type HubInput =
-  /** The object was loaded; the newest socket that lived on while it was away, and its epoch. */
+  /** The object was loaded. `connection` is the newest socket that survived its sleep, with its epoch. */
   | { readonly type: 'woke'; readonly connection: { readonly id: string; readonly epoch: number } | null }
   | { readonly type: 'connected'; readonly connection: string }
-  /** `random` in [0, 1) spreads what is put back into the queue. */
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp; readonly random: number }
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
-  /** A task's row has ended, told by its log. */
+  /** The cluster's desired resources changed. */
+  | { readonly type: 'resources_changed' }
+  | { readonly type: 'desired_read'; readonly desired: DesiredResources }
+  | { readonly type: 'desired_read_failed' }
+  /** The task's log reports that its row has ended. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
-  | { readonly type: 'alarm'; readonly silentMs: number | null; readonly random: number }
-  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[]; readonly random: number }
-  | { readonly type: 'load_failed'; readonly random: number }
+  | { readonly type: 'alarm'; readonly silentMs: number | null }
+  | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[] }
+  | { readonly type: 'load_failed' }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
-  | { readonly type: 'claim_failed'; readonly claim_id: string; readonly random: number }
-  /** `homeless`: pods that something queued is bound to and that were not among the pods of the question; null: not looked for. */
+  | { readonly type: 'claim_failed'; readonly claim_id: string }
+  /** `missing`: pods that queued tasks are bound to and that were not among the pods of the effect; null: it did not ask. */
   | {
       readonly type: 'queue_inspected'
       readonly expired: readonly Task[]
       readonly queued: boolean
       readonly next_at: number | null
-      readonly homeless: readonly string[] | null
+      readonly missing: readonly string[] | null
     }
-  | { readonly type: 'queue_inspection_failed'; readonly random: number }
-  /** `tasks`: the rows that it changed, where there can be any. */
+  | { readonly type: 'queue_inspection_failed' }
+  /** `tasks`: the rows that the write changed, where its kind answers rows. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
-  | { readonly type: 'write_failed'; readonly id: number; readonly random: number }
+  | { readonly type: 'write_failed'; readonly id: number }
 
 export type HubEffect =
   | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
   | { readonly type: 'close'; readonly connection: string; readonly code: number; readonly reason: string }
   /** Begin this generation of claims and read the live rows; answer `loaded` or `load_failed`. */
   | { readonly type: 'load'; readonly generation: number }
-  /** Answer `claimed` or `claim_failed`. The same id may be asked for again, with a higher number. */
+  /** Answer `claimed` or `claim_failed`. A claim is repeated with the same id and a higher number. */
   | {
       readonly type: 'claim'
       readonly claim_id: string
@@ -171,7 +181,12 @@ export type HubEffect =
       readonly generation: number
       readonly number: number
     }
-  /** Fail what waited too long, see what waits, and for which pods beside these, if given; answer `queue_inspected` or `queue_inspection_failed`. */
+  /** Read the cluster's desired resources; answer `desired_read` or `desired_read_failed`. */
+  | { readonly type: 'read_desired' }
+  /**
+   * Fail tasks past their deadline, and see whether tasks wait and, where `pods` is given, for which other pods; answer `queue_inspected` or
+   * `queue_inspection_failed`.
+   */
   | { readonly type: 'inspect_queue'; readonly pods: readonly string[] | null }
   /** Answer `written` or `write_failed`. */
   | { readonly type: 'write'; readonly id: number; readonly write: Write }
@@ -180,12 +195,9 @@ export type HubEffect =
   | { readonly type: 'renew'; readonly refs: readonly AttemptRef[] }
   | { readonly type: 'alarm'; readonly at: number | null }
 
-export interface HubStep {
-  readonly state: HubState
-  readonly effects: readonly HubEffect[]
-}
+export type HubStep = Step<HubState, HubEffect>
 
-export const newMemory: HubMemory = { epoch: 0, generation: 0, homes: {} }
+export const newMemory: HubMemory = { epoch: 0, generation: 0 }
 
 export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   durable,
@@ -195,7 +207,7 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   pods: [],
   welcomedAt: null,
   wentAt: new Map(),
-  homesAt: null,
+  missingPodsAt: null,
   ready: false,
   loading: null,
   loadWanted: false,
@@ -212,31 +224,30 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   retryAt: null,
   orphanAt: null,
   alarmAt: null,
+  desired: null,
+  readingDesired: false,
+  desiredWanted: false,
+  observed: null,
 })
 
-/** Leases are 60 s; three renewals fit into one. */
-export const leaseMs = 60_000
-export const sweepEveryMs = 20_000
+export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+
 /** Two pings and a half missed: the socket is half open. */
 export const silentLimitMs = 45_000
-/** While something is queued, or in flight: the net under lost wakes and a lost object. */
+/** How often the hub looks while something is queued or in flight, in case a poke or the object was lost. */
 export const netMs = 5_000
-/** After its lease ended, an attempt without agent has surely been ended by its own supervisor: orphan TTL + 2 heartbeats + 60 s. */
-export const orphanMs = 30 * 60_000 + 6_000 + 60_000
 /** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
 export const podAbsentMs = 30_000
-/** A pod that was missing for so long without a break is not on its way back: what waits for it alone fails. */
-export const homelessMs = 5 * 60_000
-/** How often such tasks are looked for, while something is queued. */
-export const homesEveryMs = 30_000
-/** An attempt whose row ended and whose agent does not say that it is gone: ask what is there. */
+/** A pod that was missing for so long without a break does not come back: tasks that can run only there fail. */
+export const missingPodMs = 5 * 60_000
+/** How often tasks whose pod is missing are looked for, while something is queued. */
+export const missingPodsEveryMs = 30_000
+/** How long after its row ended an attempt may stay unreported: then the hub asks for `hello`. */
 export const doneLimitMs = 60_000
 export const maxFailedDispatches = 5
-/** Frames kept while the rows are being read. */
+/** Frames kept while the rows are being read; bounds the memory that an agent can take. */
 export const maxEarlyFrames = 1_000
-/** Names of pods that are remembered after they are gone. */
-export const maxGoneHomes = 1_000
-/** Slots asked for in one claim. */
+/** Slots that one claim offers. */
 export const maxClaimSlots = 100
-/** Assignments in one frame, so that a frame stays below its limit whatever the prompts weigh. */
+/** Characters of assignments in one frame, so that the frame stays below its limit however long the prompts are. */
 export const maxAssignChars = 256 * 1024

@@ -1,32 +1,33 @@
-// What a cluster's hub asks of the stores and logs for its machine, without the object round it: the object and the simulator both ask so.
+// The calls to stores and logs that a cluster's hub makes for its machine.
 
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import type { Deps } from '../../ports.ts'
+import { systemActor } from '../../ports/actor.ts'
+import type { Deps } from '../../ports/deps.ts'
 import type { HubInput, Write } from './state.ts'
 
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
   /** Whether the log holds anything of the row's attempt: an event, or its result. */
   received(task: Task): Promise<boolean>
-  /** The attempt will report nothing more and ended so, unless its log holds a result already. */
+  /** Ends the attempt with this outcome, unless its log holds a result already: it will report nothing more. */
   end(task: Task, outcome: TaskOutcome): Promise<void>
 }
 
-/** Fails what waited too long, and tells what waits; with `pods`, also what waits for none of them. */
-export async function inspectQueue(tasks: Deps['tasks'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
-  let due = await tasks.nextDue(clusterId)
+/** Fails tasks past their queue deadline, and answers whether tasks wait; with `pods`, also for which other pods tasks wait. */
+export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string, pods: readonly string[] | null): Promise<HubInput> {
+  let due = await dispatch.nextDue(clusterId)
   let expired: readonly Task[] = []
   if (due.queued) {
-    expired = await tasks.expireQueued(clusterId)
-    if (expired.length > 0) due = await tasks.nextDue(clusterId)
+    expired = await dispatch.expireQueued(clusterId)
+    if (expired.length > 0) due = await dispatch.nextDue(clusterId)
   }
-  const homeless = pods !== null && due.queued ? await tasks.homeless(clusterId, pods) : null
-  return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, homeless }
+  const missing = pods !== null && due.queued ? await dispatch.missingPods(clusterId, pods) : null
+  return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, missing }
 }
 
-/** Answers the rows that it changed, where there can be any. Safe to repeat. */
+/** Answers the rows that it changed, where the kind of write answers any. Safe to repeat. Throws what the store or log throws. */
 export async function carryOut(
-  { tasks, projects, logs, clock }: Pick<Deps, 'tasks' | 'projects' | 'clock'> & { readonly logs: HubLogs },
+  { tasks, dispatch, projects, logs, clock }: Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'clock'> & { readonly logs: HubLogs },
   clusterId: string,
   write: Write,
 ): Promise<readonly Task[]> {
@@ -35,7 +36,7 @@ export async function carryOut(
       await projects.report(clusterId, write.pods)
       return []
     case 'mark_started':
-      await tasks.markStarted(write.started)
+      await dispatch.markStarted(write.started)
       return []
     case 'fail': {
       const { task, outcome } = write
@@ -43,9 +44,9 @@ export async function carryOut(
         await logs.end(task, outcome)
         return []
       }
-      // Too often for any policy, or for a reason that no policy retries.
+      // No policy retries this: it failed to start too often, or for a reason that stays.
       const fence = { clusterId, generation: write.generation }
-      const after = await tasks.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
+      const after = await dispatch.finish({ task_id: task.id, attempt: task.attempt }, outcome, null, fence)
       return after !== undefined && isTerminal(after.status) ? [after] : []
     }
     case 'requeue':
@@ -53,14 +54,16 @@ export async function carryOut(
         await logs.end(write.doubted, outcome('lost', { error_code: 'LOST', error: 'its pod is gone' }))
         return []
       }
-      return tasks.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
-    case 'fail_homeless':
-      return tasks.failHomeless(clusterId, write.pods)
+      return dispatch.requeue([write.ref], write.run_after, { clusterId, generation: write.generation })
+    case 'fail_missing_pods':
+      return dispatch.failMissingPods(clusterId, write.pods)
     case 'end':
       await logs.end(write.task, write.outcome)
       return []
     case 'cancel_queued': {
-      const changed = await tasks.change(write.task_id, null, (task) => (task.status === 'queued' ? cancel(task, clock.now()) : task))
+      const changed = await tasks.change(write.task_id, systemActor('cluster-hub'), (task) =>
+        task.status === 'queued' ? cancel(task, clock.now()) : task,
+      )
       if (changed) await logs.sync(changed.after)
       return []
     }

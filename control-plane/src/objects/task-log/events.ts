@@ -1,33 +1,29 @@
 // The events that a log writes by itself, from the task's row. Everything else comes from the attempt.
 
-import type { StoredEventType, TaskEvent } from '@rdev/shared/domain/event'
+import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { leaseMs } from '../cluster-hub/state.ts'
 import { instant } from './instant.ts'
-
-/** Only the log writes these; an attempt that sends one is malformed. */
-const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
-export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
 
 const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null && value !== undefined))
 
 export function queuedEvent(task: Task, seq: number): TaskEvent {
   const { kind, project_id, provider, session_id, workspace, priority, run_after } = task.spec
-  // Of why it waits, what is so for certain at its creation; the rest changes, and is in `GET /v1/queue`.
+  // Only the reasons that are certain at creation; the others change, and `GET /v1/queue` shows them.
   const waits = run_after !== null && run_after > task.created_at ? { reason: 'later', run_after: instant(run_after) } : {}
   const data = present({ kind, project_id, provider, session_id, workspace, priority, retry_of: task.retry_of, ...waits })
   return { seq, type: 'task.queued', time: instant(task.created_at), task_id: task.id, attempt: 0, data }
 }
 
-/** The log is told after the agent, so the time of the lease is the row's, where it is still to be seen. */
+/** The log learns of a lease after the agent does, so the event's time comes from the row, as long as the row still shows the lease. */
 export function leasedEvent(task: Task, seq: number, now: number): TaskEvent {
   const data = present({ cluster_id: task.cluster_id, pod: task.pod })
   const leasedAt = task.lease_until === null ? now : Math.min(now, Math.max(task.created_at, task.lease_until - leaseMs))
   return { seq, type: 'task.leased', time: instant(leasedAt), task_id: task.id, attempt: task.attempt, data }
 }
 
-/** `ended` is how the attempt ended, if it ever started. */
+/** `ended` is how the attempt ended; null if it never started. */
 export function requeuedEvent(task: Task, attempt: number, ended: TaskOutcome | null, seq: number, now: number): TaskEvent {
   const data = present({
     reason: ended === null ? 'not_started' : (ended.error_code ?? ended.status),
@@ -38,7 +34,7 @@ export function requeuedEvent(task: Task, attempt: number, ended: TaskOutcome | 
   return { seq, type: 'task.requeued', time: instant(now), task_id: task.id, attempt, data }
 }
 
-/** From the row, so that the log and `GET /v1/tasks/{id}` say the same; only the duration was measured in the pod. */
+/** From the row, so that the log and `GET /v1/tasks/{id}` agree; only the duration comes from the pod. */
 export function finishedEvent(task: Task, ended: TaskOutcome | null, seq: number, now: number): TaskEvent {
   const { status, error_code, error, exit_code, result, usage, cost_usd, started_at, finished_at } = task
   const measured = started_at !== null && finished_at !== null ? Math.max(0, finished_at - started_at) : 0

@@ -1,4 +1,4 @@
-// What the tests of task-log-machine.ts step.
+// What tests of the task log's machine start from.
 
 import { outcome, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptEvent } from '@rdev/shared/domain/event'
@@ -14,14 +14,15 @@ export const output = (text: string): AttemptEvent => ({
 })
 export const success = outcome('succeeded', { exit_code: 0, result: 'done', duration_ms: 1500 })
 
-/** A log that is stepped; what it did since the last look is asked for by kind. */
+/** A log to step; `take` answers the effects of one kind since the last call. */
 export function setup(task: Task = aTask()) {
   let state: TaskLogState = initialTaskLog()
   let now = 1_000_000
   let effects: TaskLogEffect[] = []
   const log: { seq: number; type: string; attempt: number; data: unknown }[] = []
-  const step = (input: TaskLogInput) => {
-    const done = stepTaskLog(state, input, now)
+  /** `random` is 0 unless a test gives it. */
+  const step = (input: TaskLogInput, random = 0) => {
+    const done = stepTaskLog(state, input, { now, random })
     state = done.state
     effects.push(...done.effects)
     for (const effect of done.effects) if (effect.type === 'append') log.push(...effect.events)

@@ -1,2 +1,2 @@
-/** RFC 3339 with milliseconds, UTC: how every instant is told to clients. */
+/** RFC 3339 in UTC with milliseconds: the form of every instant that clients see. */
 export const instant = (ms: number): string => new Date(ms).toISOString()

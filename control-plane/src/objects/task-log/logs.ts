@@ -1,22 +1,22 @@
-// The Worker's side of task logs: the port on the objects. A reader is a socket to the log that carries stored text; what it missed when
-// the socket broke, or when it was too slow for it, it reads by pages, and goes on. So every reader sees each line once, in order, at its
-// own pace, whatever happens to the object.
+// The Worker's side of task logs: the port `TaskLogs` on the objects. A reader has a socket to the log that carries stored text. When the
+// socket breaks, or the reader was too slow for it, the reader fetches what it missed by pages and opens a new socket. So every reader sees
+// each entry once, in order, at its own pace, whatever happens to the object.
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { closeCodes } from '@rdev/shared/wire/limits'
-import type { Deps, LogItem, LogLine, TaskLogs } from '../../ports.ts'
+import type { Deps } from '../../ports/deps.ts'
+import type { LogItem, LogEntry, TaskLogs } from '../../ports/task-logs.ts'
 import { pause } from '../pause.ts'
-import { openSocket, type SocketReader } from './socket-reader.ts'
 import type { TaskLogObject } from './object.ts'
 
-/** Said to the log each time this much was taken by the consumer; a quarter of what it lets a reader fall behind. */
+/** The log is told each time the consumer has taken this much: a quarter of what a reader may fall behind. */
 const sayTakenChars = 256 * 1024
-/** After this many failures in a row the reader is told; it resumes by itself. */
+/** After this many failures in a row `follow` throws; the client resumes. */
 const maxFailures = 8
 const pageLimit = 10_000
 
 interface Reading {
-  /** Seq of the last line given to the consumer. */
+  /** Seq of the last entry given to the consumer. */
   last: number
   finished: boolean
 }
@@ -55,7 +55,7 @@ export function createTaskLogs(namespace: DurableObjectNamespace<TaskLogObject>,
         const lines = takeFresh(parseLines(frame), reading)
         if (lines.length > 0) yield lines
         if (reading.finished) return closeCodes.ended
-        // Only now does the consumer ask for more: the log must not push what nobody reads.
+        // Report what was taken only now, when the consumer asks for more: the log must not push what nobody reads.
         taken += frame.length
         if (taken >= sayTakenChars) {
           socket.send(String(taken))
@@ -92,7 +92,7 @@ export function createTaskLogs(namespace: DurableObjectNamespace<TaskLogObject>,
         if (signal.aborted || reading.finished) return
         failures = reading.last > before ? 0 : failures + 1
         if (failures > maxFailures) throw error ?? new Error('a task log keeps closing its readers')
-        // The first time at once: a deploy or an eviction cuts every socket and is over by then.
+        // The first retry is immediate: a deploy or an eviction cuts every socket and is over by then. Later ones have full jitter.
         if (failures > 1) await pause(fullJitter(failures, random.chance(), 50, 2_000), signal)
       }
     },
@@ -110,12 +110,12 @@ export function createTaskLogs(namespace: DurableObjectNamespace<TaskLogObject>,
   }
 }
 
-/** Without what the consumer has: a page may reach into what a socket brought. */
+/** Drops entries that the consumer has: a page may overlap what a socket brought. */
 function takeFresh(items: readonly LogItem[], reading: Reading): readonly LogItem[] {
-  const first = items.find((item): item is LogLine => item.seq !== null)
+  const first = items.find((item): item is LogEntry => item.seq !== null)
   const fresh =
     first !== undefined && first.seq <= reading.last ? items.filter((item) => item.seq === null || item.seq > reading.last) : items
-  const last = fresh.findLast((item): item is LogLine => item.seq !== null)
+  const last = fresh.findLast((item): item is LogEntry => item.seq !== null)
   if (last !== undefined) {
     reading.last = last.seq
     reading.finished = last.type === 'task.finished'
@@ -133,4 +133,70 @@ function parseLines(body: string): LogItem[] {
     const seq = line.slice(0, space)
     return seq === '-' ? { seq: null, type: 'message.delta', json } : { seq: Number(seq), type: line.slice(space + 1, next), json }
   })
+}
+
+// The Worker's end of a socket to an object, as frames to be asked for. What was not asked for yet waits here; the far side bounds how much.
+
+export interface SocketReader {
+  /** The next frame; undefined when the socket is closed or the signal aborted, and nothing is left. */
+  next(): Promise<string | undefined>
+  send(text: string): void
+  close(): void
+  /** 1006 until a close frame came. */
+  readonly closeCode: number
+}
+
+export function openSocket(socket: WebSocket, signal: AbortSignal): SocketReader {
+  const frames: string[] = []
+  let taken = 0
+  let closed = false
+  let closeCode = 1006
+  let wake: (() => void) | null = null
+
+  const stir = () => {
+    wake?.()
+    wake = null
+  }
+  const shut = () => {
+    if (closed) return
+    closed = true
+    signal.removeEventListener('abort', shut)
+    try {
+      socket.close(1000)
+    } catch {
+      // Closed by the far side already.
+    }
+    stir()
+  }
+  socket.addEventListener('message', ({ data }) => {
+    if (closed || typeof data !== 'string') return
+    frames.push(data)
+    stir()
+  })
+  socket.addEventListener('close', ({ code }) => {
+    closeCode = code
+    shut()
+  })
+  socket.addEventListener('error', shut)
+  signal.addEventListener('abort', shut)
+  socket.accept()
+  if (signal.aborted) shut()
+
+  return {
+    async next() {
+      if (taken === frames.length) {
+        frames.length = taken = 0
+        // One consumer, and whatever wakes it brought a frame or the end.
+        if (!closed) await new Promise<void>((resolve) => (wake = resolve))
+      }
+      return signal.aborted ? undefined : frames[taken++]
+    },
+    send(text) {
+      if (!closed) socket.send(text)
+    },
+    close: shut,
+    get closeCode() {
+      return closeCode
+    },
+  }
 }

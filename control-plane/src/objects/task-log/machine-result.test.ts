@@ -5,8 +5,8 @@ import { success, leased, running } from './fixtures.ts'
 import { initialTaskLog, stepTaskLog } from './machine.ts'
 
 describe('the result', () => {
-  // Found by the simulator: the answer of the finish was lost, a reader brought the log up to the row, and nobody told the hub that it was queued.
-  test('a row that is queued again unknown to this log is told to the hub; one that its own finish queued was', () => {
+  // Found by the simulator: the answer of the finish was lost, a reader synced the log, and nothing told the hub that the task was queued again.
+  test('the log pokes the hub for a row that was queued again without its knowledge; its own finish has poked already', () => {
     const queued = { status: 'queued', attempt: 1, run_after: 1_000_500 } as const
     const log = running()
     log.result('a', 0)
@@ -18,11 +18,11 @@ describe('the result', () => {
 
     const told = running()
     told.result('a', 0)
-    told.step({ type: 'finish_answered', task: told.row(queued), random: 0 })
+    told.step({ type: 'finish_answered', task: told.row(queued) })
     expect(told.take('poke')).toEqual([])
   })
 
-  test('is kept, acknowledged, and told to the row; task.finished comes from the row', () => {
+  test('is kept, acknowledged, and written to the row; task.finished comes from the row', () => {
     const log = running()
     log.events('a', 0, 'one')
     log.forget()
@@ -32,7 +32,7 @@ describe('the result', () => {
     expect(log.take('alarm')).toEqual([{ type: 'alarm', at: 1_010_000 }])
     expect(log.types()).not.toContain('task.finished')
 
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded', result: 'done', exit_code: 0 }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded', result: 'done', exit_code: 0 }) })
     expect(log.log.at(-1)).toMatchObject({
       seq: 4,
       type: 'task.finished',
@@ -43,7 +43,7 @@ describe('the result', () => {
     expect(log.closed()).toEqual([])
   })
 
-  test('repeated, it is acknowledged and told to the row once', () => {
+  test('when repeated, it is acknowledged again and written to the row once', () => {
     const log = running()
     log.result('a', 0)
     log.result('a', 0)
@@ -71,14 +71,14 @@ describe('the result', () => {
     expect(log.closed()).toEqual([['a', closeCodes.malformed]])
   })
 
-  test('while Postgres is away it is tried again for ever, with growing waits, and never told twice at a time', () => {
+  test('while Postgres is away it is retried without end, with growing waits, and only one call at a time', () => {
     const log = running()
     log.result('a', 0)
     log.take('finish')
     const waits: number[] = []
     for (let i = 0; i < 12; i++) {
       log.take('alarm')
-      log.step({ type: 'finish_failed', random: 0.999 })
+      log.step({ type: 'finish_failed' }, 0.999)
       waits.push(log.take('alarm')[0]!.at! - 1_000_000)
       log.step({ type: 'alarm' })
       log.step({ type: 'alarm' })
@@ -86,15 +86,15 @@ describe('the result', () => {
     }
     expect(waits.slice(0, 3)).toEqual([999, 1998, 3996])
     expect(waits.at(-1)).toBe(59940)
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
     expect(log.types().at(-1)).toBe('task.finished')
   })
 
-  test('a row that answers but did not take it is asked again', () => {
+  test('a row that answers without having taken it is written again', () => {
     const log = running()
     log.result('a', 0)
     log.forget()
-    log.step({ type: 'finish_answered', task: log.row(leased), random: 0.5 })
+    log.step({ type: 'finish_answered', task: log.row(leased) }, 0.5)
     expect(log.take('alarm')).toEqual([{ type: 'alarm', at: 1_000_500 }])
   })
 
@@ -102,7 +102,7 @@ describe('the result', () => {
     const log = running()
     log.events('a', 0, 'one')
     log.result('a', 1, outcome('failed', { error_code: 'AGENT_ERROR' }))
-    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1, run_after: 9000 }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1, run_after: 9000 }) })
     expect(log.log.at(-1)).toMatchObject({ seq: 4, type: 'task.requeued', attempt: 1, data: { reason: 'AGENT_ERROR', next_attempt: 2 } })
     log.forget()
     log.connect('b')
@@ -117,7 +117,7 @@ describe('the result', () => {
   test('an attempt that lost its acknowledgement finds it after the end', () => {
     const log = running()
     log.result('a', 0)
-    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }), random: 0 })
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
     log.forget()
     log.connect('b')
     expect(log.sent()).toMatchObject([['b', { type: 'resume', result: true }]])
@@ -126,10 +126,10 @@ describe('the result', () => {
     expect(log.take('finish')).toEqual([])
   })
 
-  test('of a row that was deleted, the log still ends', () => {
+  test('the log of a deleted row still ends', () => {
     const log = running()
     log.result('a', 0)
-    log.step({ type: 'finish_answered', task: undefined, random: 0 })
+    log.step({ type: 'finish_answered', task: undefined })
     expect(log.log.at(-1)).toMatchObject({ type: 'task.finished', data: { status: 'succeeded' } })
     expect(log.durable().finished).toBe(true)
   })
@@ -138,7 +138,7 @@ describe('the result', () => {
 describe('an attempt that is given up', () => {
   const lost = outcome('lost', { error_code: 'LOST' })
 
-  test('ends so, and its line is closed', () => {
+  test('ends as the hub says, and its line is closed', () => {
     const log = running()
     log.step({ type: 'end', attempt: 1, outcome: lost })
     expect(log.closed()).toEqual([['a', closeCodes.stale]])
@@ -163,28 +163,28 @@ describe('an attempt that is given up', () => {
 })
 
 describe('an object that was away', () => {
-  test('goes on with its line, and tells the row what it still owes', () => {
+  test('goes on with its line, and writes the result that the row lacks', () => {
     const log = running()
     log.events('a', 0, 'one')
     log.result('a', 1)
     const woken = stepTaskLog(
       initialTaskLog(log.durable()),
       { type: 'woke', lines: [{ connection: 'a', attempt: 1, epoch: 1 }] },
-      2_000_000,
+      { now: 2_000_000, random: 0 },
     )
     expect(woken.state.line?.connection).toBe('a')
     expect(woken.effects).toEqual([{ type: 'finish', attempt: 1, outcome: success }])
-    expect(stepTaskLog(woken.state, { type: 'alarm' }, 2_000_000).effects).toEqual([{ type: 'alarm', at: 2_010_000 }])
+    expect(stepTaskLog(woken.state, { type: 'alarm' }, { now: 2_000_000, random: 0 }).effects).toEqual([{ type: 'alarm', at: 2_010_000 }])
   })
 
-  test('closes lines that were not let in yet', () => {
-    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ connection: 'w', attempt: 1, epoch: 1 }] }, 0)
+  test('closes lines that were still waiting', () => {
+    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ connection: 'w', attempt: 1, epoch: 1 }] }, { now: 0, random: 0 })
     expect(woken.effects).toMatchObject([{ type: 'close', connection: 'w', code: closeCodes.tryAgain }])
   })
 
-  test('with nothing owed does nothing', () => {
+  test('does nothing if the row has everything', () => {
     const log = running()
-    expect(stepTaskLog(initialTaskLog(log.durable()), { type: 'woke', lines: [] }, 0).effects).toEqual([])
+    expect(stepTaskLog(initialTaskLog(log.durable()), { type: 'woke', lines: [] }, { now: 0, random: 0 }).effects).toEqual([])
     expect(log.step({ type: 'alarm' })).toEqual([])
   })
 })

@@ -10,7 +10,7 @@ describe('the row’s own facts', () => {
     expect(log).toMatchObject([{ seq: 1, type: 'task.queued', attempt: 0 }])
   })
 
-  test('a lease adds task.leased, and a log that hears of both at once has both', () => {
+  test('a lease adds task.leased, and a first sync after the lease adds both events', () => {
     const { sync, log } = setup()
     sync(leased)
     sync(leased)
@@ -56,7 +56,7 @@ describe('the row’s own facts', () => {
     expect(log.log.at(-1)).toMatchObject({ seq: 7, type: 'output', attempt: 2 })
   })
 
-  test('a requeue that was never told is told before the next lease', () => {
+  test('a requeue that the log missed is added before the next lease', () => {
     const log = running()
     log.sync({ ...leased, attempt: 2 })
     expect(log.types()).toEqual(['task.queued', 'task.leased', 'task.requeued', 'task.leased'])
@@ -65,7 +65,7 @@ describe('the row’s own facts', () => {
 })
 
 describe('lines', () => {
-  test('the log speaks first: where it stands, and what is wanted', () => {
+  test('the log sends the first frame: what it holds, and the pending commands', () => {
     const { sync, connect, sent } = setup()
     sync(leased)
     connect('a')
@@ -98,7 +98,7 @@ describe('lines', () => {
     expect(closed()).toEqual([])
   })
 
-  test('an attempt that the row does not know is refused; one whose row cannot be read comes back', () => {
+  test('an attempt that the row does not know is refused; if the row cannot be read, the attempt is told to reconnect', () => {
     const { connect, step, row, closed } = setup()
     connect('a', 3)
     step({ type: 'loaded', task: row(leased) })
@@ -144,7 +144,7 @@ describe('lines', () => {
     expect(log.types().at(-1)).toBe('output')
   })
 
-  test('a second connection for an unknown attempt takes the place of the first', () => {
+  test('a second connection for an unknown attempt replaces the first', () => {
     const { connect, closed, sync, sent } = setup()
     connect('a')
     connect('b')
@@ -233,7 +233,7 @@ describe('cancel', () => {
     expect(log.sent()).toEqual([['a', { type: 'cancel', grace_s: 7 }]])
   })
 
-  test('wished before the attempt connects, it comes with every resume', () => {
+  test('asked for before the attempt connects, it comes with every resume', () => {
     const log = setup()
     log.step({ type: 'cancel', grace_s: 7 })
     log.sync(leased)
@@ -243,14 +243,14 @@ describe('cancel', () => {
     }
   })
 
-  test('known from the row alone, it is told too, once', () => {
+  test('known from the row alone, it is sent too, once', () => {
     const log = running()
     log.sync({ ...leased, cancel_requested_at: 5 })
     log.sync({ ...leased, cancel_requested_at: 5 })
     expect(log.sent()).toEqual([['a', { type: 'cancel', grace_s: 10 }]])
   })
 
-  test('is not told any more once the result is held', () => {
+  test('is not sent any more once the result is held', () => {
     const log = running()
     log.result('a', 0)
     log.forget()

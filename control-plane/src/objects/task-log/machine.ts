@@ -1,38 +1,40 @@
-// One task's log as a pure machine. It promises: events are numbered 1…n without a hole (3), an attempt that is not the task's
-// attempt any more changes nothing (7), a result is held before it is acknowledged and told to the row until the row has it (1), and
-// `task.finished` comes from the row, last and once. It refuses to number anything before the row's own facts are in the log.
-// Effects are done in their order, all before the next input; `durable` is written together with them.
+// One task's log as a pure machine. It promises (numbers: RELIABILITY): events are numbered 1…n without a hole (3); an attempt that is not
+// the task's attempt any more changes nothing (7); a result is held before it is acknowledged, and sent to the row until the row has it (1);
+// `task.finished` comes from the row, last and once. It numbers no event of an attempt before the row's own events are in the log.
+// Effects are performed in their order, all before the next input; `durable` is stored with them.
 
+import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
-import type { TaskEvent } from '@rdev/shared/domain/event'
+import { isOwnType, type TaskEvent } from '@rdev/shared/domain/event'
+import type { Step, StepContext } from '@rdev/shared/domain/step'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
-import { finishedEvent, isOwnType, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
+import { finishedEvent, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
 
-/** What survives everything; one row of the object's storage. */
+/** The part of the state that is stored, so it survives restarts of the object; one row of its storage. */
 export interface TaskLogMemory {
   /** Empty until the first sync. */
   readonly task_id: string
   readonly cluster_id: string
   /** Number of the last event. */
   readonly seq: number
-  /** Whose events are taken; 0 before the first lease. */
+  /** The attempt whose events are taken; 0 before the first lease. */
   readonly attempt: number
   /** Highest epoch that opened a line for the attempt. */
   readonly epoch: number
   /** How many of the attempt's own events are held. */
   readonly received: number
   readonly cursor: Cursor
-  /** How the attempt ended, held here until the row has it, and afterwards for an attempt that asks again. */
+  /** How the attempt ended: held until the row has it, and afterwards for an attempt that reconnects. */
   readonly result: TaskOutcome | null
-  /** The row has gone on from this attempt (requeued or ended): it adds nothing more. */
+  /** The row has left this attempt (requeued or ended), so the attempt adds nothing more. */
   readonly over: boolean
   readonly finished: boolean
   readonly cancel: { readonly grace_s: number } | null
-  /** Failed tries to tell the row. */
+  /** Failed tries to write the result to the row. */
   readonly tries: number
 }
 
@@ -46,57 +48,52 @@ export interface Line {
 export interface TaskLogState {
   readonly durable: TaskLogMemory
   readonly line: Line | null
-  /** Connected for an attempt that this log has not heard of; the row is being read. */
+  /** A line of an attempt that this log does not know; it waits while the row is read. */
   readonly waiting: Line | null
   readonly finishing: boolean
 }
 
 export type TaskLogInput =
-  /** The object was loaded; `lines` are the sockets of attempts that lived on while it was away. */
+  /** The object was loaded; `lines` are the sockets of attempts that survived its sleep. */
   | { readonly type: 'woke'; readonly lines: readonly Line[] }
-  /** A row as somebody read it, perhaps a while ago. */
+  /** A row that a caller has read; it may be stale. */
   | { readonly type: 'sync'; readonly task: Task }
-  /** The row as it is, asked for by `load`; undefined: there is none. */
+  /** The answer to `load`: the current row; undefined: there is none. */
   | { readonly type: 'loaded'; readonly task: Task | undefined }
   | { readonly type: 'load_failed' }
   | { readonly type: 'connected'; readonly line: Line }
   | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'cancel'; readonly grace_s: number }
-  /** The hub knows that this attempt will report nothing more. A result that is held already wins. */
+  /** The hub says that this attempt will report nothing more. A result that is held already wins. */
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** The row after `finish`; undefined: there is none. */
-  | { readonly type: 'finish_answered'; readonly task: Task | undefined; readonly random: number }
-  | { readonly type: 'finish_failed'; readonly random: number }
+  | { readonly type: 'finish_answered'; readonly task: Task | undefined }
+  | { readonly type: 'finish_failed' }
   | { readonly type: 'alarm' }
 
 export type TaskLogEffect =
-  /** Write, then tell every reader. */
+  /** Store the events, then send them to every reader. */
   | { readonly type: 'append'; readonly events: readonly TaskEvent[] }
   | { readonly type: 'send'; readonly connection: string; readonly frame: TaskDown }
   | { readonly type: 'close'; readonly connection: string; readonly code: number; readonly reason: string }
-  /** To readers that asked for them; not stored. */
+  /** Send to readers that asked for deltas; not stored. */
   | { readonly type: 'deltas'; readonly deltas: Extract<TaskUp, { type: 'deltas' }>['deltas'] }
   /** Read the row; answer with `loaded` or `load_failed`. */
   | { readonly type: 'load' }
-  /** Tell the row; answer with `finish_answered` or `finish_failed`. */
+  /** Write the outcome to the row; answer with `finish_answered` or `finish_failed`. */
   | { readonly type: 'finish'; readonly attempt: number; readonly outcome: TaskOutcome }
-  /** Wake at that time; null: not any more. */
+  /** Set the alarm to that time; null: delete it. */
   | { readonly type: 'alarm'; readonly at: number | null }
-  /** The row is queued again, and who wrote that may not have lived to tell the hub. A hint. */
+  /** The row is queued again, and its writer may have died before it told the hub. A hint. */
   | { readonly type: 'poke' }
-  /** The log is complete: readers may go. */
+  /** The log is complete: close the readers. */
   | { readonly type: 'complete' }
 
-export interface TaskLogStep {
-  readonly state: TaskLogState
-  readonly effects: readonly TaskLogEffect[]
-}
+export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
-/** If the object dies between holding a result and telling the row, it is woken after this. */
+/** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
-/** For a wish to cancel that is known from the row alone. */
-export const defaultCancelGraceS = 10
 
 const emptyMemory: TaskLogMemory = {
   task_id: '',
@@ -120,7 +117,8 @@ export const initialTaskLog = (durable: TaskLogMemory = emptyMemory): TaskLogSta
   finishing: false,
 })
 
-export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: number): TaskLogStep {
+/** `now` is wall time. Never throws. */
+export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, random }: StepContext): TaskLogStep {
   switch (input.type) {
     case 'woke':
       return woke(state, input.lines, now)
@@ -141,9 +139,9 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
     case 'end':
       return end(state, input.attempt, input.outcome, now)
     case 'finish_answered':
-      return finishAnswered(state, input.task, input.random, now)
+      return finishAnswered(state, input.task, random, now)
     case 'finish_failed':
-      return finishFailed(state, input.random, now)
+      return finishFailed(state, random, now)
     case 'alarm':
       return tellRow(state, now)
   }
@@ -152,7 +150,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, now: numbe
 /** A result that the row does not have yet. */
 export const isUnsettled = (durable: TaskLogMemory): boolean => durable.result !== null && !durable.over
 
-/** Whether anything of this attempt came here. */
+/** Whether the log has received anything of this attempt: an event, or its result. */
 export const hasReceived = ({ attempt, received, result }: TaskLogMemory, of: number): boolean =>
   attempt === of && (received > 0 || result !== null)
 
@@ -175,13 +173,13 @@ function ack({ durable, line }: TaskLogState): TaskLogEffect[] {
   return [{ type: 'send', connection: line.connection, frame: { type: 'ack', received, seq, result: result !== null } }]
 }
 
-/** Only one line is the attempt's; others were closed, or wait for a row that nobody reads any more, and come back. */
+/** Keeps the attempt's own line. Other sockets are closed and come back: they were superseded, or waited for a read that the sleep ended. */
 function woke(state: TaskLogState, lines: readonly Line[], now: number): TaskLogStep {
   const { attempt, epoch } = state.durable
   const line = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch) ?? null
   const effects = lines.filter((each) => each !== line).map((each) => close(each.connection, closeCodes.tryAgain, 'the log was away'))
   const told = tellRow({ ...state, line }, now)
-  // Waking may be the alarm's own doing: setting it now would cancel the call that is on its way. One was set when the result came.
+  // The alarm itself may have woken the object: setting an alarm now would cancel the call that is on its way. One was set with the result.
   return { state: told.state, effects: [...effects, ...told.effects.filter(({ type }) => type !== 'alarm')] }
 }
 
@@ -196,7 +194,7 @@ function tellRow(state: TaskLogState, now: number): TaskLogStep {
   }
 }
 
-/** Rows only go forward: a higher attempt, or the same one leased → running → queued again or ended. What is behind the log is ignored. */
+/** Rows only go forward: to a higher attempt, or leased → running → queued or ended of the same one. A row older than the log is ignored. */
 function sync(state: TaskLogState, task: Task, now: number): TaskLogStep {
   let durable = state.durable
   if (durable.finished) return { state, effects: [] }
@@ -225,7 +223,7 @@ function sync(state: TaskLogState, task: Task, now: number): TaskLogStep {
   return settle({ ...state, durable: { ...durable, seq: durable.seq + events.length } }, task, events, now)
 }
 
-/** The second half of a sync: the log stands at the row's attempt or beyond; `events` are numbered and counted already. */
+/** The second half of a sync: the log is at the row's attempt or beyond; `told` are the events of the first half, numbered already. */
 function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], now: number): TaskLogStep {
   let { durable, line, waiting } = before
   const events = [...told]
@@ -242,13 +240,13 @@ function settle(before: TaskLogState, task: Task, told: readonly TaskEvent[], no
       durable = { ...durable, seq, over: true, finished: ended }
     }
     if (!durable.over && task.cancel_requested_at !== null && durable.cancel === null) {
-      const grace = { grace_s: defaultCancelGraceS }
+      const grace = { grace_s: cancelGraceS }
       durable = { ...durable, cancel: grace }
       if (line !== null) effects.push({ type: 'send', connection: line.connection, frame: { type: 'cancel', ...grace } })
     }
   }
 
-  // An attempt whose result is held goes by itself once it has the acknowledgement; any other has nothing more to say here.
+  // An attempt whose result is held closes its line itself after the acknowledgement. Any other line is of no use now.
   if (line !== null && (line.attempt !== durable.attempt || (durable.over && durable.result === null))) {
     effects.push(close(line.connection, closeCodes.stale, 'the task has gone on'))
     line = null
@@ -278,7 +276,7 @@ function refuseWaiting(state: TaskLogState, code: number, reason: string): TaskL
 function connected(state: TaskLogState, line: Line): TaskLogStep {
   const { durable } = state
   if (line.attempt > durable.attempt) {
-    // The hub told the agent before this log: nothing may be numbered before `task.leased`, so the row is asked first.
+    // The agent knows the lease before this log does. No event may precede `task.leased`, so the row is read first.
     const older = refuseWaiting(state, closeCodes.superseded, 'a newer connection took over')
     return { state: { ...state, waiting: line }, effects: [...older.effects, { type: 'load' }] }
   }
@@ -358,7 +356,7 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
   const { durable } = state
   if (!isUnsettled(durable) || durable.result === null) return { state, effects: [] }
   if (task === undefined) {
-    // The row was deleted under the attempt. Readers still get an end, and nobody is asked again.
+    // The row was deleted while the attempt ran. Readers still get an end, and the row is not asked again.
     const { status, error_code, error } = durable.result
     const seq = durable.seq + 1
     const data = { status, ...(error_code && { error_code }), ...(error && { error }), duration_ms: durable.result.duration_ms ?? 0 }
@@ -369,7 +367,7 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
     }
   }
   const synced = sync(state, task, now)
-  // Whoever finished it has told the hub.
+  // The row ended by another writer, which has told the hub.
   if (!isUnsettled(synced.state.durable)) return { state: synced.state, effects: synced.effects.filter(({ type }) => type !== 'poke') }
   const failed = finishFailed(synced.state, random, now)
   return { state: failed.state, effects: [...synced.effects, ...failed.effects] }

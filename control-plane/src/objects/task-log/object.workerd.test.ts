@@ -3,7 +3,8 @@ import { env } from 'cloudflare:workers'
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
-import type { LogItem } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { LogItem } from '../../ports/task-logs.ts'
 import { createTaskLogs } from './logs.ts'
 import { events, objects, output } from '../object-fixtures.ts'
 
@@ -43,7 +44,7 @@ describe('the line', () => {
     })
   })
 
-  test('an attempt that comes before its log heard of the lease finds the row’s events before its own', async () => {
+  test('an attempt that connects before its log knows of the lease finds the row’s events before its own', async () => {
     const { queue, claim, line } = await objects()
     await queue()
     const task = await claim()
@@ -109,7 +110,7 @@ describe('the line', () => {
 })
 
 describe('the end', () => {
-  test('the result goes to the row, and task.finished is the last line once the row has it', async () => {
+  test('the result goes to the row, and task.finished is the last entry once the row has it', async () => {
     const { running, row } = await objects()
     const { task, attempt } = await running()
     const all = read(task.id)
@@ -128,7 +129,7 @@ describe('the end', () => {
     expect(await logs.page(task.id, 4, 10)).toEqual({ lines: [], finished: true })
   })
 
-  test('while Postgres is away the result waits, whoever dies, and the alarm brings it there', async () => {
+  test('while Postgres is away the result waits, also through restarts, and the alarm writes it', async () => {
     const { running, world, log, row, line } = await objects()
     const { task, attempt } = await running()
     world.away = { when: 'before', only: 'finish' }
@@ -158,7 +159,7 @@ describe('the end', () => {
     attempt.send(events(0, 'first'))
     attempt.send({ type: 'result', after: 1, outcome: outcome('failed', { error_code: 'AGENT_ERROR' }) })
     await expect.poll(async () => (await logs.page(task.id, 0, 10)).lines.at(-1)?.type).toBe('task.requeued')
-    await world.stores.tasks.change(task.id, null, (row) => ({ ...row, run_after: 0 }))
+    await world.stores.tasks.change(task.id, anActor(), (row) => ({ ...row, run_after: 0 }))
     const again = await claim()
     await log(again).sync(again)
     const second = await line(again, 2)
@@ -199,7 +200,7 @@ describe('the end', () => {
 })
 
 describe('readers', () => {
-  test('from every after, each gets each line once, whether it was there before or came live', async () => {
+  test('from every `after`, each reader gets each entry once, stored before or live', async () => {
     const { running } = await objects()
     const { task, attempt } = await running()
     for (let i = 0; i < 10; i++) attempt.send(events(2 * i, `a${i}`, `b${i}`))
@@ -226,7 +227,7 @@ describe('readers', () => {
     const { running } = await objects()
     const { task, attempt } = await running()
     const [with_, without] = [read(task.id, { deltas: true }), read(task.id)]
-    // Both are there once they have what was stored before; then the delta is sent.
+    // Both readers are connected once they have the stored events; then the delta is sent.
     await logs.page(task.id, 0, 1)
     attempt.send({ type: 'deltas', deltas: [{ type: 'message.delta', data: { text: 'h' } }] })
     attempt.send(events(0, 'h'))
@@ -237,7 +238,7 @@ describe('readers', () => {
     expect(JSON.parse(items[2]!.json)).toEqual({ type: 'message.delta', data: { text: 'h' } })
   })
 
-  test('one that takes nothing is slowed and misses nothing', async () => {
+  test('a reader that takes nothing is slowed and misses nothing', async () => {
     const { running, log } = await objects()
     const { task, attempt } = await running()
     const stopped = logs.follow(task.id, { after: 0, deltas: false, signal: never })[Symbol.asyncIterator]()
@@ -247,7 +248,7 @@ describe('readers', () => {
       attempt.send(events(i, big))
       await attempt.next()
     }
-    // The object holds no more for it: only the attempt's own socket is left.
+    // The object has closed it: only the attempt's own socket is left.
     expect(await runInDurableObject(log(task), (_, state) => state.getWebSockets().length)).toBe(1)
     attempt.send({ type: 'result', after: 40, outcome: success })
     for (;;) {
@@ -258,7 +259,7 @@ describe('readers', () => {
     expect(seqs(items)).toEqual(upTo(43))
   })
 
-  test('one whose socket is cut, again and again, gets each line once', async () => {
+  test('a reader whose socket is cut again and again gets each entry once', async () => {
     const { running, log } = await objects()
     const { task, attempt } = await running()
     const all = read(task.id)
@@ -275,7 +276,7 @@ describe('readers', () => {
     expect(seqs(await all)).toEqual(upTo(15))
   })
 
-  test('a reader that goes away lets go of its socket', async () => {
+  test('a reader that goes away closes its socket', async () => {
     const { running, log } = await objects()
     const { task } = await running()
     const gone = new AbortController()

@@ -1,3 +1,4 @@
+import { outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { type Contract, demoSlots, pod, refOf, slots } from './setup.ts'
 
@@ -6,7 +7,7 @@ export function claimContract(setup: () => Contract): void {
 
   describe('tasks: claim', () => {
     it('leases a task for its slot, as the next attempt', async () => {
-      const { add, claim, tasks, id, live: liveOf } = setup()
+      const { add, claim, dispatch, tasks, id, live: liveOf } = setup()
       const task = await add()
       const claimId = id('claim')
       const before = Date.now()
@@ -17,11 +18,11 @@ export function claimContract(setup: () => Contract): void {
       expect(live?.task.lease_until).toBeLessThanOrEqual(Date.now() + 61_000)
       expect(await tasks.get(task.id, null)).toEqual(live?.task)
       expect(await liveOf()).toEqual([live])
-      expect((await tasks.takeOver('away', 0)).live).toEqual([])
+      expect((await dispatch.takeOver('away', 0)).live).toEqual([])
     })
 
     it('goes by priority, then by when a task was due, then by arrival', async () => {
-      const { add, lease, end, tasks } = setup()
+      const { add, lease, end, dispatch } = setup()
       const first = await add()
       const second = await add()
       const urgent = await add({ priority: 1 })
@@ -34,57 +35,57 @@ export function claimContract(setup: () => Contract): void {
         await end(task)
       }
       expect(order).toEqual([urgent.id, old.id, first.id, second.id, last.id])
-      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
+      expect(await dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
 
-    // Found by the simulator: a statement that had found nothing ran once more, or late, and what it leased was nobody's.
+    // Found by the simulator: a statement that had found nothing ran again, or late, and no hub knew what it leased.
     it('leases nothing when it or a later one has run already', async () => {
-      const { add, tasks, aClaim } = setup()
+      const { add, dispatch, aClaim } = setup()
       const [first, second, third, other] = [aClaim(demoSlots()), aClaim(demoSlots()), aClaim(demoSlots()), aClaim(demoSlots(), 'away')]
-      expect(await tasks.claim(second)).toEqual([])
+      expect(await dispatch.claim(second)).toEqual([])
       const task = await add()
-      expect(await tasks.claim(second)).toEqual([])
-      expect(await tasks.claim(first)).toEqual([])
-      expect(await tasks.claim(other)).toEqual([])
-      expect(ids(await tasks.claim(third))).toEqual([task.id])
-      expect(ids(await tasks.claim(third))).toEqual([task.id])
+      expect(await dispatch.claim(second)).toEqual([])
+      expect(await dispatch.claim(first)).toEqual([])
+      expect(await dispatch.claim(other)).toEqual([])
+      expect(ids(await dispatch.claim(third))).toEqual([task.id])
+      expect(ids(await dispatch.claim(third))).toEqual([task.id])
     })
 
-    // Found by the simulator: the hub was killed while it claimed, and the statement ran when the next had read the rows.
-    it('leases nothing once somebody else has taken over, and still says what it leased before', async () => {
-      const { add, tasks, takeOver, aClaim, claim } = setup()
+    // Found by the simulator: the hub was killed while it claimed, and the statement ran after the next hub had read the rows.
+    it('leases nothing after another hub has taken over, and still answers what it leased before', async () => {
+      const { add, dispatch, takeOver, aClaim, claim } = setup()
       const { generation } = await takeOver()
       const [one, two] = [await add(), await add()]
       const [before, late] = [aClaim(demoSlots()), aClaim(demoSlots())]
-      expect(ids(await tasks.claim(before))).toEqual([one.id])
+      expect(ids(await dispatch.claim(before))).toEqual([one.id])
       const next = await takeOver()
       expect(next.generation).toBe(generation + 1)
       expect(ids(next.live)).toEqual([one.id])
-      expect(await tasks.claim({ ...late, number: late.number + 1_000 })).toEqual([])
-      expect(ids(await tasks.claim(before))).toEqual([one.id])
+      expect(await dispatch.claim({ ...late, number: late.number + 1_000 })).toEqual([])
+      expect(ids(await dispatch.claim(before))).toEqual([one.id])
       expect(ids(await claim(demoSlots()))).toEqual([two.id])
-      // One of before that comes late, or once more, changes nothing.
-      expect((await tasks.takeOver('home', generation)).generation).toBe(next.generation)
-      expect((await tasks.takeOver('home', next.generation)).generation).toBe(next.generation)
-      expect(await tasks.claim({ ...before, claimId: 'x', generation: next.generation, number: 1 })).toEqual([])
+      // An earlier takeover that comes late, or again, changes nothing.
+      expect((await dispatch.takeOver('home', generation)).generation).toBe(next.generation)
+      expect((await dispatch.takeOver('home', next.generation)).generation).toBe(next.generation)
+      expect(await dispatch.claim({ ...before, claimId: 'x', generation: next.generation, number: 1 })).toEqual([])
     })
 
-    it('leases to who took over before the cluster was there', async () => {
-      const { tasks, projects, add } = setup()
-      expect(await tasks.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
+    it('leases to a hub that took over before the cluster was registered', async () => {
+      const { dispatch, projects, add } = setup()
+      expect(await dispatch.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
       await projects.report('new', [pod('new-pod', 'new')])
       const task = await add({ project_id: 'new' })
       const claim = { clusterId: 'new', slots: slots('new-pod', 'new'), leaseMs: 60_000 }
-      expect(ids(await tasks.claim({ ...claim, claimId: 'first', generation: 1, number: 1 }))).toEqual([task.id])
-      expect((await tasks.takeOver('new', 1)).generation).toBe(1)
-      expect(await tasks.claim({ ...claim, claimId: 'other', generation: 0, number: 2 })).toEqual([])
+      expect(ids(await dispatch.claim({ ...claim, claimId: 'first', generation: 1, number: 1 }))).toEqual([task.id])
+      expect((await dispatch.takeOver('new', 1)).generation).toBe(1)
+      expect(await dispatch.claim({ ...claim, claimId: 'other', generation: 0, number: 2 })).toEqual([])
     })
 
-    it('knows nothing of a cluster that is not there', async () => {
-      const { tasks } = setup()
-      expect((await tasks.takeOver('nowhere', 1)).live).toEqual([])
+    it('leases nothing for an unknown cluster', async () => {
+      const { dispatch } = setup()
+      expect((await dispatch.takeOver('nowhere', 1)).live).toEqual([])
       const none = { clusterId: 'nowhere', claimId: 'none', slots: demoSlots(), leaseMs: 60_000, generation: 1, number: 1 }
-      expect(await tasks.claim(none)).toEqual([])
+      expect(await dispatch.claim(none)).toEqual([])
     })
 
     it('leases at most one task for each slot, and none without', async () => {
@@ -95,7 +96,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim([...demoSlots(1), ...slots('worker', null, 3)])).toHaveLength(1)
     })
 
-    it('gives a slot only to whom it is for', async () => {
+    it('gives a slot only to tasks of its project or pool', async () => {
       const { add, claim } = setup()
       const mine = await add()
       const anywhere = await add({ target: 'pool' })
@@ -137,20 +138,45 @@ export function claimContract(setup: () => Contract): void {
       expect(live).toHaveLength(4)
     })
 
-    it('lets what fits nowhere take no room from what fits', async () => {
+    it('does not count tasks that fit no slot against max_running', async () => {
       const { add, claim } = setup()
       for (let i = 0; i < 5; i++) await add({ priority: 1 })
       const pooled = await add({ target: 'pool' })
       expect(ids(await claim(slots('worker', null)))).toEqual([pooled.id])
     })
 
-    it('leaves tasks that are not due, and those that waited too long', async () => {
-      const { add, claim, lease, tasks } = setup()
+    it('leaves tasks that are not due, and those past their queue deadline', async () => {
+      const { add, claim, lease, dispatch } = setup()
       await add({ queue_ttl_s: 5 }, { created_at: Date.now() - 6_000 })
       expect(await claim(demoSlots(5))).toEqual([])
       await add()
-      await tasks.requeue([refOf(await lease())], Date.now() + 60_000)
+      await dispatch.requeue([refOf(await lease())], Date.now() + 60_000)
       expect(await claim(demoSlots(5))).toEqual([])
+    })
+
+    it('records which pod it leased for: that of its slot, by name and uid, until it goes back', async () => {
+      const { add, claim, converse, end, run, dispatch, live: liveOf } = setup()
+      const of = (name: string, pod_uid: string) => slots(name, null, 1).map((slot) => ({ ...slot, pod_uid }))
+      const { session_id } = await converse({ target: 'pool' })
+      const begun = await run(of('worker-1', 'one'))
+      expect(begun).toMatchObject({ pod: 'worker-1', pod_uid: 'one' })
+      expect(await end(begun, 'succeeded', { provider_session_id: 'told' })).toMatchObject({ pod: 'worker-1', pod_uid: 'one' })
+      const bound = await add({ kind: 'agent', provider: 'claude-code', prompt: 'more', session_id, target: 'pool' })
+      const anywhere = await add({ target: 'pool' })
+      expect([bound.pod_uid, anywhere.pod_uid]).toEqual([null, null])
+      // The pod of the conversation has another uid by now: its name is what the session is bound to.
+      const live = await claim([...of('worker-1', 'other'), ...of('worker-2', 'two')])
+      expect(live.map(({ task }) => [task.id, task.pod, task.pod_uid])).toEqual([
+        [bound.id, 'worker-1', 'other'],
+        [anywhere.id, 'worker-2', 'two'],
+      ])
+      expect(await liveOf()).toEqual(live)
+      expect(await dispatch.requeue([refOf(live[1]!.task)], Date.now())).toMatchObject([{ pod: null, pod_uid: null }])
+      expect(await dispatch.finish(refOf(live[0]!.task), outcome('lost'), Date.now())).toMatchObject({
+        status: 'queued',
+        pod: null,
+        pod_uid: null,
+      })
     })
 
     it('fills the emptiest pod first', async () => {
@@ -173,13 +199,13 @@ export function claimContract(setup: () => Contract): void {
     })
 
     it('leases nothing in place of what has ended or gone back', async () => {
-      const { add, claim, end, tasks, id } = setup()
+      const { add, claim, end, dispatch, id } = setup()
       for (let i = 0; i < 4; i++) await add()
       const claimId = id('claim')
       const [one, two] = await claim(demoSlots(2), { claimId })
       await end(one!.task)
       expect(await claim(demoSlots(2), { claimId })).toEqual([two])
-      await tasks.requeue([refOf(two!.task)], Date.now())
+      await dispatch.requeue([refOf(two!.task)], Date.now())
       expect(await claim(demoSlots(2), { claimId })).toEqual([])
     })
   })
@@ -195,7 +221,7 @@ export function claimContract(setup: () => Contract): void {
       expect(none).toEqual([])
       expect(await claim(free)).toEqual([])
       await end(live!.task, 'succeeded', { provider_session_id: 'told' })
-      // Home is where the conversation lives, whatever the task's own target; nowhere else will do.
+      // A task of a session runs only in the session's pod, whatever its own target is.
       expect(await claim([...demoSlots(2), ...slots('worker-1', null, 4)])).toEqual([])
       expect(await claim(free)).toMatchObject([{ task: { id: second.id, pod: 'worker-2' }, provider_session_id: 'told' }])
     })
@@ -215,7 +241,7 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim(slots('worker-2', null))).toHaveLength(1)
     })
 
-    it('seats those who must go to a pod before those who may go anywhere', async () => {
+    it('gives slots to tasks that are bound to a pod before those that can run in any', async () => {
       const { add, converse, run, end, claim } = setup()
       const { session_id } = await converse({ target: 'pool' })
       await end(await run(slots('worker-1', null)), 'succeeded', { provider_session_id: 'told' })

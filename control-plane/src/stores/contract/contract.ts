@@ -1,7 +1,7 @@
 // The suite that every set of stores passes: memory runs it here, Postgres in dev/postgres-stores.test.ts.
 import { afterAll, beforeAll, beforeEach, describe } from 'vitest'
 import { claimContract } from './claim.ts'
-import { homelessContract } from './homeless.ts'
+import { missingPodsContract } from './missing-pods.ts'
 import { idempotencyContract } from './idempotency.ts'
 import { insertContract } from './insert.ts'
 import { laneContract } from './lanes.ts'
@@ -10,7 +10,7 @@ import { queueContract } from './queue.ts'
 import { raceContract } from './races.ts'
 import { readContract } from './reads.ts'
 import { type Contract, contractSetup, type StoresUnderTest } from './setup.ts'
-import { turnContract } from './turns.ts'
+import { orderingKeyContract } from './ordering-keys.ts'
 
 export function storesContract(name: string, open: () => Promise<StoresUnderTest>): void {
   describe(`stores on ${name}`, () => {
@@ -29,10 +29,10 @@ export function storesContract(name: string, open: () => Promise<StoresUnderTest
     readContract(setup)
     claimContract(setup)
     laneContract(setup)
-    turnContract(setup)
+    orderingKeyContract(setup)
     insertContract(setup)
     queueContract(setup)
-    homelessContract(setup)
+    missingPodsContract(setup)
     idempotencyContract(setup)
     lifeContract(setup)
     raceContract(setup)

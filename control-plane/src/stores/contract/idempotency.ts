@@ -14,7 +14,7 @@ export function idempotencyContract(setup: () => Contract): void {
   const answer = { status: 202, location: '/v1/tasks/task_1', body: '{"id":"task_1","naïve":"🙂"}' }
 
   describe('idempotency', () => {
-    it('lets one do it, and says to the others what it was answered', async () => {
+    it('lets one request handle it, and gives the others its answer', async () => {
       const { idempotency } = setup()
       const request = asked()
       const before = Date.now()
@@ -50,7 +50,7 @@ export function idempotencyContract(setup: () => Contract): void {
       expect(await idempotency.begin(next)).toMatchObject({ state: 'mine', seed: next.seed })
     })
 
-    it('is taken over from one who died, with the same chance and time', async () => {
+    it('is taken over from a request that died, with the same seed and time', async () => {
       const { idempotency } = setup()
       const first = await idempotency.begin(asked())
       expect(await idempotency.begin(asked({ body_hash: 'another', takeOverMs: 0 }))).toEqual({ state: 'mismatch' })
@@ -60,7 +60,7 @@ export function idempotencyContract(setup: () => Contract): void {
       expect(await idempotency.begin(asked({ takeOverMs: 0 }))).toEqual({ state: 'done', answer })
     })
 
-    it('is forgotten after its time, whatever became of it', async () => {
+    it('is deleted after its time, finished or not', async () => {
       const { idempotency } = setup()
       await idempotency.begin(asked({ keepMs: 0 }))
       const next = asked({ body_hash: 'another', keepMs: 0 })
@@ -71,14 +71,14 @@ export function idempotencyContract(setup: () => Contract): void {
       expect(await idempotency.begin(asked())).toEqual({ state: 'busy' })
     })
 
-    it('of 50 at once one does it', async () => {
+    it('of 50 at once one handles it', async () => {
       const { idempotency } = setup()
       const states = await Promise.all(Array.from({ length: 50 }, () => idempotency.begin(asked())))
       expect(states.filter(({ state }) => state === 'mine')).toHaveLength(1)
       expect(states.filter(({ state }) => state === 'busy')).toHaveLength(49)
     })
 
-    it('whoever takes over is told the same, also of 50 at once', async () => {
+    it('a takeover gets the same seed and time, also of 50 at once', async () => {
       const { idempotency } = setup()
       const first = await idempotency.begin(asked())
       const all = await Promise.all(Array.from({ length: 50 }, () => idempotency.begin(asked({ takeOverMs: 0 }))))

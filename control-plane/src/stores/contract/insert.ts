@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { Inserted } from '../../ports.ts'
-import type { Contract } from './setup.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { Inserted } from '../../ports/task-store.ts'
+import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function insertContract(setup: () => Contract): void {
   const said = (answers: readonly Inserted[]) => answers.map((one) => ('refused' in one ? one.refused : one.repeated ? 'repeated' : 'new'))
@@ -36,7 +37,7 @@ export function insertContract(setup: () => Contract): void {
       const agent = { kind: 'agent', provider: 'claude-code', prompt: 'x', command: null, session_id: id('session') } as const
       const list = [fresh({ target: 'pool' }), fresh(agent, { new_session: true })]
       await tasks.insert([list[0]!])
-      const [live] = await claim([{ pod: 'worker', project_id: null }])
+      const [live] = await claim(slots('worker', null))
       const answers = await tasks.insert([...list, list[0]!])
       expect(said(answers)).toEqual(['repeated', 'new', 'repeated'])
       expect(answers[0]).toMatchObject({ task: { id: list[0]!.id, status: 'leased' } })
@@ -65,28 +66,28 @@ export function insertContract(setup: () => Contract): void {
       expect(answers.map((one) => 'task' in one && one.task.id)).toEqual(list.map(({ id }) => id))
     })
 
-    it('refuses what would be more than a lane may have queued', async () => {
+    it('refuses more tasks than a lane may have queued', async () => {
       const { fresh, tasks, projects, lease, claim } = setup()
-      await projects.change('demo', null, { max_queued: 3 })
+      await projects.change('demo', anActor(), { max_queued: 3 })
       const batch = [fresh(), fresh({ project_id: 'nowhere' }), fresh(), fresh({ project_id: 'other' }), fresh(), fresh()]
       expect(said(await tasks.insert(batch))).toEqual(['new', 'no_project', 'new', 'new', 'new', 'queue_full'])
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
-      // What is there already is not refused, nor does it take room.
+      // A task that exists already is not refused, and does not count.
       expect(said(await tasks.insert([batch[0]!]))).toEqual(['repeated'])
       await lease()
       expect(said(await tasks.insert([batch[0]!, fresh(), fresh()]))).toEqual(['repeated', 'new', 'queue_full'])
-      await claim([{ pod: 'demo-pod', project_id: 'demo' }])
+      await claim(demoSlots())
       expect(said(await tasks.insert([fresh()]))).toEqual(['new'])
-      await projects.change('demo', null, { max_queued: 0 })
+      await projects.change('demo', anActor(), { max_queued: 0 })
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
     })
 
-    it('holds a large cap by what it knows, and counts before it refuses', async () => {
+    it('keeps a large cap by its cached depth, and counts before it refuses', async () => {
       const { fresh, addMany, tasks, projects, claim } = setup()
-      await projects.change('demo', null, { max_queued: 1_200, max_running: 1_000 })
+      await projects.change('demo', anActor(), { max_queued: 1_200, max_running: 1_000 })
       await addMany(1_200)
       expect(said(await tasks.insert([fresh()]))).toEqual(['queue_full'])
-      await claim(Array.from({ length: 100 }, () => ({ pod: 'demo-pod', project_id: 'demo' })))
+      await claim(demoSlots(100))
       await expect.poll(async () => said(await tasks.insert([fresh()])), { timeout: 15_000 }).toEqual(['new'])
     })
   })

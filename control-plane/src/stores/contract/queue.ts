@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { anActor } from '../../testing/actor.ts'
 import { type Contract, demoSlots, slots } from './setup.ts'
 
 export function queueContract(setup: () => Contract): void {
   describe('queue', () => {
-    it('shows the lanes that have something queued, deepest first, to whom they belong', async () => {
+    it('shows the lanes that have something queued, deepest first, to callers that may see them', async () => {
       const { add, addMany, lease, tasks } = setup()
       expect(await tasks.queue({ projects: null }, 10)).toEqual([])
       const first = await add({ priority: 200 })
@@ -32,7 +33,7 @@ export function queueContract(setup: () => Contract): void {
           { priority: 7, depth: 1 },
           { priority: 200, depth: 4 },
         ],
-        head: { task_id: head.id, reason: 'due', target: 'pool', home: null, run_after: head.run_after, by: null },
+        head: { task_id: head.id, reason: 'due', target: 'pool', session_pod: null, run_after: head.run_after, by: null },
       })
       const names = async (filter: Parameters<typeof tasks.queue>[0], limit = 10) =>
         (await tasks.queue(filter, limit)).map((lane) => lane.project_id)
@@ -55,11 +56,11 @@ export function queueContract(setup: () => Contract): void {
       const holder = await lease()
       const waits = await add({ workspace: 'main' })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'workspace', by: holder.id })
-      await projects.change('demo', null, { max_running: 1 })
+      await projects.change('demo', anActor(), { max_running: 1 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'max_running', by: null })
-      await projects.change('demo', null, { paused: true, max_running: 4 })
+      await projects.change('demo', anActor(), { paused: true, max_running: 4 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'paused' })
-      await projects.change('demo', null, { paused: false })
+      await projects.change('demo', anActor(), { paused: false })
       await end(holder)
       await end(await lease())
 
@@ -70,17 +71,17 @@ export function queueContract(setup: () => Contract): void {
       expect((await tasks.queue({ projects: ['demo'] }, 1))[0]).toMatchObject({ live: 1, depth: 3, oldest_at: later.created_at })
     })
 
-    it('ends at most 500 at once of what waited too long', async () => {
-      const { fresh, tasks, claim } = setup()
+    it('fails at most 500 tasks past their deadline at once', async () => {
+      const { fresh, dispatch, tasks, claim } = setup()
       const long = { created_at: Date.now() - 60_000 }
       for (let i = 0; i < 2; i++) await tasks.insert(Array.from({ length: 300 }, () => fresh({ queue_ttl_s: 5 }, long)))
-      const due = await tasks.nextDue('home')
+      const due = await dispatch.nextDue('home')
       expect(due.queued).toBe(true)
       expect(due.next_at).toBeLessThan(Date.now())
       expect(await claim(demoSlots())).toEqual([])
-      expect(await tasks.expireQueued('home')).toHaveLength(500)
-      expect(await tasks.expireQueued('home')).toHaveLength(100)
-      expect(await tasks.nextDue('home')).toEqual({ queued: false, next_at: null })
+      expect(await dispatch.expireQueued('home')).toHaveLength(500)
+      expect(await dispatch.expireQueued('home')).toHaveLength(100)
+      expect(await dispatch.nextDue('home')).toEqual({ queued: false, next_at: null })
     })
   })
 }

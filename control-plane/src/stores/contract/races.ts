@@ -1,12 +1,13 @@
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import type { LiveTask } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { LiveTask } from '../../ports/dispatch-store.ts'
 import { type Contract, demoSlots, refOf, slots } from './setup.ts'
 
 export function raceContract(setup: () => Contract): void {
   const times = <Result>(count: number, make: (i: number) => Promise<Result>) =>
     Promise.all(Array.from({ length: count }, (_, i) => make(i)))
-  /** One that runs before an older one has made that void: what they left, the last takes. */
+  /** A claim makes older ones that have not run void, so a last claim takes what they left. */
   const withLast = async (many: Promise<(readonly LiveTask[])[]>, last: () => Promise<readonly LiveTask[]>) => [
     ...(await many).flat(),
     ...(await last()),
@@ -55,10 +56,10 @@ export function raceContract(setup: () => Contract): void {
       const t = setup()
       for (let round = 0; round < 10; round++) {
         for (let i = 0; i < 8; i++) await t.add({ target: i % 2 ? 'pool' : 'project' })
-        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const free = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
         const answers = await withLast(
-          times(8, (i) => t.claim(places[i % places.length]!)),
-          () => t.claim(places.flat()),
+          times(8, (i) => t.claim(free[i % free.length]!)),
+          () => t.claim(free.flat()),
         )
         const live = await t.live()
         expect(live).toHaveLength(4)
@@ -70,13 +71,13 @@ export function raceContract(setup: () => Contract): void {
 
     it('claims for different pods at once never have two live tasks of a workspace', async () => {
       const t = setup()
-      await t.projects.change('demo', null, { max_running: 100 })
+      await t.projects.change('demo', anActor(), { max_running: 100 })
       for (let round = 0; round < 8; round++) {
         for (let i = 0; i < 12; i++) await t.add({ target: i % 2 ? 'pool' : 'project', workspace: `copy-${i % 3}`, priority: i % 4 })
-        const places = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
+        const free = [demoSlots(4), slots('worker-1', null, 4), slots('worker-2', null, 4), demoSlots(2)]
         const answers = await withLast(
-          times(8, (i) => t.claim(places[i % places.length]!)),
-          () => t.claim(places.flat()),
+          times(8, (i) => t.claim(free[i % free.length]!)),
+          () => t.claim(free.flat()),
         )
         const live = await t.live()
         expect(answers.map(({ task }) => task.id).sort()).toEqual(live.map(({ task }) => task.id))
@@ -115,29 +116,29 @@ export function raceContract(setup: () => Contract): void {
       expect(most).toBeLessThanOrEqual(4)
     })
 
-    it('a finish and a cancel at once: the task ends once, and whoever asks sees the same', async () => {
+    it('a finish and a cancel at once: the task ends once, and both calls answer the same', async () => {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         await t.add()
         const task = await t.run()
-        const [ended, wish] = await Promise.all([
-          t.tasks.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
-          t.tasks.change(task.id, null, (now) => cancel(now, Date.now())),
+        const [ended, cancelled] = await Promise.all([
+          t.dispatch.finish(refOf(task), outcome('succeeded', { exit_code: 0 }), null),
+          t.tasks.change(task.id, anActor(), (now) => cancel(now, Date.now())),
         ])
         const row = await t.tasks.get(task.id, null)
         expect(row).toMatchObject({ status: 'succeeded', exit_code: 0, attempt: 1 })
         expect(ended).toMatchObject({ status: 'succeeded' })
-        // Either the wish came first and is remembered, or it met the end and changed nothing.
-        if (isTerminal(wish!.before.status)) expect(wish!.after).toEqual(row)
-        else expect(row?.cancel_requested_at).toBe(wish!.after.cancel_requested_at)
+        // Either the cancel request came first and is recorded, or it came after the end and changed nothing.
+        if (isTerminal(cancelled!.before.status)) expect(cancelled!.after).toEqual(row)
+        else expect(row?.cancel_requested_at).toBe(cancelled!.after.cancel_requested_at)
       }
     })
 
-    it('a claim and a cancel at once: leased with the wish noted, or cancelled for good', async () => {
+    it('a claim and a cancel at once: leased with the cancel request recorded, or cancelled', async () => {
       const t = setup()
       for (let i = 0; i < 25; i++) {
         const task = await t.add()
-        const [live] = await Promise.all([t.claim(demoSlots()), t.tasks.change(task.id, null, (now) => cancel(now, 1_000))])
+        const [live] = await Promise.all([t.claim(demoSlots()), t.tasks.change(task.id, anActor(), (now) => cancel(now, 1_000))])
         const row = (await t.tasks.get(task.id, null))!
         expect(row.cancel_requested_at).toBe(1_000)
         if (live.length === 0) expect(row).toMatchObject({ status: 'cancelled', attempt: 0 })
@@ -145,11 +146,13 @@ export function raceContract(setup: () => Contract): void {
       }
     })
 
-    it('two ends of one attempt: one is written, both are told it', async () => {
+    it('two ends of one attempt: one is written, both calls answer it', async () => {
       const t = setup()
       await t.add()
       const task = await t.run()
-      const answers = await times(10, (i) => t.tasks.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null))
+      const answers = await times(10, (i) =>
+        t.dispatch.finish(refOf(task), outcome(i % 2 ? 'failed' : 'succeeded', { exit_code: i }), null),
+      )
       for (const answer of answers) expect(answer).toEqual(answers[0])
       expect(await t.tasks.get(task.id, null)).toEqual(answers[0])
     })
@@ -159,7 +162,7 @@ export function raceContract(setup: () => Contract): void {
       await t.add()
       const task = await t.run()
       await times(8, (i) =>
-        t.tasks.change(task.id, null, (now) => ({ ...now, cancel_requested_at: (now.cancel_requested_at ?? 0) + i + 1 })),
+        t.tasks.change(task.id, anActor(), (now) => ({ ...now, cancel_requested_at: (now.cancel_requested_at ?? 0) + i + 1 })),
       )
       expect((await t.tasks.get(task.id, null))?.cancel_requested_at).toBe(36)
     })

@@ -1,7 +1,8 @@
 import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import { cancel, type Task } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import type { Page } from '../../ports.ts'
+import { anActor } from '../../testing/actor.ts'
+import type { Page } from '../../ports/page.ts'
 import { type Contract, pod } from './setup.ts'
 
 export function readContract(setup: () => Contract): void {
@@ -53,7 +54,7 @@ export function readContract(setup: () => Contract): void {
       expect(await tasks.get(mine.id, ['demo', 'far'])).toEqual(mine)
       expect(await tasks.get(theirs.id, ['demo', 'far'])).toBeUndefined()
       expect(await tasks.get(mine.id, [])).toBeUndefined()
-      expect(await tasks.change(theirs.id, ['demo'], (task) => cancel(task, 1))).toBeUndefined()
+      expect(await tasks.change(theirs.id, anActor({ project_ids: ['demo'] }), (task) => cancel(task, 1))).toBeUndefined()
       expect(await tasks.get(theirs.id, null)).toEqual(theirs)
       expect((await tasks.list({ projects: ['demo'] }, { limit: 10 })).data).toEqual([mine])
       expect((await tasks.list({ projects: ['demo'], project_id: 'other' }, { limit: 10 })).data).toEqual([])
@@ -70,7 +71,7 @@ export function readContract(setup: () => Contract): void {
       const shell = await add()
       const other = await add({ project_id: 'other' })
       const { task: agent, session_id } = await converse()
-      await tasks.change(shell.id, null, (task) => cancel(task, Date.now()))
+      await tasks.change(shell.id, anActor(), (task) => cancel(task, Date.now()))
       const ids = async (filter: object) => (await tasks.list({ projects: null, ...filter }, { limit: 10 })).data.map((task) => task.id)
       expect(await ids({})).toEqual([agent.id, other.id, shell.id])
       expect(await ids({ project_id: 'demo' })).toEqual([agent.id, shell.id])
@@ -102,16 +103,16 @@ export function readContract(setup: () => Contract): void {
       await expect(tasks.list({ projects: null }, page)).rejects.toMatchObject(refused)
       await expect(sessions.list({ projects: null }, page)).rejects.toMatchObject(refused)
       await expect(projects.list(null, page)).rejects.toMatchObject(refused)
-      await expect(keys.list(page)).rejects.toMatchObject(refused)
+      await expect(keys.list(null, page)).rejects.toMatchObject(refused)
     })
 
-    it('finds nothing under a name that cannot be', async () => {
+    it('finds nothing under a name that cannot exist', async () => {
       const { tasks, sessions, projects, keys } = setup()
       for (const name of ['task_unknown', 'a\u0000b', '\ud800', '']) {
         expect(await tasks.get(name, null)).toBeUndefined()
         expect(await sessions.get(name, null)).toBeUndefined()
         expect(await projects.get(name, null)).toBeUndefined()
-        expect(await keys.get(name)).toBeUndefined()
+        expect(await keys.get(name, null)).toBeUndefined()
       }
     })
   })
@@ -169,29 +170,60 @@ export function readContract(setup: () => Contract): void {
       const { keys, id } = setup()
       const first = key(id('key'))
       const second = key(id('key'), { project_ids: null, scopes: ['cluster:connect'], cluster_id: 'home', expires_at: Date.now() + 5 })
-      await keys.insert(first)
-      await keys.insert(second)
-      expect(await keys.get(first.id)).toEqual(first)
+      await keys.insert(first, anActor())
+      await keys.insert(second, anActor())
+      expect(await keys.get(first.id, null)).toEqual(first)
       expect(await keys.findByPrefix(second.prefix)).toEqual(second)
       expect(await keys.findByPrefix('missing0')).toBeUndefined()
-      expect((await keys.list({ limit: 1 })).data).toEqual([second])
-      expect((await keys.list({ limit: 1, cursor: second.id })).data).toEqual([first])
+      expect((await keys.list(null, { limit: 1 })).data).toEqual([second])
+      expect((await keys.list(null, { limit: 1, cursor: second.id })).data).toEqual([first])
+    })
+
+    it('are seen and revoked inside the projects of who asks, in whole pages', async () => {
+      const { keys, id } = setup()
+      const mine = [key(id('key'), { project_ids: ['demo'] }), key(id('key'), { project_ids: [] }), key(id('key'))]
+      for (const one of mine) {
+        await keys.insert(one, anActor())
+        for (const project_ids of [['demo', 'far'], null, ['far']]) await keys.insert(key(id('key'), { project_ids }), anActor())
+      }
+      const projects = ['demo', 'other', 'a\u0000b']
+      const seen: string[] = []
+      let cursor: string | undefined
+      do {
+        const page = await keys.list(projects, { limit: 2, cursor })
+        expect(page.data).toHaveLength(cursor === undefined ? 2 : 1)
+        seen.push(...page.data.map((one) => one.id))
+        cursor = page.next_cursor ?? undefined
+      } while (cursor !== undefined)
+      expect(seen).toEqual(mine.map((one) => one.id).toReversed())
+      expect((await keys.list([], { limit: 20 })).data).toEqual([mine[1]])
+      expect((await keys.list(null, { limit: 20 })).data).toHaveLength(12)
+
+      const [own] = mine
+      const everywhere = key(id('key'), { project_ids: null })
+      await keys.insert(everywhere, anActor())
+      expect(await keys.get(own!.id, ['demo'])).toEqual(own)
+      expect(await keys.get(own!.id, ['other'])).toBeUndefined()
+      expect(await keys.get(everywhere.id, ['demo'])).toBeUndefined()
+      expect(await keys.revoke(everywhere.id, anActor({ project_ids: ['demo'] }), 1_000)).toBeUndefined()
+      expect(await keys.get(everywhere.id, null)).toEqual(everywhere)
+      expect(await keys.revoke(own!.id, anActor({ project_ids: ['demo'] }), 1_000)).toEqual({ ...own, revoked_at: 1_000 })
     })
 
     it('have a prefix of their own', async () => {
       const { keys, id } = setup()
       const first = key(id('key'))
-      await keys.insert(first)
-      await expect(keys.insert({ ...first, id: id('key') })).rejects.toThrow()
+      await keys.insert(first, anActor())
+      await expect(keys.insert({ ...first, id: id('key') }, anActor())).rejects.toThrow()
     })
 
     it('are revoked once; the first time stays', async () => {
       const { keys, id } = setup()
       const first = key(id('key'))
-      await keys.insert(first)
-      expect(await keys.revoke(first.id, 1_000)).toEqual({ ...first, revoked_at: 1_000 })
-      expect(await keys.revoke(first.id, 2_000)).toEqual({ ...first, revoked_at: 1_000 })
-      expect(await keys.revoke(id('key'), 2_000)).toBeUndefined()
+      await keys.insert(first, anActor())
+      expect(await keys.revoke(first.id, anActor(), 1_000)).toEqual({ ...first, revoked_at: 1_000 })
+      expect(await keys.revoke(first.id, anActor(), 2_000)).toEqual({ ...first, revoked_at: 1_000 })
+      expect(await keys.revoke(id('key'), anActor(), 2_000)).toBeUndefined()
     })
   })
 

@@ -1,10 +1,12 @@
-// What the contract suite starts from: stores, and short words for tasks, claims and outcomes. Times are relative to now and never waited
-// for: the Postgres stores compare by Postgres' own clock.
+// What the contract suite starts from: stores, and short names for tasks, claims and outcomes. Times are relative to now, and no test waits
+// for them: the Postgres stores compare by Postgres' own clock.
 
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
-import type { AttemptRef, Claim, NewTask, Slot } from '../../ports.ts'
+import type { AttemptRef, Claim, Slot } from '../../ports/dispatch-store.ts'
+import type { NewTask } from '../../ports/task-store.ts'
+import { anActor } from '../../testing/actor.ts'
 import { aSpec } from '../../testing/spec.ts'
 import type { Stores } from '../stores.ts'
 
@@ -29,7 +31,7 @@ export const pod = (name: string, project_id: string | null, more: Partial<Pod> 
 
 /** `count` slots in the pod of a project, or of the pool. */
 export const slots = (name: string, project_id: string | null, count = 1): Slot[] =>
-  Array.from({ length: count }, () => ({ pod: name, project_id }))
+  Array.from({ length: count }, () => ({ pod: name, pod_uid: `uid-${name}`, project_id }))
 
 export const demoSlots = (count = 1) => slots('demo-pod', 'demo', count)
 export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
@@ -37,15 +39,15 @@ export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: t
 let serial = 0
 
 export async function contractSetup({ stores }: StoresUnderTest) {
-  const { tasks, projects } = stores
+  const { dispatch, tasks, projects } = stores
   await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
   await projects.report('away', [pod('far-pod', 'far')])
 
   const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
   let generation = 0
-  const takeOver = (clusterId = 'home') => tasks.takeOver(clusterId, ++generation)
-  const live = async () => (await tasks.takeOver('home', generation)).live
-  /** Of the last who took over, and newer than all of his before. */
+  const takeOver = (clusterId = 'home') => dispatch.takeOver(clusterId, ++generation)
+  const live = async () => (await dispatch.takeOver('home', generation)).live
+  /** A claim of the newest generation, with a higher number than all before. */
   const aClaim = (slots: readonly Slot[], clusterId = 'home'): Claim => ({
     clusterId,
     claimId: id('claim'),
@@ -55,12 +57,12 @@ export async function contractSetup({ stores }: StoresUnderTest) {
     number: ++serial,
   })
   const claim = async (free: readonly Slot[], { claimId = id('claim'), clusterId = 'home' } = {}) =>
-    tasks.claim({ ...aClaim(free, clusterId), claimId })
+    dispatch.claim({ ...aClaim(free, clusterId), claimId })
 
   const fresh = (spec: Partial<TaskSpec> = {}, more: Partial<NewTask> = {}): NewTask => ({
     id: id('task'),
     spec: aSpec(spec),
-    created_by: 'key_tests',
+    actor: anActor(),
     created_at: Date.now(),
     new_session: false,
     retry_of: null,
@@ -95,12 +97,12 @@ export async function contractSetup({ stores }: StoresUnderTest) {
 
   const run = async (free: readonly Slot[] = demoSlots()): Promise<Task> => {
     const task = await lease(free)
-    await tasks.markStarted([{ ...refOf(task), started_at: Date.now() }])
+    await dispatch.markStarted([{ ...refOf(task), started_at: Date.now() }])
     return (await tasks.get(task.id, null))!
   }
 
   const end = async (task: Task, status: TaskOutcome['status'] = 'succeeded', more: Partial<TaskOutcome> = {}): Promise<Task> =>
-    (await tasks.finish(refOf(task), outcome(status, more), null))!
+    (await dispatch.finish(refOf(task), outcome(status, more), null))!
 
   return { ...stores, id, takeOver, live, aClaim, claim, fresh, add, addMany, converse, lease, run, end }
 }

@@ -1,4 +1,5 @@
-import type { Clock, IdempotencyStore, StoredAnswer } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { IdempotencyStore, StoredAnswer } from '../../ports/idempotency-store.ts'
 
 interface Row {
   readonly body_hash: string

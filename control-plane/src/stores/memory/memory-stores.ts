@@ -1,17 +1,27 @@
-// The stores in memory: for tests of whatever stands on the ports. They run the domain's own transitions, and pass the suite that the
-// Postgres stores pass.
+// The stores in memory, for tests of everything that uses the ports. They run the domain's own transitions, and pass the same contract suite
+// as the Postgres stores.
+import { liesWithin } from '@rdev/shared/domain/api-key'
 import { projectDefaults } from '@rdev/shared/domain/project'
-import type { Clock } from '../../ports.ts'
+import type { Task } from '@rdev/shared/domain/task'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { Clock } from '../../ports/clock.ts'
+import { memoryDispatch } from './dispatch.ts'
 import { memoryIdempotency } from './idempotency.ts'
 import { allows, memoryRows, pageDown, pageUp } from './rows.ts'
 import { memoryTasks } from './tasks.ts'
 import { given, projectPods } from '../project-pods.ts'
 import type { Stores } from '../stores.ts'
 
-export function memoryStores(clock: Clock): Stores {
-  const rows = memoryRows()
+/** `onEnd` is called with every task that ends. */
+export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {}): Stores {
+  const rows = memoryRows(onEnd)
+  const keyWithin = (id: string, projects: ProjectFilter) => {
+    const key = rows.keys.get(id)
+    return key && liesWithin(key, projects) ? key : undefined
+  }
   return {
     tasks: memoryTasks(rows, clock),
+    dispatch: memoryDispatch(rows, clock),
 
     sessions: {
       async get(id, projects) {
@@ -66,9 +76,9 @@ export function memoryStores(clock: Clock): Stores {
           }
         }
       },
-      async change(id, projects, change) {
+      async change(id, actor, change) {
         const before = rows.projects.get(id)
-        if (!before || !allows(projects, id)) return undefined
+        if (!before || !allows(actor.project_ids, id)) return undefined
         const after = { ...before, ...given(change), updated_at: clock.now() }
         rows.projects.set(id, after)
         return after
@@ -87,12 +97,16 @@ export function memoryStores(clock: Clock): Stores {
         rows.keys.set(key.id, structuredClone(key))
       },
       findByPrefix: async (prefix) => [...rows.keys.values()].find((key) => key.prefix === prefix),
-      get: async (id) => rows.keys.get(id),
-      list: async (page) => pageDown(rows.keys.values(), page),
-      async revoke(id, now) {
-        const key = rows.keys.get(id)
+      get: async (id, projects) => keyWithin(id, projects),
+      list: async (projects, page) =>
+        pageDown(
+          [...rows.keys.values()].filter((key) => liesWithin(key, projects)),
+          page,
+        ),
+      async revoke(id, actor, now) {
+        const key = keyWithin(id, actor.project_ids)
         if (key && key.revoked_at === null) rows.keys.set(id, { ...key, revoked_at: now })
-        return rows.keys.get(id)
+        return keyWithin(id, actor.project_ids)
       },
     },
 

@@ -1,9 +1,9 @@
 import type { Task } from '@rdev/shared/domain/task'
-import type { QueueLane, WaitReason } from '../../ports.ts'
+import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
 import { holdsOf, queueOrder } from './claim.ts'
 import type { MemoryRows } from './rows.ts'
 
-/** A lane's line in the view of the queue; `queued` are its queued tasks, at least one. */
+/** A lane in the view of the queue; `queued` are its queued tasks, at least one. */
 export function queueLane(rows: MemoryRows, projectId: string, queued: readonly Task[], now: number): QueueLane {
   const { cluster_id, max_running, weight, max_queued, paused } = rows.projects.get(projectId)!
   const live = [...rows.tasks.values()].filter(
@@ -13,10 +13,10 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
   for (const { spec } of queued) depths.set(spec.priority, (depths.get(spec.priority) ?? 0) + 1)
   const oldest = queued.reduce((first, task) => (task.id < first.id ? task : first))
 
-  // What is due comes first; where nothing is, what is due next.
+  // The head is the first due task or, if none is due, the one that is due next.
   const due = queued.filter((task) => task.run_after <= now)
   const head = due.length > 0 ? due.toSorted(queueOrder)[0]! : queued.toSorted((a, b) => a.run_after - b.run_after || queueOrder(a, b))[0]!
-  const home = rows.sessions.get(head.spec.session_id ?? '')?.pod ?? null
+  const session_pod = rows.sessions.get(head.spec.session_id ?? '')?.pod ?? null
   const holds = holdsOf(head)
   const holder = (kind: 'workspace' | 'session') => {
     const hold = holds.find((one) => one.startsWith(kind))
@@ -44,6 +44,6 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
     paused,
     oldest_at: oldest.created_at,
     priorities: [...depths].map(([priority, depth]) => ({ priority, depth })).sort((a, b) => a.priority - b.priority),
-    head: { task_id: head.id, ...inTheWay(), target: head.spec.target, home, run_after: head.run_after },
+    head: { task_id: head.id, ...inTheWay(), target: head.spec.target, session_pod, run_after: head.run_after },
   }
 }

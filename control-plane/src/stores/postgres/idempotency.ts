@@ -1,12 +1,12 @@
-// One statement decides who does a request. It always writes the row of its key, if only with what is there: so it waits for whoever
-// writes it at the moment, and sees the row as that left it, not as it was when the statement began.
+// A single statement decides who handles a request. It always writes the row of its key, even with unchanged values. So it waits for a
+// concurrent writer of that row, and sees the row as that writer left it, not as it was when the statement began.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { IdempotencyStore } from '../../ports.ts'
-import { after, type Database, storeNow } from './connection.ts'
+import type { IdempotencyStore } from '../../ports/idempotency-store.ts'
+import { after, type Database, storeNow } from './database.ts'
 import { storable } from '../storable.ts'
 
-/** Expired rows that a request deletes in passing; more than it can add. */
+/** Expired rows that each request deletes: more than it adds, so the table does not grow. */
 const sweptAtOnce = 20
 
 type Begin = Parameters<IdempotencyStore['begin']>[0]
@@ -17,7 +17,7 @@ function beginStatement({ caller, route, key, body_hash, seed, takeOverMs, keepM
   const expired = sql.raw('i.expires_at <= excluded.begun_at')
   const taken = sql`(${expired} or (i.status is null and i.body_hash = excluded.body_hash
     and i.held_at + ${takeOverMs}::float8 * interval '1 millisecond' <= excluded.begun_at))`
-  // Of an expired row nothing stays; of one that is taken over, all but its holder.
+  // An expired row is replaced; a row that is taken over changes only its holder.
   const anew = (column: string) =>
     sql.raw(`${column} = case when i.expires_at <= excluded.begun_at then excluded.${column} else i.${column} end`)
   return sql`

@@ -1,46 +1,46 @@
-// The way in. One task is one small statement, since that is what a client waits for; many are one statement from a list. A row that is
-// there already stays as it is, and its session with it.
+// The statements that insert tasks. One task has a small statement of its own, because a client waits for it; many tasks are one statement
+// from a list. A row that exists already stays as it is, and so does its session.
 //
-// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see depths.ts.
+// `max_queued` is checked against the depth of the lane without counting a deep queue for each task: see insert.ts.
 
 import type { TaskSpec } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { NewTask } from '../../ports.ts'
-import { at, columnsOf, storeNow } from './connection.ts'
+import type { NewTask } from '../../ports/task-store.ts'
+import { at, columnsOf, storeNow } from './database.ts'
 import { tasks } from './schema.ts'
-import { openTurns, turnOf } from './turn.ts'
+import { openKeys, orderingKeyOf } from './ordering-key.ts'
 
 const deadlineOf = ({ spec, created_at }: NewTask) => (spec.queue_ttl_s === null ? null : created_at + Math.round(spec.queue_ttl_s * 1000))
 
 const none = sql`null::timestamptz`
 
-/** How many tasks of a lane are queued, but no more than its cap: what that costs grows with the depth. */
+/** How many tasks of a lane are queued, counted up to its cap, because the cost grows with the count. */
 const depthOf = (project: string) =>
   sql.raw(`(select count(*) from (
     select from tasks q where q.cluster_id = ${project}.cluster_id and q.lane = ${project}.id and q.status = 'queued' limit ${project}.max_queued
   ) q)`)
 
-/** `max_queued` up to this is held exactly to what was queued when the statement began: so few are counted in no time. */
+/** Up to this `max_queued` the statement counts each time, so the cap is exact as of the statement's snapshot. */
 const countedAlways = 1_000
 
-/** `known`: how deep the lane is, as far as this program knows; null: counted now. */
+/** `known`: the cached depth of the lane (depths.ts); null: the statement counts. */
 const depth = (project: string, known: SQL) =>
   sql`case when ${known} is null or ${sql.raw(project)}.max_queued <= ${sql.raw(String(countedAlways))} then ${depthOf(project)} else ${known} end`
 
-// Others of the session that are still in an open turn get the session's: from now on they stand in line. One that is being leased at
-// this moment is left alone; it has had its turn.
-const joinTurn = (from: SQL) => sql`lined as (
+// Queued tasks of the session that have an open ordering key get the session's key: from now on they wait for each other. A task that is
+// being leased at this moment is skipped: it waits for nobody any more.
+const joinSessionKey = (from: SQL) => sql`rekeyed as (
   update tasks t set turn = t.session_id where t.id in (
-    select q.id from tasks q where q.session_id in (${from}) and q.status = 'queued' and q.turn in ${openTurnList} for update skip locked
+    select q.id from tasks q where q.session_id in (${from}) and q.status = 'queued' and q.turn in ${openKeyList} for update skip locked
   )
 )`
-const openTurnList = sql.raw(`(${openTurns.map((turn) => `'${turn}'`).join(', ')})`)
+const openKeyList = sql.raw(`(${openKeys.map((key) => `'${key}'`).join(', ')})`)
 
 /**
- * One row, always: what is known of the project, and the task if it was inserted. Null project: there is none. `session`: it is there.
+ * Always answers one row: the project's facts, and the task if it was inserted. Null project: there is none. `session`: the session exists.
  */
 export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
-  const { id, spec, created_by, created_at, new_session, retry_of } = fresh
+  const { id, spec, actor, created_at, new_session, retry_of } = fresh
   const deadline = deadlineOf(fresh)
   const continues = spec.session_id !== null && !new_session
   const begun = sql`, begun as (
@@ -49,7 +49,7 @@ export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
 )`
   const continued = sql`, continued as (
   update sessions s set last_task_id = ${id}, updated_at = ${at(created_at)} from fresh where s.id = fresh.session_id
-), ${joinTurn(sql`select fresh.session_id from fresh`)}`
+), ${joinSessionKey(sql`select fresh.session_id from fresh`)}`
   return sql`
 with project as materialized (
   select p.id, p.cluster_id, ${depth('p', sql`${known}::int8`)} as depth, p.max_queued,
@@ -60,8 +60,8 @@ fresh as (
   insert into tasks as t (id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id,
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select ${id}, project.id, ${spec.session_id}, ${spec.workspace}, ${spec.kind}, ${spec.target}, ${spec.priority}::int, ${spec.timeout_s}::float8,
-    ${JSON.stringify(spec)}::json, ${created_by}, ${at(created_at)}, project.cluster_id, project.id, ${turnOf(spec, new_session)}, ${retry_of},
-    -- By the store's clock where the caller's is ahead of it: a new task is due at once.
+    ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${orderingKeyOf(spec, new_session)}, ${retry_of},
+    -- If the caller's clock is ahead of the store's, take the store's: a new task must be due at once.
     'queued', greatest(least(${at(created_at)}, ${storeNow}), ${spec.run_after === null ? none : at(spec.run_after)}), ${deadline === null ? none : at(deadline)}
   from project where project.session and project.depth < project.max_queued
   on conflict (id) do nothing
@@ -82,7 +82,7 @@ const specColumns = (spec: TaskSpec) => ({
   timeout_s: spec.timeout_s,
 })
 
-/** A row for each of the list, by `ord`. */
+/** Answers a row for each task of the list, by `ord`. */
 export function insertManyStatement(list: readonly NewTask[], known: ReadonlyMap<string, number>): SQL {
   const instantOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
   const told = list.map((fresh, ord) => ({
@@ -91,9 +91,9 @@ export function insertManyStatement(list: readonly NewTask[], known: ReadonlyMap
     ...specColumns(fresh.spec),
     new_session: fresh.new_session,
     spec: JSON.stringify(fresh.spec),
-    created_by: fresh.created_by,
+    created_by: fresh.actor.key_id,
     created_at: instantOf(fresh.created_at),
-    turn: turnOf(fresh.spec, fresh.new_session),
+    turn: orderingKeyOf(fresh.spec, fresh.new_session),
     retry_of: fresh.retry_of,
     run_after: instantOf(fresh.spec.run_after),
     queue_deadline_at: instantOf(deadlineOf(fresh)),
@@ -111,10 +111,10 @@ project as materialized (
   select p.id, p.cluster_id, p.max_queued, ${depth('p', sql`known.depth`)} as depth
   from projects p left join known using (id) where p.id in (select project_id from told)
 ),
--- What is there already, or has no session, takes no room from what comes after it.
+-- A task that exists already, or whose session is missing, does not count against max_queued.
 judged as materialized (
   select told.*, project.cluster_id, project.depth, project.max_queued, session.ok as has_session,
-    row_number() over (partition by told.project_id, session.ok and known_task.id is null order by told.ord) as place
+    row_number() over (partition by told.project_id, session.ok and known_task.id is null order by told.ord) as nth
   from told
   left join project on project.id = told.project_id
   left join tasks known_task on known_task.id = told.id
@@ -128,7 +128,7 @@ fresh as (
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec::json, created_by, created_at, cluster_id,
     project_id, turn, retry_of, 'queued', greatest(least(created_at, ${storeNow}), run_after), queue_deadline_at
-  from judged where cluster_id is not null and has_session and depth + place <= max_queued
+  from judged where cluster_id is not null and has_session and depth + nth <= max_queued
   order by ord
   on conflict (id) do nothing
   returning ${columnsOf(tasks, 't')}
@@ -150,9 +150,9 @@ continued as (
   ) last on last.session_id = held.id
   where s.id = held.id
 ),
-${joinTurn(sql`select held.id from held`)}
+${joinSessionKey(sql`select held.id from held`)}
 select judged.ord, judged.project_id as lane_id, judged.cluster_id is not null as has_project, judged.has_session,
-  coalesce(judged.depth + judged.place <= judged.max_queued, false) as has_room, judged.depth, ${columnsOf(tasks, 'fresh')}
+  coalesce(judged.depth + judged.nth <= judged.max_queued, false) as has_room, judged.depth, ${columnsOf(tasks, 'fresh')}
 from judged left join fresh using (id)
 order by judged.ord`
 }

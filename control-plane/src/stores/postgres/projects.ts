@@ -1,7 +1,8 @@
 import { and, eq, inArray, sql } from 'drizzle-orm'
-import type { Clock, ProjectStore } from '../../ports.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { ProjectStore } from '../../ports/project-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
-import { at, type Database } from './connection.ts'
+import { at, type Database } from './database.ts'
 import { given, projectPods } from '../project-pods.ts'
 import { projects } from './schema.ts'
 import { isStorable } from '../storable.ts'
@@ -37,7 +38,7 @@ export function postgresProjects(database: Database, clock: Clock): ProjectStore
       return pageOfRows(rows, page.limit)
     },
 
-    // One statement that first looks: a report that says nothing new takes no lock and writes nothing.
+    // One statement that compares first: a report without changes takes no lock and writes nothing.
     async report(clusterId, pods) {
       const reported = JSON.stringify(projectPods(pods))
       const now = at(clock.now())
@@ -50,14 +51,14 @@ registered as (
   where not exists (select from clusters c where c.id = ${clusterId})
   on conflict do nothing
 ),
-news as materialized (
+changed as materialized (
   select told.* from told left join projects p on p.id = told.id
   where p.id is null
     or (p.cluster_id = ${clusterId} and (p.pod, p.allow_bypass_permissions) is distinct from (told.pod, told.allow_bypass_permissions))
 ),
 written as (
   insert into projects as p (id, cluster_id, pod, allow_bypass_permissions, created_at, updated_at)
-  select id, ${clusterId}::text, pod, allow_bypass_permissions, ${now}, ${now} from news order by id
+  select id, ${clusterId}::text, pod, allow_bypass_permissions, ${now}, ${now} from changed order by id
   on conflict (id) do update
   set pod = excluded.pod, allow_bypass_permissions = excluded.allow_bypass_permissions, updated_at = excluded.updated_at
   where p.cluster_id = excluded.cluster_id
@@ -66,8 +67,8 @@ update projects p set pod = null, updated_at = ${now}
 where p.cluster_id = ${clusterId} and p.pod is not null and p.id not in (select id from told)`)
     },
 
-    async change(id, filter, change) {
-      if (!isStorable(id) || (filter !== null && !filter.includes(id))) return undefined
+    async change(id, { project_ids }, change) {
+      if (!isStorable(id) || (project_ids !== null && !project_ids.includes(id))) return undefined
       const [row] = await database.run(
         db
           .update(projects)

@@ -1,10 +1,11 @@
-// What an operator asks the queue: the lanes with their depth and what their heads wait for. Depths are counted in the claim index alone,
-// which takes about 0.1 µs a queued task; everything else is a few looks into it for each lane.
+// The view of the queue for operators: the lanes with their depths, and what their heads wait for. Depths are counted in the claim index
+// alone, which takes about 0.1 µs a queued task; everything else is a few index look-ups per lane.
 
 import { type SQL, sql } from 'drizzle-orm'
-import type { ProjectFilter, QueueLane, WaitReason } from '../../ports.ts'
-import { storeNow } from './connection.ts'
-import { firstOfLane, lineHeads } from './lines.ts'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { QueueLane, WaitReason } from '../../ports/task-store.ts'
+import { storeNow } from './database.ts'
+import { firstOfLane, keyHeads } from './heads.ts'
 import { isStorable } from '../storable.ts'
 
 const live = sql.raw(`('leased', 'running')`)
@@ -28,17 +29,17 @@ with recursive lane as materialized (
   order by q.depth desc, p.id
   limit ${limit}::int8
 ),
-${lineHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
--- What is due comes first; where nothing is, what is due next.
+${keyHeads(sql`select step.* from lane cross join lateral (${firstOfLane('lane')}) step`)},
+-- The head is the first due task or, if none is due, the one that is due next.
 head as materialized (
   select distinct on (t.lane) t.id, t.lane, t.run_after, t.target, t.workspace, t.session_id, t.run_after > ${storeNow} as later
-  from line t
+  from key_head t
   order by t.lane, t.run_after > ${storeNow}, case when t.run_after <= ${storeNow} then t.priority end, t.run_after, t.priority, t.id
 )
 select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,
   running.count::int as live, ${ms('oldest.created_at')} as oldest_at, lane.priorities, head.id as task_id, head.target, head.later,
   ${ms('head.run_after')} as run_after, workspace.id as workspace_by, session.id as session_by,
-  conversation.pod as home
+  conversation.pod as session_pod
 from lane
 join head on head.lane = lane.id
 join tasks oldest on oldest.id = lane.oldest
@@ -76,16 +77,13 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
       task_id: text('task_id'),
       ...inTheWay(),
       target: row.target === 'pool' ? 'pool' : 'project',
-      home: textOrNull('home'),
+      session_pod: textOrNull('session_pod'),
       run_after: Number(row.run_after),
     },
   }
 }
 
-/** How many tasks one statement ends for having waited too long. */
-export const maxExpired = 500
-
-/** By index, so nothing is counted: it is asked again and again while something is queued. */
+/** Uses indexes and counts nothing, because the hub asks repeatedly while something is queued. */
 export function nextDueStatement(clusterId: string): SQL {
   const instant = (column: string, more: SQL) => sql`(
     select ${ms(`t.${column}`)} from tasks t where t.cluster_id = ${clusterId} and t.status = 'queued' and ${more} order by ${sql.raw(`t.${column}`)} limit 1

@@ -1,6 +1,6 @@
-// The tables. The domain's words are repeated here as CHECKs, so that no statement, ours or anyone's, can write a row that the domain
-// does not know. What is never filtered (the spec, usage) is `json`, not `jsonb`: it comes back exactly as it went in, and a `\u0000`
-// in someone's metadata is not an error. Storage parameters (fillfactor, autovacuum) are in a migration: drizzle has no words for them.
+// The tables. CHECKs repeat the domain's rules, so that no statement can write a row that the domain does not know. What is never filtered
+// (the spec, usage) is `json`, not `jsonb`: it comes back exactly as it went in, and a `\u0000` in metadata is no error. Storage parameters
+// (fillfactor, autovacuum) are in a migration, because drizzle cannot express them.
 
 import type { Scope } from '@rdev/shared/domain/api-key'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
@@ -81,8 +81,8 @@ export const projects = pgTable(
 )
 
 /**
- * The virtual time of fair sharing, a lane's and its pool's; and which claim of the cluster was the newest that has run, by generation and number.
- * Written by every claim, so apart from the rows that everything else reads and refers to. Made by the first that needs them.
+ * Virtual times of start-time fair queueing, a lane's and its pool's; and the newest claim of the cluster that has run, by generation and
+ * number. Every claim writes these rows, so they are apart from rows that others read or refer to. The first claim that needs them makes them.
  */
 export const lanes = pgTable('lanes', {
   project_id: text()
@@ -121,7 +121,7 @@ export const tasks = pgTable(
   'tasks',
   {
     id: text().primaryKey(),
-    // What is filtered or checked of the spec; the whole of it is in `spec`. None of these ever changes.
+    // Fields of the spec that are filtered or checked; `spec` has all of them. None of these ever changes.
     project_id: text()
       .notNull()
       .references(() => projects.id),
@@ -140,13 +140,14 @@ export const tasks = pgTable(
     lane: text().notNull(),
     retry_of: text(),
 
-    // Whose turn it takes while it is queued; see turn.ts.
+    // The ordering key of a queued task; see ordering-key.ts.
     turn: text().notNull(),
     status: text().$type<TaskStatus>().notNull(),
     attempt: integer().notNull().default(0),
     run_after: instant().notNull(),
     queue_deadline_at: instant(),
     pod: text(),
+    pod_uid: text(),
     lease_until: instant(),
     claim_id: text(),
     cancel_requested_at: instant(),
@@ -163,13 +164,13 @@ export const tasks = pgTable(
     const queued = sql`${t.status} = 'queued'`
     const live = sql`${t.status} in ('leased', 'running')`
     return [
-      // Claim: the head of each turn of each lane. The end of it is the order of the queue.
+      // For the claim: the head of each ordering key of each lane. Its last columns are the order of the queue.
       index('tasks_queued_turn').on(t.cluster_id, t.lane, t.turn, t.priority, t.run_after, t.id).where(queued),
       index('tasks_queued_session')
         .on(t.session_id, t.priority, t.run_after, t.id)
         .where(sql`${queued} and ${t.session_id} is not null`),
-      // When something is due next. The words about the project are true of every row, and keep the planner from taking this index for a
-      // claim's: only the statement that says them too can use it.
+      // For the next due time. The condition about the project is true of every row. It keeps the planner from using this index for a claim: only
+      // a statement with the same condition can use it.
       index('tasks_queued_due')
         .on(t.cluster_id, t.run_after)
         .where(sql`${queued} and ${t.project_id} <> ''`),
@@ -178,7 +179,7 @@ export const tasks = pgTable(
         .where(sql`${queued} and ${t.queue_deadline_at} is not null`),
       index('tasks_live_cluster').on(t.cluster_id).where(live),
       index('tasks_live_project').on(t.project_id).where(live),
-      // At most one live task per session, and per workspace of a project, whatever the statements do.
+      // At most one live task per session, and per workspace of a project, even if a statement has a bug.
       uniqueIndex('tasks_live_session').on(t.session_id).where(live),
       uniqueIndex('tasks_live_workspace')
         .on(t.project_id, t.workspace)
@@ -211,6 +212,8 @@ export const attempts = pgTable(
     n: integer().notNull(),
     cluster_id: text().notNull(),
     pod: text().notNull(),
+    // Null: leased before this column existed.
+    pod_uid: text(),
     claim_id: text().notNull(),
     status: text().$type<AttemptStatus>().notNull(),
     leased_at: instant().notNull(),
@@ -221,7 +224,7 @@ export const attempts = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.task_id, t.n] }),
-    // "Has this claim been made?", also after its tasks went back to the queue.
+    // For "has this claim leased anything?", also after its tasks went back to the queue.
     index('attempts_claim').on(t.claim_id),
     check('attempts_n', sql`${t.n} > 0`),
     check('attempts_status', oneOf(t.status, attemptStatuses)),
@@ -243,7 +246,7 @@ export const apiKeys = pgTable('api_keys', {
   revoked_at: instant(),
 })
 
-/** Creating requests that brought an `Idempotency-Key`. `holder` is whose turn it is to do it; `status` null: not done yet. */
+/** Creating requests with an `Idempotency-Key`. `holder` identifies the request that handles it now; `status` null: not finished. */
 export const idempotency = pgTable(
   'idempotency',
   {

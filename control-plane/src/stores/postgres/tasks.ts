@@ -1,37 +1,28 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
-import type { Clock, Fence, ProjectFilter, TaskStore } from '../../ports.ts'
+import type { ProjectFilter } from '../../ports/actor.ts'
+import type { Clock } from '../../ports/clock.ts'
+import type { TaskStore } from '../../ports/task-store.ts'
 import { afterOf } from '../paging.ts'
-import { claimLock, claimStatement, plainPlans } from './claim.ts'
-import type { Database } from './connection.ts'
+import { isStorable, storableOrNull } from '../storable.ts'
+import { plainPlans } from './claim.ts'
+import { at, type Database } from './database.ts'
 import { postgresInsert } from './insert.ts'
-import { rawLiveTask, rawTask, taskOf, type TaskRow } from './rows.ts'
-import { failHomelessStatement, homelessStatement } from './homeless.ts'
-import { nextDueStatement, queueLaneOf, queueStatement } from './queue.ts'
-import {
-  expireStatement,
-  finishStatement,
-  markStartedStatement,
-  renewStatement,
-  takeOverStatement,
-  requeueStatement,
-} from './task-statements.ts'
+import { queueLaneOf, queueStatement } from './queue.ts'
+import { rawTask, taskOf, type TaskRow } from './rows.ts'
 import { tasks } from './schema.ts'
-import { isStorable, storableOrNull, storableOutcome } from '../storable.ts'
+import { endChanged, ends } from './task-statements.ts'
 
-/** A row that moves between the reading and the writing of `change` is read again, this many times. */
+/** How often `change` reads and writes a row that others keep changing before it gives up. */
 const maxChanges = 20
 
-/** A page ends early rather than carry more text than this: prompts and results may have megabytes, and Neon answers at most 64. */
+/** Bytes of text after which a page ends early: prompts and results may have megabytes, and Neon's answers have at most 64 MB. */
 const maxPageBytes = 8 * 1024 * 1024
 
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
   const { db } = database
   const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
-  const many = async (statement: SQL, fence?: Fence) =>
-    (await (fence === undefined ? database.rows(statement) : database.batch(claimLock(fence.clusterId), statement))).map(rawTask)
-
   const get: TaskStore['get'] = async (id, projects) => {
     if (!isStorable(id)) return undefined
     const [row] = await database.run(
@@ -89,75 +80,40 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
       return { data, next_cursor: more ? (data.at(-1)?.id ?? null) : null }
     },
 
-    async change(id, projects, step) {
+    async change(id, actor, step) {
       for (let tries = 0; tries < maxChanges; tries++) {
-        const before = await get(id, projects)
+        const before = await get(id, actor.project_ids)
         if (!before) return undefined
         const next = step(before)
         const changed = changedColumns(before, next)
         if (changed === null) return { before, after: before }
-        const fence = and(
-          eq(tasks.id, id),
-          eq(tasks.status, before.status),
-          eq(tasks.attempt, before.attempt),
-          sql`${tasks.cancel_requested_at} is not distinct from ${before.cancel_requested_at === null ? null : new Date(before.cancel_requested_at).toISOString()}::timestamptz`,
-        )
-        const [row] = await database.run(db.update(tasks).set(changed).where(fence).returning())
-        if (row) return { before, after: taskOf(row) }
+        if (ends(before, next)) {
+          const [raw] = await database.rows(endChanged(next, changed, unmoved(before, 't')))
+          if (raw) return { before, after: rawTask(raw) }
+        } else {
+          const [row] = await database.run(db.update(tasks).set(changed).where(unmoved(before, 'tasks')).returning())
+          if (row) return { before, after: taskOf(row) }
+        }
       }
       throw new DomainError('SERVICE_UNAVAILABLE', 'The task changes too fast to be changed; try again')
     },
 
-    async claim(claim) {
-      const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
-      return rows.map(rawLiveTask)
-    },
-
-    async takeOver(clusterId, generation) {
-      const rows = await database.batch(claimLock(clusterId), takeOverStatement(clusterId, generation))
-      return { generation: Number(rows[0]?.generation), live: rows.filter(({ id }) => id !== null).map(rawLiveTask) }
-    },
-
-    async markStarted(started) {
-      if (started.length > 0) await database.rows(markStartedStatement(started))
-    },
-
-    requeue: async (refs, runAfter, fence) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter, fence), fence)),
-
-    async finish(ref, end, retryAt, fence) {
-      const now = clock.now()
-      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
-      // A statement that waited for another's commit and then changed nothing has an old snapshot: read again.
-      return changed ?? get(ref.task_id, null)
-    },
-
-    async renew(clusterId, refs, leaseMs) {
-      if (refs.length > 0) await database.rows(renewStatement(clusterId, refs, leaseMs))
-    },
-
-    expireQueued: (clusterId) => many(expireStatement(clusterId)),
-
-    homeless: async (clusterId, pods) =>
-      (await database.batch(plainPlans, homelessStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
-
-    async failHomeless(clusterId, pods) {
-      const statement = failHomelessStatement(clusterId, pods.filter(isStorable))
-      return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
-    },
-
     queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
-
-    async nextDue(clusterId) {
-      const [row] = await database.rows(nextDueStatement(clusterId))
-      return { queued: row?.queued === true, next_at: typeof row?.next_at === 'number' ? row.next_at : null }
-    },
   }
 }
 
 const texts = new Set<keyof Task>(['result', 'error'])
 
-/** Only what the step changed is written, so that a lease renewed meanwhile stays renewed. Null: nothing. */
-function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
+/** A condition: the row `name` is still as `step` saw it. */
+export function unmoved({ id, status, attempt, cancel_requested_at }: Task, name: 't' | 'tasks'): SQL {
+  const row = sql.raw(name)
+  const requested = cancel_requested_at === null ? sql`null::timestamptz` : at(cancel_requested_at)
+  return sql`${row}.id = ${id} and ${row}.status = ${status} and ${row}.attempt = ${attempt}::int
+    and ${row}.cancel_requested_at is not distinct from ${requested}`
+}
+
+/** Only the columns that the step changed, so that a lease that was renewed meanwhile stays renewed. Null: it changed nothing. */
+export function changedColumns(before: Task, after: Task): Partial<TaskRow> | null {
   const names = (Object.keys(after) as (keyof Task)[]).filter((name) => name !== 'spec' && after[name] !== before[name])
   if (names.length === 0) return null
   return Object.fromEntries(

@@ -1,0 +1,3 @@
+export interface ClusterStore {
+  list(): Promise<readonly { id: string }[]>
+}

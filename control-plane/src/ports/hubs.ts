@@ -1,0 +1,14 @@
+import type { Pod } from '@rdev/shared/domain/pod'
+
+export interface HubStatus {
+  readonly connected: boolean
+  readonly agent_version: string | null
+  readonly pods: readonly (Pod & { readonly running: number })[]
+}
+
+/** The hub of each cluster. */
+export interface Hubs {
+  /** Tells the hub that something may be claimable. Cheap; several pokes may become one. It may be lost: the row is the truth. */
+  poke(clusterId: string): Promise<void>
+  status(clusterId: string): Promise<HubStatus>
+}

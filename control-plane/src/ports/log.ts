@@ -1,0 +1,3 @@
+export interface Log {
+  (level: 'info' | 'warn' | 'error', phrase: string, fields?: Readonly<Record<string, unknown>>): void
+}

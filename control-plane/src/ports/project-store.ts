@@ -1,0 +1,15 @@
+import type { Pod } from '@rdev/shared/domain/pod'
+import type { Project, ProjectChange } from '@rdev/shared/domain/project'
+import type { Actor, ProjectFilter } from './actor.ts'
+import type { Page, PageRequest } from './page.ts'
+
+export interface ProjectStore {
+  get(id: string, projects: ProjectFilter): Promise<Project | undefined>
+  /** The projects that exist, in no order; one statement. */
+  getMany(ids: readonly string[], projects: ProjectFilter): Promise<readonly Project[]>
+  list(projects: ProjectFilter, page: PageRequest): Promise<Page<Project>>
+  /** Registers the cluster and the projects of the pods that it reports. A project of another cluster stays unchanged. Writes only changes. */
+  report(clusterId: string, pods: readonly Pod[]): Promise<void>
+  /** Sets the given fields. Answers the project afterwards; undefined if there is none. The change may make tasks claimable. */
+  change(id: string, actor: Actor, change: ProjectChange): Promise<Project | undefined>
+}

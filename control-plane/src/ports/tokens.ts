@@ -1,0 +1,17 @@
+/** Signed, short-lived tokens that need no table: for attempts' lines and stream tickets. */
+export interface Tokens {
+  sign(claims: TokenClaims): Promise<string>
+  /** The claims; undefined if the token is forged, expired or of another kind. Never throws. */
+  verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string): Promise<Extract<TokenClaims, { kind: Kind }> | undefined>
+}
+
+export type TokenClaims =
+  | {
+      readonly kind: 'attempt'
+      readonly task_id: string
+      readonly attempt: number
+      readonly cluster_id: string
+      readonly epoch: number
+      readonly expires_at: number
+    }
+  | { readonly kind: 'stream'; readonly task_id: string; readonly key_id: string; readonly expires_at: number }

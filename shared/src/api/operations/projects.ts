@@ -1,0 +1,69 @@
+import { defineOperation, json } from '../operation.ts'
+import { projectParams } from '../params.ts'
+import { changeProjectSchema, listQuery, projectPageSchema, projectSchema } from '../resources.ts'
+
+export const listProjects = defineOperation({
+  id: 'listProjects',
+  method: 'GET',
+  path: '/v1/projects',
+  summary: 'List projects',
+  description: 'A project comes into being when its cluster first reports its pod.',
+  tag: 'projects',
+  scope: 'projects:read',
+  project: 'caller',
+  query: listQuery,
+  answers: { 200: json('A page of projects.', projectPageSchema) },
+  audit: null,
+})
+
+export const getProject = defineOperation({
+  id: 'getProject',
+  method: 'GET',
+  path: '/v1/projects/:id',
+  summary: 'Read a project',
+  tag: 'projects',
+  scope: 'projects:read',
+  project: 'path.id',
+  params: projectParams,
+  answers: { 200: json('The project.', projectSchema) },
+  audit: null,
+})
+
+const changesProject = {
+  tag: 'projects',
+  scope: 'projects:write',
+  project: 'path.id',
+  params: projectParams,
+  answers: { 200: json('The project as it is now.', projectSchema) },
+} as const
+
+export const updateProject = defineOperation({
+  ...changesProject,
+  id: 'updateProject',
+  method: 'PATCH',
+  path: '/v1/projects/:id',
+  summary: 'Set limits of a project',
+  description: 'Sets what is given. A lower limit ends nothing: what runs goes on, and what is queued stays.',
+  body: changeProjectSchema,
+  audit: 'project.update',
+})
+
+export const pauseProject = defineOperation({
+  ...changesProject,
+  id: 'pauseProject',
+  method: 'POST',
+  path: '/v1/projects/:id/pause',
+  summary: 'Pause a project',
+  description: 'Nothing of it is started from now on; what runs goes on, and tasks can still be queued. Safe to repeat.',
+  audit: 'project.pause',
+})
+
+export const resumeProject = defineOperation({
+  ...changesProject,
+  id: 'resumeProject',
+  method: 'POST',
+  path: '/v1/projects/:id/resume',
+  summary: 'Resume a project',
+  description: 'What is queued goes on at once. Safe to repeat.',
+  audit: 'project.resume',
+})

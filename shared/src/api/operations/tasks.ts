@@ -1,0 +1,145 @@
+import { z } from 'zod'
+import { createTasksSchema, maxBatchBytes, maxBatchTasks, taskBatchSchema } from '../batch.ts'
+import { eventPageSchema, eventsQuery, streamTicketSchema } from '../events.ts'
+import { defineOperation, json } from '../operation.ts'
+import { taskParams } from '../params.ts'
+import { createTaskSchema, getTaskQuery, listTasksQuery, taskPageSchema, taskSchema } from '../tasks.ts'
+import { queuesTask } from './queues-task.ts'
+
+export const createTask = defineOperation({
+  ...queuesTask,
+  id: 'createTask',
+  method: 'POST',
+  path: '/v1/tasks',
+  summary: 'Queue a task',
+  description: 'Answers as soon as the task is kept; follow it at `events_url`.',
+  project: 'body.project_id',
+  body: createTaskSchema,
+  audit: 'task.create',
+})
+
+export const createTasks = defineOperation({
+  id: 'createTasks',
+  method: 'POST',
+  path: '/v1/tasks/batch',
+  summary: 'Queue many tasks',
+  description:
+    `1 to ${maxBatchTasks} tasks, in a body of at most ${maxBatchBytes / 1024 / 1024} MiB. Each is accepted or refused by itself, as POST /v1/tasks ` +
+    'would, and answered in its place: one that is wrong does not hurt the others. Those that are accepted are queued in their order.',
+  tag: 'tasks',
+  scope: 'tasks:write',
+  project: 'body.tasks',
+  body: createTasksSchema,
+  maxBodyBytes: maxBatchBytes,
+  eachOnItsOwn: true,
+  idempotent: true,
+  answers: { 200: json('What became of each.', taskBatchSchema) },
+  audit: 'task.create',
+})
+
+export const retryTask = defineOperation({
+  ...queuesTask,
+  id: 'retryTask',
+  method: 'POST',
+  path: '/v1/tasks/:id/retry',
+  summary: 'Do an ended task again',
+  description:
+    'A new task that asks for the same, at once: same session, workspace, labels and metadata; its `retry_of` names this one, which ' +
+    'stays as it ended. Only of a task that has ended. Each call queues another one: send an `Idempotency-Key`.',
+  project: 'task',
+  params: taskParams,
+  audit: 'task.retry',
+})
+
+export const listTasks = defineOperation({
+  id: 'listTasks',
+  method: 'GET',
+  path: '/v1/tasks',
+  summary: 'List tasks',
+  description: 'Newest first.',
+  tag: 'tasks',
+  scope: 'tasks:read',
+  project: 'caller',
+  query: listTasksQuery,
+  answers: { 200: json('A page of tasks.', taskPageSchema) },
+  audit: null,
+})
+
+export const getTask = defineOperation({
+  id: 'getTask',
+  method: 'GET',
+  path: '/v1/tasks/:id',
+  summary: 'Read a task',
+  tag: 'tasks',
+  scope: 'tasks:read',
+  project: 'task',
+  params: taskParams,
+  query: getTaskQuery,
+  answers: { 200: json('The task as it is now.', taskSchema) },
+  audit: null,
+})
+
+export const cancelTask = defineOperation({
+  id: 'cancelTask',
+  method: 'POST',
+  path: '/v1/tasks/:id/cancel',
+  summary: 'Cancel a task',
+  description:
+    'A queued task ends at once. A running one is asked to stop and ends `cancelled` when none of its processes is left. ' +
+    'A task that has ended is answered unchanged. Safe to repeat.',
+  tag: 'tasks',
+  scope: 'tasks:write',
+  project: 'task',
+  params: taskParams,
+  answers: { 200: json('The task; `cancel_requested_at` tells that the cancel request is recorded.', taskSchema) },
+  audit: 'task.cancel',
+})
+
+export const createStreamTicket = defineOperation({
+  id: 'createStreamTicket',
+  method: 'POST',
+  path: '/v1/tasks/:id/tickets',
+  summary: 'Make a stream ticket',
+  description: 'For EventSource in browsers, which cannot set headers. Good for 60 s and for the events of this task only.',
+  tag: 'tasks',
+  scope: 'tasks:read',
+  project: 'task',
+  params: taskParams,
+  answers: { 201: json('The ticket, and the URL to open with it.', streamTicketSchema) },
+  audit: 'stream_ticket.create',
+})
+
+const streamText = { schema: { type: 'string' } } as const
+
+export const listTaskEvents = defineOperation({
+  id: 'listTaskEvents',
+  method: 'GET',
+  path: '/v1/tasks/:id/events',
+  summary: 'Read or follow a task’s events',
+  description: `One log, three ways to read it, with identical events. Chosen by \`Accept\`:
+
+- \`application/json\` (default): a page; go on with \`after\` = \`next_after\`.
+- \`text/event-stream\`: live Server-Sent Events. \`id:\` is the seq, \`event:\` the type, \`data:\` the event. A comment every 15 s. \`stream.end\`
+  comes last, with a \`reason\`: \`finished\`; \`rotate\` (each stream ends after 10 minutes on purpose; EventSource resumes by itself);
+  \`unauthorized\`; \`error\`. Coming back after the end of a finished log answers 204, which stops EventSource.
+- \`application/x-ndjson\`: live, one event a line, ends after \`task.finished\`. Every 15 s a single space keeps the connection alive; it stands
+  before the next line's value, where JSON allows it. A stream that ends earlier says so in a last line of type \`stream.end\`, without a seq.
+
+Resume with \`after\` or \`Last-Event-ID\`: what follows that seq comes, without gap or repeat.`,
+  tag: 'tasks',
+  scope: 'tasks:read',
+  ticket: true,
+  project: 'task',
+  params: taskParams,
+  query: eventsQuery,
+  headers: { 'Last-Event-ID': z.string().optional().meta({ description: 'A seq; wins over `after`.' }) },
+  answers: {
+    200: {
+      description: 'The events.',
+      content: { 'application/json': eventPageSchema, 'text/event-stream': streamText, 'application/x-ndjson': streamText },
+    },
+    204: { description: 'Server-Sent Events only: the log is finished and nothing follows `after`.' },
+  },
+  problems: ['BAD_REQUEST', 'NOT_ACCEPTABLE'],
+  audit: null,
+})

@@ -1,0 +1,28 @@
+// Limits and timeouts that more than one place must agree on. One that a single machine knows stands there.
+
+/** A leased or running attempt belongs to its cluster for so long without a renewal. */
+export const leaseMs = 60_000
+/** The hub renews all live leases so often: three renewals fit into one lease. */
+export const sweepEveryMs = 20_000
+
+/** A process without an agent is ended by its own supervisor after this. Configurable in the agent; supervisor.sh has the same default. */
+export const orphanTtlS = 30 * 60
+/** The supervisor looks so often whether an agent is there. */
+export const supervisorBeatMs = 3_000
+/** So long after its lease ended, an attempt without agent has surely been ended by its supervisor: orphan TTL, two beats, and a minute. */
+export const orphanMs = orphanTtlS * 1000 + 2 * supervisorBeatMs + 60_000
+
+/** What a process gets to end in peace, from the first signal to the last, when nobody chose: for a cancel, a timeout and a stop. */
+export const cancelGraceS = 10
+
+/** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
+export const maxEventBytes = 256 * 1024
+/** Of one text of a code agent in an event, as JSON: with its neighbours it stays below `maxEventBytes`. */
+export const maxEventTextBytes = 160 * 1024
+/** Of a result's text: it travels in one frame, together with little else, and waits in a cursor until it is stored. */
+export const maxResultTextBytes = 128 * 1024
+
+/** Tasks that one statement ends, of those that waited too long and of those bound to a missing pod. */
+export const maxEndedAtOnce = 500
+/** Names of missing pods that one look at the queue answers. */
+export const maxMissingPods = 100
