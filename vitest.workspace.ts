@@ -3,11 +3,13 @@
 import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './dev/testing/longest-first.ts'
 
 export default defineConfig({
   test: {
     // At least two: much of what is tested waits. Vitest would leave one processor for itself.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),
+    sequence: { sequencer: LongestFirst },
     globalSetup: ['./dev/testing/left-behind.ts'],
     projects: [
       {

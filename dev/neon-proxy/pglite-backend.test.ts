@@ -18,7 +18,8 @@ it('keeps what it answered when its process is killed, and the next takes the lo
   const { directory, lock } = await setup()
   const program = `
     import { openPGlite } from ${JSON.stringify(new URL('./pglite-backend.ts', import.meta.url).href)}
-    const db = await openPGlite(${JSON.stringify(directory)})
+    import { emptyDatabase } from ${JSON.stringify(new URL('./pglite-template.ts', import.meta.url).href)}
+    const db = await openPGlite(${JSON.stringify(directory)}, await emptyDatabase())
     await db.query({ sql: 'create table t (x int)', params: [] })
     await db.query({ sql: 'insert into t values (1)', params: [] })
     process.stdout.write('written')
