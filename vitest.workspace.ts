@@ -1,9 +1,13 @@
-// The whole of vitest's configuration; run with `--config vitest.workspace.ts`.
+// The whole of vitest's configuration; run with `--config vitest.workspace.ts`. Limits are for what hangs, not for what is slow: at least five
+// times what a test takes on a machine with nothing else to do.
+import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    // At least two: much of what is tested waits. Vitest would leave one processor for itself.
+    maxWorkers: Math.min(4, Math.max(2, availableParallelism() - 1)),
     globalSetup: ['./dev/testing/left-behind.ts'],
     projects: [
       {
@@ -13,8 +17,8 @@ export default defineConfig({
           isolate: false,
           include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
           exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts', '**/*.busybox.test.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
         },
       },
       {
@@ -28,7 +32,7 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 30_000, hookTimeout: 60_000 },
+        test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 60_000, hookTimeout: 120_000 },
       },
       {
         // Pods that have busybox and nothing else; dev/busybox.sh installs it.
@@ -45,7 +49,7 @@ export default defineConfig({
       },
       {
         // The files of one worker share a stack (e2e/shared.ts).
-        test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 120_000, hookTimeout: 180_000, isolate: false },
+        test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, isolate: false },
       },
       {
         // Real processes killed, frozen and cut off from each other; each file has a stack of its own.

@@ -2,6 +2,10 @@
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { cacheDirectory } from './cache.ts'
+
+/** Half of what a start of the agent costs is to compile the same files again. */
+export const compileCache = { NODE_COMPILE_CACHE: `${cacheDirectory}compiled` }
 
 export interface Child {
   readonly pid: number
@@ -26,7 +30,7 @@ export async function startChild<Ready>(options: ChildOptions): Promise<{ child:
   const started: ChildProcess = fork(options.file, [], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', NODE_NO_WARNINGS: '1', ...options.env },
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', NODE_NO_WARNINGS: '1', ...compileCache, ...options.env },
   })
   const printed: string[] = []
   for (const stream of [started.stdout, started.stderr]) {

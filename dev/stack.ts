@@ -28,6 +28,8 @@ export interface StackOptions {
   readonly slots?: number
   /** Put before the PATH of the pods, for what stands in for a provider's binary. */
   readonly podPath?: string
+  /** More environment for the processes of local pods. */
+  readonly podEnv?: Readonly<Record<string, string>>
   /** The scripted model listens here; pods of a cluster reach it only at an address of the node. */
   readonly modelHost?: string
   /** Instead of local pods: brings pods into being that use the model at this port, and answers the environment that leads the agent to them. */
@@ -163,6 +165,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const localPodEnv = {
       PATH: `${options.podPath ? `${options.podPath}:` : ''}${repository}node_modules/.bin:${process.env.PATH ?? ''}`,
       ANTHROPIC_API_KEY: options.model?.apiKey ?? 'scripted',
+      ...options.podEnv,
       ...(model || options.model?.baseUrl ? { ANTHROPIC_BASE_URL: model?.url ?? options.model?.baseUrl ?? '' } : {}),
     }
     const podHostEnv = options.podHost

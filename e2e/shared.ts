@@ -3,6 +3,7 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import type { TaskView } from '@rdev/shared/api/tasks'
+import { lightOpenCode } from '../dev/testing/opencode-env.ts'
 import { sharedPrefix } from '../dev/testing/left-behind.ts'
 import { setup } from './setup.ts'
 import type { Bundle } from './setup.ts'
@@ -11,7 +12,7 @@ let starting: Promise<Bundle> | undefined
 
 /** The worker's stack, made whole again. What it prints from now on is in `printed`. */
 export async function sharedStack(): Promise<Bundle> {
-  starting ??= mkdtemp(`${tmpdir()}/${sharedPrefix}e2e-`).then((dataDirectory) => setup({ dataDirectory }))
+  starting ??= mkdtemp(`${tmpdir()}/${sharedPrefix}e2e-`).then((dataDirectory) => setup({ dataDirectory, podEnv: lightOpenCode }))
   const stack = await starting
   stack.printed.length = 0
   if (!stack.controlPlane.running) await stack.startControlPlane()

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { readFile, writeFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { compileCache } from '../../dev/child.ts'
 import { numbered, output, processesOf, setup } from './testing/setup.ts'
 
 let it: Awaited<ReturnType<typeof setup>>
@@ -19,7 +20,7 @@ afterEach(async () => {
 
 function start(env: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, [new URL('main.ts', import.meta.url).pathname], {
-    env: { ...it.env, NODE_NO_WARNINGS: '1', ...env },
+    env: { ...it.env, NODE_NO_WARNINGS: '1', ...compileCache, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.push(child)

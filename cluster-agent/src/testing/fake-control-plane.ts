@@ -96,7 +96,7 @@ export class FakeControlPlane {
   }
 
   /** Resolves when `what` is true; checks again after every frame. Rejects after `maxMs`. */
-  async until(what: () => boolean, maxMs = 15_000): Promise<void> {
+  async until(what: () => boolean, maxMs = 60_000): Promise<void> {
     if (what()) return
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const timer = setTimeout(() => reject(new Error(`not true after ${maxMs} ms: ${String(what)}`)), maxMs)

@@ -8,7 +8,7 @@ import { createClaudeCode } from './claude-code.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
 const agent = createClaudeCode({ run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }), graceMs: 2000 })
-vi.setConfig({ testTimeout: 60_000 })
+vi.setConfig({ testTimeout: 150_000 })
 
 let model: Model
 let pod: Pod

@@ -4,18 +4,22 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { startModel, type Model } from '../../../../dev/model/server.ts'
+import { lightOpenCode } from '../../../../dev/testing/opencode-env.ts'
 import { createOpenCode } from './opencode.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
-const agent = createOpenCode({ run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }) })
-// Its start alone takes seconds of processor time, on a busy computer several times as much.
-vi.setConfig({ testTimeout: 90_000 })
+// Its start alone takes seconds of processor time; on a busy machine ten times that. Limits here are for what hangs.
+const agent = createOpenCode({
+  run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }),
+  limits: { startMs: 250_000, unansweredMs: 150_000 },
+})
+vi.setConfig({ testTimeout: 300_000 })
 
 let model: Model
 let pod: Pod
 beforeAll(async () => {
   model = await startModel()
-  pod = await createPod({ ANTHROPIC_API_KEY: 'scripted', ANTHROPIC_BASE_URL: model.url })
+  pod = await createPod({ ANTHROPIC_API_KEY: 'scripted', ANTHROPIC_BASE_URL: model.url, ...lightOpenCode })
 })
 afterAll(async () => {
   await pod.remove()
@@ -32,6 +36,8 @@ function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?
   const attempt = new ChildAttempt(child, asked, cursor)
   return { result: agent.execute(asked, attempt), attempt }
 }
+const without = (env: Readonly<Record<string, string>>, names: Readonly<Record<string, string>>) =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => !(name in names)))
 const data = (attempt: ChildAttempt, type: string) => attempt.events.filter((event) => event.type === type).map((event) => event.data)
 
 test('it fixes a failing test with its tools, telling what it says, with deltas', async () => {
@@ -39,7 +45,9 @@ test('it fixes a failing test with its tools, telling what it says, with deltas'
   const lines = ["import test from 'node:test'", "import assert from 'node:assert'", "import { sum } from './sum.js'"]
   await writeFile(`${pod.workspace}/sum.test.js`, `${lines.join('\n')}\ntest('adds', () => assert.equal(sum(1, 2), 3))\n`)
   await writeFile(`${pod.workspace}/package.json`, '{"type":"module","scripts":{"test":"node --test"}}')
-  const { result, attempt } = setup('Fix the failing test in this repository', { deltas: true })
+  // As it is, with all that it loads: the model is one that the binary knows by itself.
+  const whole: Pod = { ...pod, env: without(pod.env, lightOpenCode) }
+  const { result, attempt } = setup('Fix the failing test in this repository', { deltas: true, pod: whole })
   expect(await result).toMatchObject({ status: 'succeeded', turns: 6, result: expect.stringContaining('Fixed') })
   expect((await result).usage?.output_tokens).toBeGreaterThan(0)
   expect(await readFile(`${pod.workspace}/sum.js`, 'utf8')).toContain('a + b')

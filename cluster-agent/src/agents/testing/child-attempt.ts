@@ -37,7 +37,7 @@ export async function createPod(env: Readonly<Record<string, string>>): Promise<
 export const request = (provider: AgentProvider, prompt: string, more: Partial<AgentRequest> = {}): AgentRequest => ({
   provider,
   prompt,
-  timeout_s: 60,
+  timeout_s: 250,
   deltas: false,
   ...more,
 })
