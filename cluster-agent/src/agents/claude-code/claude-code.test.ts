@@ -8,7 +8,7 @@ import { maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, Chunk, NewEvent } from '../../ports.ts'
 import { createClaudeCode } from './claude-code.ts'
 
-const fixtures = join(import.meta.dirname, 'fixtures')
+const fixtures = join(import.meta.dirname, '../fixtures')
 const recordings = readdirSync(fixtures, { recursive: true, encoding: 'utf8' }).filter((file) => /claude-.*\.stdout\.jsonl$/.test(file))
 
 type Told = { readonly events: readonly NewEvent[]; readonly cursor: Cursor } | { readonly delta: unknown }

@@ -8,7 +8,7 @@ import { claudeResult } from './result.ts'
 import { claudeStart, readClaudeState, type ClaudeState } from './state.ts'
 import { LineReader, maxLineBytes, type Line } from '../lines.ts'
 
-const fixtures = join(import.meta.dirname, 'fixtures')
+const fixtures = join(import.meta.dirname, '../fixtures')
 const recordings = readdirSync(fixtures)
   .filter((name) => name.startsWith('claude-'))
   .flatMap((version) => readdirSync(join(fixtures, version)).map((file) => join(version, file)))

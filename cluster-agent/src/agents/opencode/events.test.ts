@@ -8,7 +8,7 @@ import { rulesOf } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { openCodeStart, readOpenCodeState, type OpenCodeState } from './state.ts'
 
-const fixtures = join(import.meta.dirname, 'fixtures')
+const fixtures = join(import.meta.dirname, '../fixtures')
 const recordings = readdirSync(fixtures)
   .filter((name) => name.startsWith('opencode-'))
   .flatMap((version) => readdirSync(join(fixtures, version)).map((file) => join(version, file)))
