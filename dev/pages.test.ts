@@ -40,12 +40,14 @@ const words = (text: string) =>
     .replace(/^\s*([-*+]|\d+\.) +/, '')
     .replaceAll(/`[^`]*`/g, 'X')
     .replace(/^\*\*[^*]+\*\* /, '')
+/** Also the initials of a name. */
+const abbreviation = /\b(e\.g|i\.e|vs|etc|[A-Z])\. /g
 const endsSentence = (text: string) => /[.!?:;…][)\]"'*_]*$/.test(text.trimEnd())
 
 test('a line of a page holds one sentence', () => {
   const found = edited.flatMap((page) =>
     prose(page)
-      .filter(({ text }) => isParagraph(text) && /[.!?][)\]"'*_]* +[A-Z*[("]/.test(words(text).replaceAll(/\b(e\.g|i\.e|vs|etc)\. /g, '')))
+      .filter(({ text }) => isParagraph(text) && /[.!?][)\]"'*_]* +[A-Z*[("]/.test(words(text).replaceAll(abbreviation, '')))
       .map(({ number }) => `${page}:${number}`),
   )
   expect(found).toEqual([])
