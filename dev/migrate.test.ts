@@ -115,7 +115,7 @@ it('is what the schema says: nothing is left to generate', async () => {
   await cp(`${repository}migrations`, out, { recursive: true })
   const before = await readdir(out)
   const schema = './control-plane/src/stores/postgres/schema.ts'
-  // drizzle-kit takes relative paths only.
+  // drizzle-kit takes only relative paths.
   const args = ['generate', '--dialect', 'postgresql', '--schema', schema, '--out', relative(repository, out)]
   const { stdout } = await promisify(execFile)(`${repository}node_modules/.bin/drizzle-kit`, args, { cwd: repository })
   expect(stdout).toContain('No schema changes')
