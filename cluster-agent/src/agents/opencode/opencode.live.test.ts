@@ -8,7 +8,7 @@ import { lightOpenCode } from '../../../../dev/testing/opencode-env.ts'
 import { createOpenCode } from './opencode.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
-// Its start alone takes seconds of processor time; on a busy machine ten times that. Limits here are for what hangs.
+// Its start alone takes seconds of processor time; on a busy computer ten times as much. Limits are for what hangs.
 const agent = createOpenCode({
   run: () => Promise.resolve({ exit_code: 0, stdout: '', stderr: '' }),
   limits: { startMs: 250_000, unansweredMs: 150_000 },
