@@ -79,14 +79,17 @@ export const moments: readonly Fault[] = [
     begin: (history) => {
       const { cluster, database, kernel, plane } = history
       const { random } = kernel
-      on<{ attempts: readonly AttemptRef[] }>(history, 'accepted', 0.15, ({ attempts }) => {
+      on<{ attempts: readonly AttemptRef[] }>(history, 'accepted', 0.25, ({ attempts }) => {
         const pod = history.ledger.of(attempts[0]?.task_id ?? '').at(-1)?.pod
         kernel.count('all breaks as a start is told')
         database.faults.away = true
         kernel.after(random.int(500, 60_000), kernel.world, () => (database.faults.away = false))
-        if (pod !== undefined)
-          kernel.after(random.int(10, 10_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
-        kernel.after(random.int(10, 5_000), kernel.world, () => plane.hub.reset('the platform moves it'))
+        // Often the pod goes while the hub is away, so that the next hub only misses it; and long enough to be given up.
+        const resetInMs = random.int(10, 5_000)
+        const goneInMs = random.maybe(0.5) ? resetInMs + random.int(0, 1_000) : random.int(10, 10_000)
+        const goneForMs = random.maybe(0.5) ? random.int(31_000, 90_000) : random.skewed(100, 30_000)
+        if (pod !== undefined) kernel.after(goneInMs, kernel.world, () => cluster.replace(pod, false, goneForMs))
+        kernel.after(resetInMs, kernel.world, () => plane.hub.reset('the platform moves it'))
       })
     },
   },
