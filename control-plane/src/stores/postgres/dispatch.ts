@@ -1,14 +1,13 @@
 import type { Task } from '@rdev/shared/domain/task'
 import { eq, type SQL } from 'drizzle-orm'
 import type { Clock } from '../../ports/clock.ts'
-import type { DispatchStore, Fence } from '../../ports/dispatch-store.ts'
+import type { DispatchStore, Fence, LiveTask } from '../../ports/dispatch-store.ts'
 import { isStorable, storableOutcome } from '../storable.ts'
 import { claimLock, claimStatement, plainPlans } from './claim.ts'
 import type { Database } from './database.ts'
 import { failMissingPodsStatement, missingPodsStatement } from './missing-pods.ts'
 import { nextDueStatement } from './queue.ts'
-import { rawLiveTask, rawTask, taskOf } from './rows.ts'
-import { tasks } from './schema.ts'
+import { rawTask, taskOf, tasks } from './schema.ts'
 import {
   expireStatement,
   finishStatement,
@@ -73,3 +72,8 @@ export function postgresDispatch(database: Database, clock: Clock): DispatchStor
     },
   }
 }
+
+const rawLiveTask = (raw: Readonly<Record<string, unknown>>): LiveTask => ({
+  task: rawTask(raw),
+  provider_session_id: typeof raw.provider_session_id === 'string' ? raw.provider_session_id : null,
+})

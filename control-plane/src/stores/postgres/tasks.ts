@@ -10,8 +10,7 @@ import { plainPlans } from './claim.ts'
 import { at, type Database } from './database.ts'
 import { postgresInsert } from './insert.ts'
 import { queueLaneOf, queueStatement } from './queue.ts'
-import { rawTask, taskOf, type TaskRow } from './rows.ts'
-import { tasks } from './schema.ts'
+import { rawTask, taskOf, type TaskRow, tasks } from './schema.ts'
 import { endChanged, ends } from './task-statements.ts'
 
 /** How often `change` reads and writes a row that others keep changing before it gives up. */
