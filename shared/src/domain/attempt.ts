@@ -2,6 +2,12 @@
 
 import type { AttemptSpec } from './task.ts'
 
+/** Names one attempt: the fence of every write about it. */
+export interface AttemptRef {
+  readonly task_id: string
+  readonly attempt: number
+}
+
 /** Everything an agent needs to start or adopt an attempt. Level-triggered: sent again on every reconnect. */
 export interface Assignment extends AttemptSpec {
   readonly task_id: string
