@@ -1,6 +1,6 @@
 // The driver of attempt-run-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
 
-import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptRef, StopReason } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { agentRequestOf } from '@rdev/shared/domain/code-agent'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
@@ -20,7 +20,6 @@ import type {
   OpenLine,
   PodHost,
   ProcessSpec,
-  StopReason,
   TaskLine,
   Timers,
 } from '../ports.ts'
