@@ -1,7 +1,6 @@
 // Faults that wait for a moment, such as a frame of some type. They make coincidences common that chance alone gives once in a thousand histories.
 
-import type { Assignment } from '@rdev/shared/domain/attempt'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
+import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { History } from '../history.ts'
 import { often, type Fault } from './fault.ts'
 

@@ -47,7 +47,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
       put: '',
       ...proves('exec', '30 execs that freeze'),
     },
-    { file: `${agent}pods/control.ts`, find: 'ping ??= setTimeout(', put: 'ping ??= (() => undefined as NodeJS.Timeout | undefined)(' },
+    { file: `${agent}pods/pod-shells.ts`, find: 'ping ??= setTimeout(', put: 'ping ??= (() => undefined as NodeJS.Timeout | undefined)(' },
     recordIsAll,
   ],
   'inventory (frozen)': { ...deletedStays, ...proves('exec', '30 execs frozen') },

@@ -1,12 +1,12 @@
 // State, inputs and effects of a cluster's hub. Only `durable` is stored; the rest is rebuilt from `hello` and Postgres.
 
-import type { AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
+import type { LiveTask, Slot } from '../../ports/dispatch-store.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {
