@@ -28,7 +28,7 @@ export default defineConfig({
           cloudflareTest({
             main: './control-plane/src/testing/worker.ts',
             wrangler: { configPath: './wrangler.toml' },
-            // The tests put stores of their own in Postgres' place; nothing is asked at this address.
+            // The tests use stores of their own instead of Postgres; nothing connects to this address.
             miniflare: {
               bindings: { DATABASE_URL: 'postgres://test@localhost/test', RDEV_TOKEN_SECRET: 'only for tests, at least 32 characters' },
             },
@@ -41,7 +41,7 @@ export default defineConfig({
         test: { name: 'busybox', include: ['cluster-agent/**/*.busybox.test.ts'], testTimeout: 150_000, hookTimeout: 150_000 },
       },
       {
-        // What PGlite cannot show, because it does one thing at a time; needs RDEV_TEST_POSTGRES_URL.
+        // Tests that PGlite cannot run, because it runs one statement at a time; needs RDEV_TEST_POSTGRES_URL.
         test: {
           name: 'postgres',
           include: ['dev/postgres-stores.test.ts', 'dev/neon-proxy/neon-proxy.test.ts'],
@@ -54,7 +54,7 @@ export default defineConfig({
         test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, isolate: false },
       },
       {
-        // Real processes killed, frozen and cut off from each other; each file has a stack of its own.
+        // Real processes are killed, frozen and cut off from each other; each file has a stack of its own.
         test: {
           name: 'chaos',
           include: ['e2e/chaos/*.chaos.test.ts'],

@@ -1,4 +1,4 @@
-// The cluster agent as it is, with one addition: when the parent goes, it goes too. RDEV_AGENT_FILE: the bundle, which starts faster.
+// The cluster agent as a program of the stack: it ends when its parent ends. RDEV_AGENT_FILE: the bundle, which starts faster.
 import process from 'node:process'
 
 process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'))

@@ -28,7 +28,7 @@ export async function bundleControlPlane(
   return outFile
 }
 
-/** Bundles the agent for Node with everything it needs, so that its image holds one directory and no node_modules. */
+/** Bundles the agent for Node with all its dependencies, so that its image has one directory and no node_modules. */
 export async function bundleClusterAgent(outDir = `${repository}dist/cluster-agent`): Promise<string> {
   // The parts of an earlier build have other names.
   await rm(outDir, { recursive: true, force: true })
@@ -39,7 +39,7 @@ export async function bundleClusterAgent(outDir = `${repository}dist/cluster-age
     outExtension: { '.js': '.mjs' },
     bundle: true,
     format: 'esm',
-    // What is only imported where it is needed (the Kubernetes client is 19 MB) is only read there.
+    // Dynamic imports (the Kubernetes client has 19 MB) are files of their own, which are read only when they are needed.
     splitting: true,
     target: 'node24',
     platform: 'node',
@@ -48,7 +48,7 @@ export async function bundleClusterAgent(outDir = `${repository}dist/cluster-age
     sourcemap: 'linked',
     logLevel: 'error',
   })
-  // What is sent into the pods is read from beside the program.
+  // The program reads the scripts for the pods from its own directory.
   for (const script of ['supervisor.sh', 'start.sh', 'control.sh'])
     await copyFile(`${repository}cluster-agent/src/pods/${script}`, `${outDir}/${script}`)
   return `${outDir}/main.mjs`

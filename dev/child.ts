@@ -1,4 +1,4 @@
-// A program of the stack in a process group of its own: it can be killed whole (workerd included), started again, and goes when we go.
+// A program of the stack in a process group of its own: the whole group (workerd too) can be killed and started again, and ends with this process.
 import { fork } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -13,9 +13,9 @@ export interface Child {
   readonly running: boolean
   /** Resolves when the process is gone, however that came. */
   readonly exited: Promise<{ code: number | null; signal: string | null }>
-  /** To the whole group. SIGKILL is what a crash looks like. */
+  /** Sends a signal to the whole group. SIGKILL looks like a crash. */
   kill(signal: NodeJS.Signals): Promise<void>
-  /** SIGTERM, and SIGKILL to what is still there after `graceMs`. */
+  /** Sends SIGTERM, and SIGKILL to what still runs after `graceMs`. */
   stop(graceMs?: number): Promise<void>
 }
 
@@ -25,7 +25,7 @@ export interface ChildOptions {
   readonly onOutput: (text: string) => void
 }
 
-/** Starts `file`; resolves with its first IPC message, which is how each program of `dev/` says that it is ready. */
+/** Starts `file`. Resolves with its first IPC message, by which each program of `dev/` says that it is ready. Rejects if it ends before. */
 export async function startChild<Ready>(options: ChildOptions): Promise<{ child: Child; ready: Ready }> {
   const started: ChildProcess = fork(options.file, [], {
     detached: true,
@@ -79,7 +79,7 @@ export async function startChild<Ready>(options: ChildOptions): Promise<{ child:
         const timer = setTimeout(() => signalGroup('SIGKILL'), graceMs)
         await exited
         clearTimeout(timer)
-        // What the program itself left in its group.
+        // Processes that the program left in its group.
         signalGroup('SIGKILL')
       },
     },

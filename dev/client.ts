@@ -1,4 +1,4 @@
-// The little of the public API that the embedded start, the tests and the benches speak: over HTTP, like any user.
+// A small client of the public API for the embedded start, the tests and the benches: over HTTP, like any user.
 import { createParser } from 'eventsource-parser'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { TaskView } from '@rdev/shared/api/tasks'
@@ -26,7 +26,7 @@ export function createClient(url: string, key: string): Client {
       method,
       headers: {
         authorization: `Bearer ${key}`,
-        // Like curl. Otherwise Miniflare's entry compresses each answer, which costs more than it saves on loopback.
+        // No compression, as with curl: Miniflare would compress each answer, which costs more than it saves on loopback.
         'accept-encoding': 'identity',
         ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...options.headers,
@@ -70,7 +70,7 @@ export function createClient(url: string, key: string): Client {
         if (ended || !options.resume) return
       } catch (error) {
         if (!options.resume || options.signal?.aborted) throw error
-        // A control plane that is being restarted: EventSource would wait `retry` milliseconds, and so does this.
+        // The control plane is restarting. Like EventSource, wait for `retry` milliseconds.
         await new Promise((resolve) => setTimeout(resolve, 200))
       }
     }

@@ -1,4 +1,4 @@
-// The control plane as a program of its own. Its parent sends nothing; when the parent goes, so does this.
+// The control plane as a program of its own. It ends when its parent ends.
 import { startControlPlane } from './control-plane.ts'
 
 const options = JSON.parse(process.env.RDEV_CONTROL_PLANE ?? '{}') as {
@@ -13,6 +13,6 @@ const controlPlane = await startControlPlane({ ...options, onOutput: (text) => p
 const stop = () => void controlPlane.stop().finally(() => process.exit(0))
 process.once('SIGTERM', stop)
 process.once('disconnect', stop)
-// A parent in a terminal stops us itself, in its order.
+// In a terminal, Ctrl-C reaches the whole group. The parent stops its programs itself, in the right order.
 process.on('SIGINT', () => {})
 process.send?.({ url: controlPlane.url })

@@ -1,4 +1,4 @@
-// The Worker in workerd on this machine, by Miniflare: the bundle that also deploys, Durable Object storage kept in a directory.
+// Runs the Worker in workerd on this computer, by Miniflare: the same bundle that is deployed, with Durable Object storage in a directory.
 import { Miniflare, NoOpLog, convertV4MiniflareOptions } from 'miniflare'
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
@@ -12,10 +12,10 @@ export interface ControlPlaneOptions {
   readonly host: string
   /** 0 picks a free one. */
   readonly port: number
-  /** Durable Object storage. */
+  /** The directory of the Durable Object storage. */
   readonly directory: string
   readonly vars: Readonly<Record<string, string>>
-  /** An existing bundle, when several control planes are started from one build. */
+  /** An existing bundle, where several control planes are started from one build. */
   readonly bundle?: string
   /** Called with each chunk that workerd prints. */
   readonly onOutput?: (text: string) => void
@@ -35,7 +35,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
       host: options.host,
       port: options.port,
       log: new NoOpLog(),
-      // Without this Miniflare asks the network for a sample of request properties.
+      // Without this Miniflare fetches sample request properties from the network.
       cf: false,
       handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
         for (const stream of [stdout, stderr]) stream.on('data', (chunk: Buffer) => options.onOutput?.(chunk.toString()))
@@ -51,7 +51,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 
 type WorkerOptions = ReturnType<typeof unstable_getMiniflareWorkerOptions>['workerOptions']
 
-/** wrangler.toml in Miniflare's words. Kept between starts: importing wrangler takes 2 s of processor. */
+/** The options of Miniflare for wrangler.toml. They are cached, because importing wrangler takes 2 s of processor time. */
 async function readWranglerToml(): Promise<WorkerOptions> {
   const toml = `${repository}wrangler.toml`
   const hash = createHash('sha256').update(repository)

@@ -1,4 +1,4 @@
-// The project of the first run: a small git repository whose one test fails, because of a bug that an agent can find.
+// The project of the first run: a small git repository whose only test fails, because of a bug that an agent can find.
 import { execFile } from 'node:child_process'
 import { access, mkdir, writeFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
@@ -31,7 +31,7 @@ test('sums a list', () => {
   'README.md': '# demo\n\nA function, its test, and a bug between them. `npm test` shows it.\n',
 }
 
-/** Makes the repository in `directory` unless it is there; what an agent did to it stays. */
+/** Makes the repository in `directory` unless it exists, so changes of an agent stay. */
 export async function createDemoProject(directory: string): Promise<void> {
   if (
     await access(`${directory}/.git`).then(

@@ -3,6 +3,7 @@ import { cp, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import process from 'node:process'
 import { promisify } from 'node:util'
 import { expect, it, onTestFinished } from 'vitest'
 import { postgresStores } from '../control-plane/src/stores/postgres/postgres-stores.ts'
@@ -115,9 +116,13 @@ it('is what the schema says: nothing is left to generate', async () => {
   await cp(`${repository}migrations`, out, { recursive: true })
   const before = await readdir(out)
   const schema = './control-plane/src/stores/postgres/schema.ts'
-  // drizzle-kit takes relative paths only.
+  // drizzle-kit takes only relative paths.
   const args = ['generate', '--dialect', 'postgresql', '--schema', schema, '--out', relative(repository, out)]
-  const { stdout } = await promisify(execFile)(`${repository}node_modules/.bin/drizzle-kit`, args, { cwd: repository })
+  // The loader that drizzle-kit carries leaves a folder where temporary files go.
+  const temporary = await mkdtemp(join(tmpdir(), 'rdev-drizzle-'))
+  onTestFinished(() => rm(temporary, { recursive: true, force: true }))
+  const options = { cwd: repository, env: { ...process.env, TMPDIR: temporary } }
+  const { stdout } = await promisify(execFile)(`${repository}node_modules/.bin/drizzle-kit`, args, options)
   expect(stdout).toContain('No schema changes')
   expect(await readdir(out)).toEqual(before)
 })

@@ -1,5 +1,5 @@
 // Brings a database up to date: the migrations of /migrations in the order of their journal, each in one transaction together with its
-// record in drizzle's own table, under a lock, so that two who migrate at once do it once. Safe to repeat.
+// record in drizzle's own table, under a lock, so that two programs that migrate at the same time do it once. Safe to repeat.
 // As a program: DATABASE_URL=… [NEON_FETCH_ENDPOINT=…] node dev/migrate.ts
 
 import { createHash } from 'node:crypto'
@@ -9,9 +9,9 @@ import { neonClient } from '../control-plane/src/stores/postgres/database.ts'
 import type { Connection } from '../control-plane/src/stores/postgres/database.ts'
 
 const folder = fileURLToPath(new URL('../migrations/', import.meta.url))
-/** Any number, the same for all who migrate. */
+/** The id of the advisory lock: any number, the same for every program that migrates. */
 const lockKey = 7_244_101
-/** Raised inside the transaction when another was faster. */
+/** The error code that the transaction raises if another program was faster. */
 const alreadyApplied = 'RDEV1'
 
 interface Migration {
@@ -32,7 +32,7 @@ export async function readMigrations(): Promise<readonly Migration[]> {
   )
 }
 
-/** Answers the tags of the migrations that it applied: those of the folder, or the given ones. */
+/** Applies the migrations of the folder, or the given ones. Answers the tags of those that it applied. Throws if one fails. */
 export async function migrate(connection: Connection, migrations?: readonly Migration[]): Promise<readonly string[]> {
   const sql = neonClient(connection)
   await sql.transaction([

@@ -1,5 +1,5 @@
-// The manners of the Markdown pages: one sentence a line, so that a change of one sentence is a diff of one line; and no page names
-// a file that is not there.
+// The rules of the Markdown pages: one sentence a line, so that a change of one sentence is a diff of one line; and no page names a file
+// that does not exist.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -11,12 +11,12 @@ interface Line {
   readonly text: string
 }
 
-/** Also what is not committed yet. */
+/** Also files that are not committed yet. */
 const known = ['--cached', '--others', '--exclude-standard']
 const pages = execFileSync('git', ['ls-files', ...known, '*.md'], { cwd: repository, encoding: 'utf8' })
   .trim()
   .split('\n')
-/** Decisions are never edited after they were made. */
+/** Decisions are not edited after they were made. */
 const edited = pages.filter((page) => !page.startsWith('docs/decisions/'))
 
 /** The lines of a page outside of code blocks. */
@@ -40,12 +40,14 @@ const words = (text: string) =>
     .replace(/^\s*([-*+]|\d+\.) +/, '')
     .replaceAll(/`[^`]*`/g, 'X')
     .replace(/^\*\*[^*]+\*\* /, '')
+/** Also the initials of a name. */
+const abbreviation = /\b(e\.g|i\.e|vs|etc|[A-Z])\. /g
 const endsSentence = (text: string) => /[.!?:;…][)\]"'*_]*$/.test(text.trimEnd())
 
 test('a line of a page holds one sentence', () => {
   const found = edited.flatMap((page) =>
     prose(page)
-      .filter(({ text }) => isParagraph(text) && /[.!?][)\]"'*_]* +[A-Z*[("]/.test(words(text).replaceAll(/\b(e\.g|i\.e|vs|etc)\. /g, '')))
+      .filter(({ text }) => isParagraph(text) && /[.!?][)\]"'*_]* +[A-Z*[("]/.test(words(text).replaceAll(abbreviation, '')))
       .map(({ number }) => `${page}:${number}`),
   )
   expect(found).toEqual([])
@@ -65,7 +67,7 @@ test('a sentence of a page stands on one line', () => {
   expect(found).toEqual([])
 })
 
-test('a page links to what is there', () => {
+test('the links of a page lead to files that exist', () => {
   const found = pages.flatMap((page) =>
     prose(page).flatMap(({ number, text }) =>
       [...text.matchAll(/\]\(([^)#\s]+)(#[^)]*)?\)/g)]
@@ -77,7 +79,7 @@ test('a page links to what is there', () => {
   expect(found).toEqual([])
 })
 
-test('a page names files that are there', () => {
+test('a page names only files that exist', () => {
   const rooms = new Set(execFileSync('git', ['ls-files', ...known], { cwd: repository, encoding: 'utf8' }).match(/^[\w.-]+(?=\/)/gm))
   const found = edited.flatMap((page) =>
     prose(page).flatMap(({ number, text }) =>

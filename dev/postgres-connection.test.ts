@@ -17,17 +17,17 @@ async function setup(answer: RequestListener) {
   return new Database({ databaseUrl, fetchEndpoint: `http://127.0.0.1:${port}/sql`, requestDeadlineMs: 100 })
 }
 
-test('a database that does not answer is away', async () => {
+test('a database that does not answer is unavailable', async () => {
   const database = await setup(() => {})
   await expect(database.rows(sql`select 1`)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
 })
 
-test('a database that falls silent in the middle of its answer is away', async () => {
+test('a database that stops in the middle of its answer is unavailable', async () => {
   const database = await setup((_, response) => response.writeHead(200, { 'content-type': 'application/json' }).write('{"rows":'))
   await expect(database.rows(sql`select 1`)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
 })
 
-test('a database whose connection is cut in the middle of its answer is away', async () => {
+test('a database whose connection is cut in the middle of its answer is unavailable', async () => {
   const database = await setup((_, response) => {
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 })
     response.write('{"rows":', () => response.destroy())
@@ -35,7 +35,7 @@ test('a database whose connection is cut in the middle of its answer is away', a
   await expect(database.rows(sql`select 1`)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
 })
 
-test('what is no answer of a database at all is away', async () => {
+test('a database with an answer that is not one of a database is unavailable', async () => {
   const database = await setup((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'))
   await expect(database.rows(sql`select 1`)).rejects.toMatchObject({ code: 'SERVICE_UNAVAILABLE' })
 })

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A throw-away PostgreSQL server on loopback, for the suite that needs a real one: installs Debian's package if there is no server yet,
-# makes a cluster in a directory of its own, and prints the URL. `start` is safe to repeat; `stop` ends it and removes its data.
+# A PostgreSQL server on loopback for the suite that needs a real one. It installs Debian's package if there is no server yet, makes a data
+# directory of its own, and prints the URL. `start` is safe to repeat; `stop` ends the server and removes its data.
 #   dev/postgres-server.sh start|stop|url
 set -euo pipefail
 
@@ -9,7 +9,7 @@ port=${RDEV_POSTGRES_PORT:-54329}
 url="postgres://rdev@127.0.0.1:$port/rdev"
 
 binaries() { ls -d /usr/lib/postgresql/*/bin 2>/dev/null | sort -V | tail -n 1; }
-# initdb refuses root; Debian's package brings the user postgres.
+# initdb refuses root; Debian's package makes the user postgres.
 as_owner() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 
 start() {

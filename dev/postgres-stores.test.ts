@@ -1,5 +1,5 @@
-// The contract of the stores on Postgres: PGlite, or the server that RDEV_TEST_POSTGRES_URL names, both through Neon's protocol. And what
-// only the tables show: the history of attempts, writes that must not happen, nothing left behind.
+// The contract suite of the stores on Postgres: PGlite, or the server that RDEV_TEST_POSTGRES_URL names, both through Neon's protocol. And what
+// only the tables show: the history of attempts, writes that must not happen, no open transaction.
 
 import { readdir, readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -27,7 +27,7 @@ storesContract(name, async () => {
   return {
     ...under,
     close: async () => {
-      // Nothing may hang on to the database: no open transaction, no lock.
+      // No test may leave an open transaction or a lock.
       const locks = `select l.* from pg_locks l join pg_database d on d.oid = l.database where locktype = 'advisory' and datname = current_database()`
       expect(await under.postgres.rows(locks)).toEqual([])
       const busy = `select state from pg_stat_activity where datname = current_database() and state like 'idle in%'`

@@ -1,5 +1,5 @@
-// A database for one test file: a PostgreSQL database of its own if RDEV_TEST_POSTGRES_URL names a server, else PGlite in memory, always
-// through the proxy and migrated.
+// A migrated database for one test file, through the proxy: a new database on the server that RDEV_TEST_POSTGRES_URL names, else PGlite in
+// memory.
 
 import { migrate } from './migrate.ts'
 import type { SqlBackend } from './neon-proxy/backend.ts'
@@ -18,7 +18,7 @@ export interface TestPostgres {
   readonly backend: SqlBackend
   /** Empties every table. */
   reset(): Promise<void>
-  /** Rows of a query, for what no store shows. */
+  /** The rows of a query, for facts that no store shows. */
   rows(sql: string, params?: readonly (string | null)[]): Promise<Record<string, string | null>[]>
   close(): Promise<void>
 }
@@ -38,7 +38,7 @@ export async function testPostgres(): Promise<TestPostgres> {
     backend,
     rows,
     reset: async () => {
-      // DELETE in the order of the foreign keys: of a few rows it takes a tenth of TRUNCATE.
+      // DELETE in the order of the foreign keys; for a few rows it takes a tenth of the time of TRUNCATE.
       for (const table of ['attempts', 'tasks', 'sessions', 'projects', 'clusters', 'api_keys', 'idempotency']) {
         await backend.query({ sql: `DELETE FROM ${table}`, params: [] })
       }

@@ -1,4 +1,4 @@
-// Shows a task's events to a person, one or a few lines each.
+// Prints a task's events for a person, one or a few lines each.
 import type { TaskEvent } from '@rdev/shared/domain/event'
 
 const dim = (text: string) => (process.stdout.isTTY ? `\u001b[2m${text}\u001b[0m` : text)

@@ -1,5 +1,5 @@
-// Who imports whom, by packages: a room's package.json names every package and every other room that its files import, so what is
-// installed is what is used, and the product never leans on what only builds, tests or measures it. Inside of a room lint has the walls.
+// Which packages a room imports: its package.json names every package and every other room that its files import, so only what is used is
+// installed, and the product never depends on a room that builds, tests or measures it. Inside a room, lint checks the imports.
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
@@ -27,7 +27,7 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
   .trim()
   .split('\n')
 const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, Package & { version: string }> }
-/** Given by the platforms; `vitest` and its kind come from the root. */
+/** Modules of the platforms; `vitest` and other tools come from the root. */
 const isBuiltIn = (name: string) => /^(node|cloudflare):/.test(name) || builtinModules.includes(name)
 
 /** What a file imports: a package's name, or `@rdev/ROOM` for a file of another room. */

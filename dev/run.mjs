@@ -1,5 +1,5 @@
-// The door of `npm start` and `npm test`: runs on Node 20 and newer without anything installed. It installs what package-lock.json
-// names when that is not there yet, then goes on with the pinned Node of node_modules.
+// What `npm start` and `npm test` run first, on Node 20 and newer, before anything is installed. It installs what package-lock.json names if
+// that is missing, then goes on with the pinned Node of node_modules.
 //   node dev/run.mjs FILE [ARG…]                run a file
 //   node dev/run.mjs --vitest PROJECT…          run test projects
 //   node dev/run.mjs --with-bench FILE [ARG…]   run a file that needs the bench's dependencies too
@@ -18,13 +18,13 @@ const withBench = words[0] === '--with-bench'
 if (withBench) words.shift()
 
 const { workspaces } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-// The package files count too: npm installs by them where the lock file was not brought up to date.
+// The package files count too, because npm follows them where the lock file is not up to date.
 const hash = createHash('sha256')
 for (const file of ['package-lock.json', 'package.json', ...workspaces.map((room) => join(room, 'package.json'))])
   hash.update(readFileSync(join(root, file))).update('\0')
 const wanted = hash.digest('hex')
 
-/** What the last installation was made of, and whether the bench's dependencies were in it. */
+/** From which files the last installation was made, and whether it has the bench's dependencies. */
 function installed() {
   try {
     const [made, bench] = readFileSync(stamp, 'utf8').trim().split(' ')
@@ -36,12 +36,12 @@ function installed() {
 
 const before = installed()
 if (!before.current || (withBench && !before.bench)) {
-  // Other queues, to be measured beside ours, are only the bench's: nobody else waits for them.
+  // Only the bench needs the other queues that it compares with, so they are installed only for it.
   const bench = withBench || before.bench
   const rooms = bench ? [] : ['--include-workspace-root', ...workspaces.filter((room) => room !== 'bench').flatMap((room) => ['-w', room])]
   console.log('Installing what package-lock.json pins (a minute or two, once) …')
-  // The pinned Node is among what is being installed, so engine warnings about this Node would only confuse.
-  // Not `npm ci`: the lock file pins every version, but lists the native binaries of some platforms only, and `ci` would insist on all.
+  // The pinned Node is one of the packages, so warnings about the version of this Node are switched off.
+  // `npm ci` would fail: the lock file pins every version, but has the native binaries of only some platforms.
   const npm = spawnSync('npm', ['install', '--no-save', '--no-audit', '--no-fund', '--loglevel=error', ...rooms], {
     cwd: root,
     stdio: 'inherit',
@@ -51,7 +51,7 @@ if (!before.current || (withBench && !before.bench)) {
     console.error('npm install failed; see above. Nothing was started.')
     process.exit(npm.status ?? 1)
   }
-  // Written aside and renamed: node_modules may be a copy by hard links, whose other side keeps its own stamp.
+  // Write another file and rename it: node_modules may be a copy by hard links, and the other copy must keep its own stamp.
   writeFileSync(`${stamp}.new`, `${wanted}${bench ? ' bench' : ''}\n`)
   renameSync(`${stamp}.new`, stamp)
 }
@@ -73,7 +73,7 @@ const child = spawn(join(modules, '.bin', 'node'), args, {
   stdio: 'inherit',
   env: { ...process.env, PATH: join(modules, '.bin') + delimiter + process.env.PATH, NODE_NO_WARNINGS: '1' },
 })
-// A terminal sends Ctrl-C to the whole group: the child stops by itself, and this process waits for it.
+// A terminal sends Ctrl-C to the whole group, so the child stops by itself, and this process waits for it.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => child.kill('SIGTERM'))
 process.on('SIGHUP', () => child.kill('SIGHUP'))

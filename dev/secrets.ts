@@ -1,4 +1,4 @@
-// What a second start must find again: the keys of this installation, in one file that only its owner can read.
+// The keys of this installation, which a second start must find again: in one file that only its owner can read.
 import { randomBytes } from 'node:crypto'
 import { chmod, readFile, rename, writeFile } from 'node:fs/promises'
 import { newApiKey } from '@rdev/shared/domain/api-key'

@@ -1,4 +1,4 @@
-// The environment of `npm start`, read in this one place. Everything has a default.
+// Reads the environment of `npm start`. Every variable has a default.
 import { z } from 'zod'
 import { repository } from './bundle.ts'
 
@@ -15,17 +15,17 @@ export interface Settings {
   readonly port: number
   readonly dataDirectory: string
   readonly adminKey: string | undefined
-  /** The real model, if the environment names one. */
+  /** The real model, if the environment has one. */
   readonly model: { readonly apiKey: string; readonly baseUrl: string | undefined } | undefined
   readonly logLevel: string
 }
 
-/** Every wrong name at once, never a value. */
+/** Throws an error that names every wrong variable at once, and never a value. */
 export function readSettings(environment: NodeJS.ProcessEnv): Settings {
   const parsed = schema.safeParse(environment)
   if (!parsed.success) {
     const wrong = parsed.error.issues.map((issue) => `  ${issue.path.join('.')}: ${issue.message}`)
-    throw new Error(`The environment is not right:\n${wrong.join('\n')}`)
+    throw new Error(`The environment is not valid:\n${wrong.join('\n')}`)
   }
   const { data } = parsed
   return {

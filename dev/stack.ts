@@ -1,5 +1,5 @@
-// The whole of rdev on this machine in one process tree: Postgres (PGlite) behind Neon's HTTP protocol, the Worker in workerd, the
-// scripted model unless a real one is given, and an agent with local pods. `npm start`, the end-to-end suite and the benches use it.
+// All of rdev on this computer in one process tree: Postgres (PGlite) behind Neon's HTTP protocol, the Worker in workerd, the scripted model
+// unless a real one is given, and an agent with local pods. `npm start`, the end-to-end suite and the benches use it.
 import { mkdir } from 'node:fs/promises'
 import { bundleControlPlane, repository } from './bundle.ts'
 import { startChild } from './child.ts'
@@ -26,29 +26,29 @@ export interface StackOptions {
   readonly onLog?: (text: string) => void
   /** Slots of each local pod. */
   readonly slots?: number
-  /** Put before the PATH of the pods, for what stands in for a provider's binary. */
+  /** A directory before the PATH of the pods, for a program that replaces a provider's binary. */
   readonly podPath?: string
   /** More environment for the processes of local pods. */
   readonly podEnv?: Readonly<Record<string, string>>
   /** The scripted model listens here; pods of a cluster reach it only at an address of the node. */
   readonly modelHost?: string
-  /** Instead of local pods: brings pods into being that use the model at this port, and answers the environment that leads the agent to them. */
+  /** Instead of local pods: creates pods that use the model at this port, and answers the environment in which the agent finds them. */
   readonly podHost?: (modelPort: number, demoWorkspace: string) => Promise<Readonly<Record<string, string>>>
-  /** Instead of PGlite: a PostgreSQL server, on which the stack makes a database of its own and drops it at the end. */
+  /** Instead of PGlite: a PostgreSQL server. The stack makes a database there and drops it at the end. */
   readonly database?: { readonly serverUrl: string }
-  /** Stands between the control plane and the database's HTTP endpoint: told that one, answers the one to use. */
+  /** A proxy between the control plane and the database's HTTP endpoint: gets the endpoint, answers the proxy's. */
   readonly databaseVia?: (fetchEndpoint: string) => Promise<string>
   /** More environment for the agent. */
   readonly agentEnv?: Readonly<Record<string, string>>
-  /** Stands between agents and control plane: told the control plane's address, answers the one to dial. */
+  /** A proxy between agents and control plane: gets the control plane's URL, answers the proxy's. */
   readonly agentVia?: (url: string) => Promise<string>
-  /** Instead of `dev/agent-main.ts`. */
+  /** The agent's program instead of `dev/agent-main.ts`. */
   readonly agentMain?: string
-  /** Instead of `bundleControlPlane`: makes this file. */
+  /** Makes the control plane's bundle, instead of `bundleControlPlane`. */
   readonly bundle?: (outFile: string) => Promise<string>
 }
 
-/** What is different of one agent. */
+/** The options of one agent. */
 export type AgentOptions = Pick<StackOptions, 'agentEnv' | 'agentMain'>
 
 export interface Stack {
@@ -57,12 +57,12 @@ export interface Stack {
   readonly client: Client
   readonly modelUrl: string | undefined
   readonly dataDirectory: string
-  /** The running programs; each can be killed and started again. */
+  /** The running programs. Each can be killed and started again. */
   agent: Child
   controlPlane: Child
   /** The database's HTTP endpoint, and with PGlite the database. */
   readonly database: Child
-  /** Of the database on the PostgreSQL server; undefined with PGlite. */
+  /** The URL of the database on the PostgreSQL server; undefined with PGlite. */
   readonly databaseUrl: string | undefined
   /** Puts a new agent in the place of `agent`, which is left as it is. */
   startAgent(options?: AgentOptions): Promise<void>
@@ -102,7 +102,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   try {
     const own = options.database && (await createDatabase(options.database.serverUrl))
-    // A server that is gone by then has taken the database along.
+    // If the server is gone by then, the database is gone too.
     if (own) closers.push(() => own.drop().catch(() => {}))
     let databaseOptions: DatabaseOptions = { at: own ? { url: own.url } : { directory: `${dataDirectory}/postgres` } }
     const startDatabase = () =>
@@ -145,7 +145,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         },
         onOutput: onLog,
       })
-      // Started again, it must be found at the same address.
+      // After a restart it must have the same address.
       port = Number(new URL(started.ready.url).port)
       stack.controlPlane = started.child
     }
@@ -183,7 +183,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
           ...podHostEnv,
           RDEV_STOP_ATTEMPTS_ON_EXIT: 'true',
           RDEV_LOG_LEVEL: options.logLevel ?? 'info',
-          // As in kustomize/base/agent.yaml.
+          // The same as in kustomize/base/agent.yaml.
           NODE_OPTIONS: '--max-old-space-size=384 --max-semi-space-size=4',
           ...agentEnv,
         },
@@ -221,7 +221,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         databaseChild = (await startDatabase()).child
       },
       connected: async () => {
-        // A machine that is busy with other things answers late, or that something is away.
+        // On a busy computer an answer may be late, or say that a program is not there yet.
         for (const deadline = Date.now() + connectMs; ;) {
           const response = await client().fetch('GET', '/v1/workers')
           const { data = [] } = (await response.json()) as { data?: { ready: boolean }[] }

@@ -57,7 +57,7 @@ async function main(demo: boolean) {
   process.on('SIGINT', () => void stop())
   process.on('SIGTERM', () => void stop())
 
-  /** Started again when it ends by itself; a second of pause keeps one that cannot start from spinning. */
+  /** Starts a program again when it ends by itself, after a second, so that one that cannot start does not run in a loop. */
   const keep = async (name: string, current: () => Child, startAgain: () => Promise<void>): Promise<void> => {
     for (;;) {
       const { code, signal } = await current().exited

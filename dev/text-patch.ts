@@ -1,11 +1,11 @@
-// A text of a module, and what stands there instead while it is loaded: how a proof takes a mechanism out of code that has no switch for it.
+// Replaces a text of a module while it is loaded. A proof takes a mechanism out in this way, because the code has no switch for it.
 
 export interface TextPatch {
   readonly find: string
   readonly put: string
 }
 
-/** Throws if a text is not there exactly once: then the mechanism has moved, and the patch must follow. */
+/** Throws if a text is not there exactly once: then the mechanism has changed, and the patch must follow. */
 export function patched(path: string, text: string, patches: readonly TextPatch[]): string {
   let result = text
   for (const { find, put } of patches) {

@@ -1,4 +1,4 @@
-// `npm run types`: every room by its own tsconfig, which names only the types that its platform has; then that no file was left out.
+// `npm run types`: checks every room by its own tsconfig, which names only the types of its platform; then checks that no file was left out.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { dirname, relative, resolve } from 'node:path'
 import { repository } from './bundle.ts'
@@ -12,7 +12,7 @@ const configs = tracked('*tsconfig.json')
 const checked = new Set<string>()
 let failed = false
 
-/** The nearest tsconfig.json above a file: only that one says which types the file's platform has. */
+/** The nearest tsconfig.json above a file, which names the types of the file's platform. */
 function owner(file: string): string {
   const folder = dirname(file)
   const config = folder === '.' ? 'tsconfig.json' : `${folder}/tsconfig.json`

@@ -1,4 +1,4 @@
-// Kills with SIGKILL: nothing gets to say goodbye.
+// Programs are killed with SIGKILL, so they cannot clean up.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
@@ -18,7 +18,7 @@ async function survives(mark: string, crash: () => Promise<void>) {
   expect(await readFile(`${stack.dataDirectory}/pods/demo/${mark}`, 'utf8')).toBe('started\n')
 }
 
-test('the agent killed in the middle and started again: each line once, in order, and the process was never restarted', () =>
+test('the agent killed in the middle and started again: each output line once, in order, and the process started once', () =>
   survives('agent-kill', async () => {
     await stack.agent.kill('SIGKILL')
     await stack.startAgent()

@@ -1,4 +1,4 @@
-// That every route asks is shown by the authorisation suite; here, that the real stack does.
+// The authorisation suite shows that every route checks the key; this file shows it on the real stack.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createClient } from '../dev/client.ts'
 import { withKey } from './setup.ts'
@@ -13,7 +13,7 @@ afterAll(() => leaveShared(stack))
 
 const codeOf = async (response: Response) => `${response.status} ${((await response.json()) as { code: string }).code}`
 
-test('a key sees its own project only, and does what its scopes say', async () => {
+test('a key sees only its own project, and may do what its scopes allow', async () => {
   const { task } = await stack.run({ kind: 'shell', project_id: 'demo', command: 'echo secret' })
   const reader = await withKey(stack, { scopes: ['tasks:read'], project_ids: ['demo'] })
   const stranger = await withKey(stack, { scopes: ['tasks:read', 'tasks:write'], project_ids: ['elsewhere'] })

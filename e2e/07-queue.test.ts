@@ -1,4 +1,4 @@
-// The queue as its API shows it. What it does when programs die is asked by the chaos suite.
+// The queue as its API shows it. The chaos suite tests it while programs die.
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import type { TaskBatchView } from '@rdev/shared/api/batch'
 import type { QueueView } from '@rdev/shared/api/queue'
@@ -49,7 +49,7 @@ async function succeeded(ids: readonly string[]): Promise<readonly TaskView[]> {
   return ended
 }
 
-test('tasks of one workspace run one after another; another workspace, or none, runs beside them', async () => {
+test('tasks of one workspace run one after another; tasks of another, or of none, run at the same time', async () => {
   const first = await held('first')
   await first.started()
   const second = await stack.client.task(shell(note('second')))
@@ -62,7 +62,7 @@ test('tasks of one workspace run one after another; another workspace, or none, 
   expect((await ledger()).slice(3)).toEqual(['first ended', 'second'])
 })
 
-test('a batch of a hundred, one of them wrong: ninety-nine run once each', async () => {
+test('of a batch of a hundred with one wrong task, ninety-nine run once each', async () => {
   const tasks = Array.from({ length: 100 }, (_, i) => (i === 50 ? { kind: 'shell' } : shell(note(`task-${i}`), { workspace: null })))
   const { results } = await stack.client.json<TaskBatchView>('POST', '/v1/tasks/batch', { tasks })
   expect(results.map(({ status }) => status)).toEqual(tasks.map((_, i) => (i === 50 ? 400 : 202)))
@@ -73,7 +73,7 @@ test('a batch of a hundred, one of them wrong: ninety-nine run once each', async
   expect(isWhole(await collect(stack.client.events(ids[98]!)))).toBe(true)
 })
 
-test('a task that failed is done again by a new one', async () => {
+test('a task that failed is retried as a new task', async () => {
   const { task } = await stack.run(shell('[ -e "$HOME/mended" ]', { labels: { of: 'retry' } }))
   expect(task.status).toBe('failed')
   await writeFile(home('mended'), '')
@@ -83,7 +83,7 @@ test('a task that failed is done again by a new one', async () => {
   expect(await stack.client.finished(task.id)).toEqual(task)
 })
 
-test('a paused project starts nothing, finishes what runs, and goes on by priority when it is resumed', async () => {
+test('a paused project starts nothing, finishes what runs, and continues by priority when it is resumed', async () => {
   const running = await held('running')
   await running.started()
   await stack.client.json('POST', '/v1/projects/demo/pause')
@@ -104,7 +104,7 @@ test('a paused project starts nothing, finishes what runs, and goes on by priori
   expect((await ledger()).slice(2)).toEqual(['100-1', '100-3', '200-2', '300-0'])
 })
 
-test('no more than max_running run, and raising it starts what waits', async () => {
+test('no more than max_running tasks run, and raising it starts waiting ones', async () => {
   await patch({ max_running: 1 })
   const one = await held('one', { workspace: null })
   await one.started()
@@ -117,7 +117,7 @@ test('no more than max_running run, and raising it starts what waits', async () 
   await succeeded([one.id, two.id])
 })
 
-test('a task for later waits for its time, and keeps nobody else waiting', async () => {
+test('a task with run_after waits for its time, and does not delay others', async () => {
   const at = (ms: number) => new Date(Date.now() + ms).toISOString()
   const muchLater = await stack.client.task(shell(note('much later'), { run_after: at(3_600_000), priority: 0 }))
   expect(await head()).toMatchObject({ task_id: muchLater.id, reason: 'later', until: muchLater.run_after })
@@ -129,7 +129,7 @@ test('a task for later waits for its time, and keeps nobody else waiting', async
   expect(await ledger()).toEqual(['now', 'later'])
 })
 
-test('what the rows do not keep waiting, waits for a place, or for the agent', async () => {
+test('a task that no rule of its row delays waits for a slot, or for the agent', async () => {
   await patch({ max_running: 10 })
   const names = ['a', 'b', 'c', 'd']
   const all = await Promise.all(names.map((name) => held(name, { workspace: null })))
@@ -147,7 +147,7 @@ test('what the rows do not keep waiting, waits for a place, or for the agent', a
   expect(await lane()).toBeUndefined()
 })
 
-/** Asks again, as a client does, until somebody says how it ended. */
+/** Repeats a request, as a client does, until there is a definite answer. */
 async function insist(key: string, body: unknown): Promise<{ task: TaskView; replayed: boolean }> {
   for (;;) {
     const response = await stack.client.fetch('POST', '/v1/tasks', { body, headers: { 'idempotency-key': key } }).catch(() => undefined)
@@ -155,7 +155,7 @@ async function insist(key: string, body: unknown): Promise<{ task: TaskView; rep
       return { task: (await response.json()) as TaskView, replayed: response.headers.get('idempotency-replayed') === 'true' }
     }
     const code = response && ((await response.json().catch(() => ({}))) as { code?: string }).code
-    // Away, in the middle of being killed, or in flight; anything else is an answer that a client would not repeat.
+    // The server is away, is being killed, or another request with the key is in flight. A client does not repeat a request after another status.
     if (response && ![409, 500, 502, 503].includes(response.status)) throw new Error(`${response.status} ${code}`)
     await new Promise((resolve) => setTimeout(resolve, 200))
   }
@@ -177,7 +177,7 @@ test('one Idempotency-Key from fifty clients at once makes one task, and the ans
   expect([other.status, await other.json()]).toEqual([422, expect.objectContaining({ code: 'IDEMPOTENCY_MISMATCH' })])
 })
 
-test('the Worker killed in the middle of requests: each is repeated under its key, and none made two tasks', async () => {
+test('the Worker killed in the middle of requests: each is repeated with its key, and none makes two tasks', async () => {
   await stack.client.json('POST', '/v1/projects/demo/pause')
   const bodies = Array.from({ length: 40 }, (_, i) => shell('true', { workspace: null, labels: { of: 'killed', i: String(i) } }))
   let answered = 0

@@ -1,4 +1,4 @@
-// One agent makes way for another, and agents of other versions.
+// One agent replaces another, and agents of other versions.
 import { readFile } from 'node:fs/promises'
 import { afterEach, expect, test } from 'vitest'
 import { oldestProtocolVersion, protocolVersion } from '@rdev/shared/wire/version'
@@ -30,7 +30,7 @@ const ofProtocol = (version: number) => ({
   agentMain: new URL('agent-of-protocol.ts', import.meta.url).pathname,
   agentEnv: { ...goesOn, RDEV_TEST_PROTOCOL: String(version) },
 })
-/** Resolves when a program of the stack has printed it; a stream, so nothing is missed that was printed before. */
+/** Resolves when a program of the stack has printed a text, also if it was printed before. */
 const printed = (it: Bundle, text: string) => expect.poll(() => it.printed.join('').split(text).length - 1, { timeout: 60_000 })
 
 let busyTimes = 0
@@ -88,7 +88,7 @@ test.each([
   await allWhole(stack, ids)
 })
 
-test('an agent of the oldest protocol that is spoken works', async () => {
+test('an agent of the oldest supported protocol works', async () => {
   stack = await setup(ofProtocol(oldestProtocolVersion))
   expect((await stack.run({ kind: 'shell', project_id: 'demo', command: 'echo old' })).task).toMatchObject({ status: 'succeeded' })
 })
@@ -105,7 +105,7 @@ test.each([protocolVersion + 1, oldestProtocolVersion - 1])(
       .find((text) => text.includes('does not speak the protocol'))!
     expect(JSON.parse(line)).toMatchObject({ level: 'error', protocol: version })
     expect((JSON.parse(line) as { retry_in_ms: number }).retry_in_ms).toBeGreaterThanOrEqual(60_000)
-    // The one that serves was not thrown out.
+    // The connected agent was not superseded.
     expect((await stack.run({ kind: 'shell', project_id: 'demo', command: 'echo on' })).task).toMatchObject({ status: 'succeeded' })
     expect(stack.printed.join('')).not.toContain('agent disconnected')
     await stranger.kill('SIGKILL')

@@ -1,4 +1,4 @@
-// The agent as it would be if its version of the protocol were RDEV_TEST_PROTOCOL.
+// The agent with RDEV_TEST_PROTOCOL as its version of the protocol.
 import { registerHooks } from 'node:module'
 import process from 'node:process'
 

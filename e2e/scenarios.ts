@@ -1,10 +1,10 @@
-// What is asked of both stacks, the one with local pods and the one in a cluster.
+// Scenarios for both stacks: the one with local pods and the one in a cluster.
 import { expect } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isWhole, outputOf, typesOf, until } from './setup.ts'
 import type { Bundle } from './setup.ts'
 
-/** Claude Code finds the bug of the demo project and mends it; the project's own test is the judge. */
+/** Claude Code finds and fixes the bug of the demo project; the project's own test checks it. */
 export async function fixesTheFailingTest(stack: Bundle): Promise<void> {
   const prompt = 'The test in this repository fails. Find out why, fix it, and run the test.'
   const { task, events } = await stack.run({ kind: 'agent', project_id: 'demo', prompt })
@@ -37,7 +37,7 @@ export async function openCodeAnswers(stack: Bundle): Promise<void> {
   expect(typesOf(events)).toEqual(expect.arrayContaining(['agent.started', 'message.assistant']))
 }
 
-/** The second process saw the first conversation, and a stranger did not. */
+/** The second task of a session sees the first conversation, and a task of another session does not. */
 export async function followUpRemembers(stack: Bundle, provider: string): Promise<void> {
   const word = `kumquat${provider.length}`
   const agent = { kind: 'agent', project_id: 'demo', provider }
@@ -69,8 +69,8 @@ export async function cancel(stack: Bundle, id: string): Promise<void> {
 }
 
 /**
- * A 60-line task whose process writes `started` into `$HOME/<mark>` each time it starts; `crash` happens in its middle. The reader, who
- * only knows Last-Event-ID, gets each line once and in order.
+ * A task with 60 output lines, whose process writes `started` into `$HOME/<mark>` each time it starts; `crash` happens in its middle. The reader,
+ * which uses only Last-Event-ID, gets each output line once and in order.
  */
 export async function sixtyLines(stack: Bundle, mark: string, crash: () => Promise<void>): Promise<void> {
   const command = `echo started >> "$HOME/${mark}"; for i in $(seq 60); do echo "line $i"; sleep 0.1; done`

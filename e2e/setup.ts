@@ -1,4 +1,4 @@
-// One real stack for a test file: workerd, PGlite, the agent with local pods, the scripted model. In a directory of its own.
+// One real stack for a test file, in a directory of its own: workerd, PGlite, the agent with local pods, the scripted model.
 import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import type { TaskEvent } from '@rdev/shared/domain/event'
@@ -8,9 +8,9 @@ import { startStack } from '../dev/stack.ts'
 import type { Stack, StackOptions } from '../dev/stack.ts'
 
 export interface Bundle extends Stack {
-  /** Everything the programs printed, for a failing test to show. */
+  /** Everything that the programs printed; a failing test shows it. */
   readonly printed: string[]
-  /** Runs a task and answers its end and all its events, read as a stream. */
+  /** Runs a task to its end. Answers the task and all its events, read as a stream. */
   run(body: Record<string, unknown>): Promise<{ task: TaskView; events: TaskEvent[] }>
 }
 
@@ -49,7 +49,7 @@ export async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]>
   return all
 }
 
-/** Reads until an event satisfies `wanted`, then lets the stream go. */
+/** Reads until an event satisfies `wanted`, then closes the stream. Throws if the log ends before. */
 export async function until(stack: Pick<Stack, 'client'>, id: string, wanted: (event: TaskEvent) => boolean): Promise<TaskEvent> {
   for await (const event of stack.client.events(id)) {
     if (wanted(event)) return event
@@ -66,7 +66,7 @@ export const outputOf = (events: readonly TaskEvent[], stream = 'stdout'): strin
 
 export const typesOf = (events: readonly TaskEvent[]): string[] => events.map((event) => event.type)
 
-/** Numbered 1…n without gap or duplicate, ended by the one task.finished. */
+/** Checks that events are numbered 1…n without gap or duplicate, and that the only task.finished is the last. */
 export function isWhole(events: readonly TaskEvent[]): boolean {
   return (
     events.length > 0 &&

@@ -2,12 +2,11 @@
 
 import type { Duplex, Readable, Writable } from 'node:stream'
 import type { AgentCapabilities, AgentProvider, AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Assignment, Cursor, ExitRecord, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptRef, Cursor, ExitRecord, PodAttempts, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import type { EventData, StoredEventType } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Resource } from '@rdev/shared/domain/resource'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
 
 /**
@@ -65,8 +64,6 @@ export interface Chunk {
   readonly offset: number
   readonly bytes: Buffer
 }
-
-export type StopReason = 'cancelled' | 'timeout' | 'stopped'
 
 /**
  * Attempt directories and their process trees, through the supervisor, over the shells of a pod host. A method rejects if the pod cannot be

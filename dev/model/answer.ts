@@ -1,4 +1,4 @@
-// The model's whole mind: a marker first, then what clients ask in the background, then a few things people plainly say.
+// How the model chooses its answer: by a marker first, then for requests that clients make in the background, then for a few plain sentences.
 
 import type { Conversation, Turn } from './conversation.ts'
 import { repair } from './repair.ts'
@@ -8,7 +8,7 @@ import { scenarioReply } from './scenarios.ts'
 const told = /\b(?:code ?)?word\b\W*(?:is|:|)\s*["'`]?([\w-]{2,})["'`]?/i
 const asksForWord = /\b(?:what|which)\b[^.?!]*\bword\b|\bword\b[^.?!]*\?/i
 
-/** The word somebody told in an earlier prompt of this conversation; the latest wins. */
+/** The word of an earlier prompt of this conversation that asked to remember one; the latest wins. */
 function toldWord(turns: readonly Turn[]): string | undefined {
   return turns
     .filter((turn) => /\bremember\b/i.test(turn.text) && !asksForWord.test(turn.text))
@@ -19,7 +19,7 @@ function toldWord(turns: readonly Turn[]): string | undefined {
 export function answer(conversation: Conversation, repeats: number, now: number): Reply {
   const turn = conversation.turns.at(-1)
   if (!turn) return say('Nobody said anything.')
-  // Titles and summaries, which clients ask for on the side: never a scenario, or the side request would take its place.
+  // Requests for titles and summaries, which clients make in the background, never run a scenario.
   if (conversation.tools.length === 0 && /\b(title|summar|topic|branch name)/i.test(conversation.system)) return say('A scripted task')
 
   const scripted = scenarioReply(conversation, turn, repeats, now)

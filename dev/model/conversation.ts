@@ -1,5 +1,5 @@
-// A Messages API request as the scripted model sees it: what people said, and which tools were called since. All state of a
-// scenario is derived from here, so the model remembers exactly what a client sent it and nothing else.
+// A Messages API request as the scripted model sees it: the prompts, and the tool calls after each. All state of a scenario is derived from
+// it, so the model remembers exactly what the client sent.
 
 export interface Tool {
   readonly name: string
@@ -16,7 +16,7 @@ export interface ToolCall {
   readonly isError?: boolean
 }
 
-/** What a person said, and everything the model did about it. */
+/** A prompt, and the model's tool calls after it. */
 export interface Turn {
   readonly text: string
   readonly calls: readonly ToolCall[]
@@ -44,7 +44,7 @@ function plainText(content: unknown): string {
     .join('\n')
 }
 
-/** Clients wrap their own remarks in this tag inside user messages; they are not what the person said. */
+/** Clients wrap their own remarks in this tag inside user messages; they are not part of the prompt. */
 const withoutReminders = (value: string): string => value.replace(/<system-reminder>[\s\S]*?<\/system-reminder>/g, '').trim()
 
 /** Undefined if the body is not a Messages API request. */
@@ -80,5 +80,5 @@ export function readConversation(body: unknown): Conversation | undefined {
   return { model: body.model, stream: body.stream === true, system: plainText(body.system), tools, turns }
 }
 
-/** About four bytes a token, as the real one roughly counts. */
+/** About four bytes a token, which is near the real count. */
 export const tokensOf = (value: string): number => Math.max(1, Math.ceil(value.length / 4))

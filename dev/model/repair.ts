@@ -1,5 +1,5 @@
-// "Fix the failing test": run the tests, read the failing one, read what it imports, change one operator, run again; another
-// operator if that was not it. It really reads and really runs, by the client's own tools, and knows only what they answered.
+// "Fix the failing test": run the tests, read the failing one, read what it imports, change one operator, and run them again; try another
+// operator if they still fail. It uses the client's own tools and knows only what they answered.
 
 import { posix } from 'node:path'
 import type { Conversation, ToolCall, Turn } from './conversation.ts'
@@ -9,7 +9,7 @@ const runTests =
   '( pwd; if [ -f package.json ] && command -v npm >/dev/null; then npm test; else node --test; fi; echo "exit status $?" ) 2>&1 | tail -n 120'
 const maxEdits = 8
 
-/** One slip of the hand and what was meant, likelier ones first. */
+/** A typing error and what was meant, likelier ones first. */
 const slips: readonly (readonly [RegExp, string])[] = [
   [/\(let (\w+) = 1;/, '(let $1 = 0;'],
   [/ - (?!1\b)/, ' + '],
@@ -45,7 +45,7 @@ function failingTest(output: string): string | undefined {
 const importedBy = (lines: readonly string[]): string | undefined =>
   /(?:from|require\()\s*['"](\.{1,2}\/[^'"]+)['"]/.exec(lines.join('\n'))?.[1]
 
-/** Lines that occur once, each with one slip undone: `[line, changed]`. Edit tools want the old text to be unique. */
+/** Source lines that occur once, each with one error corrected: `[line, changed]`. Edit tools need a unique old text. */
 function candidates(lines: readonly string[]): readonly (readonly [string, string])[] {
   const code = lines.filter((line) => line.trim() !== '' && !/^\s*(?:\/\/|\*|\/\*|import\b)/.test(line))
   const once = code.filter((line) => lines.filter((other) => other.includes(line)).length === 1)
@@ -72,7 +72,7 @@ export function repair(conversation: Conversation, turn: Turn): Reply {
   if (!readSource) return callTool(conversation, 'read', { file_path: source }, `It tests ${imported}. I will read that.`)
   const ideas = candidates(unnumbered(readSource.output ?? '')).slice(0, maxEdits)
 
-  // From here on three steps an idea: make the change, run the tests, take it back.
+  // From here on each idea takes three steps: make the change, run the tests, undo the change.
   const idea = ideas[Math.floor(edits.length / 3)]
   if (!idea) return say(`I tried ${ideas.length} changes, and the tests still fail.`)
   const [wrong, meant] = idea

@@ -12,7 +12,7 @@ export interface Message {
   readonly overMs?: number
   /** Characters in one delta. */
   readonly chunk?: number
-  /** Stop in the middle and keep the connection open, saying nothing. */
+  /** Stop in the middle, and keep the connection open without sending. */
   readonly stall?: boolean
 }
 
@@ -45,8 +45,8 @@ export const refuse = (status: number, type: string, message: string, headers: R
 const plain = (name: string): string => name.toLowerCase().replaceAll('_', '')
 
 /**
- * A call of one of the client's tools, by what it does: `bash`, `read`, `edit`, `write`. Clients name tools and their fields differently
- * (`Read.file_path`, `read.filePath`), so both are looked up in the request. If there is no such tool the model says so.
+ * A call of one of the client's tools: `bash`, `read`, `edit`, `write`. Clients name tools and their fields differently (`Read.file_path`,
+ * `read.filePath`), so both are looked up in the request. If there is no such tool, the model says so.
  */
 export function callTool(conversation: Conversation, name: string, input: Readonly<Record<string, unknown>>, before = ''): Message {
   const tool = conversation.tools.find((candidate) => plain(candidate.name) === name)

@@ -8,7 +8,7 @@ interface Scene {
   readonly conversation: Conversation
   readonly turn: Turn
   readonly argument: string
-  /** How many requests with this very prompt came before; the only thing a scenario knows that is not in the request. */
+  /** How many requests with the same prompt came before. Only this is not in the request itself. */
   readonly repeats: number
   readonly now: number
 }
@@ -72,7 +72,7 @@ const scenarios: Readonly<Record<string, (scene: Scene) => Reply>> = {
   background: ({ conversation, turn, argument }) => {
     const seconds = number(argument, 300)
     if (turn.calls.length > 0) return say(finished(turn))
-    // A child that leaves the session, and a foreground that waits: what a cancel has to clean up.
+    // A child in a session of its own, and a foreground process that waits. A cancel must end both.
     const command = `setsid sleep ${seconds} >/dev/null 2>&1 & echo started; sleep ${seconds}`
     return callTool(conversation, 'bash', { command, description: 'Start a child and wait', timeout: 600_000 })
   },
@@ -102,7 +102,7 @@ const scenarios: Readonly<Record<string, (scene: Scene) => Reply>> = {
 
 export const scenarioNames = Object.keys(scenarios)
 
-/** What the marker in the latest prompt asks for; undefined if there is none or nobody knows it. */
+/** What the marker in the latest prompt asks for; undefined if there is none, or an unknown one. */
 export function scenarioReply(conversation: Conversation, turn: Turn, repeats: number, now: number): Reply | undefined {
   const command = /\[\[command:\s*(.*)\]\]/.exec(turn.text)
   const marker = /\[\[scenario:\s*(\S+?)(?:\s+(.*))?\]\]/.exec(command ? turn.text.replace(command[0], '') : turn.text)

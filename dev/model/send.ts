@@ -54,7 +54,7 @@ export async function sendDocument(
   )
 }
 
-/** Cuts at every `size` characters, never inside a surrogate pair. */
+/** Divides a text after every `size` characters, never inside a surrogate pair. */
 function* pieces(text: string, size: number): Generator<string> {
   for (let at = 0; at < text.length;) {
     let end = Math.min(text.length, at + size)
@@ -73,7 +73,7 @@ export async function sendStream(
 ): Promise<void> {
   const event = async (type: string, data: object) => {
     const room = response.write(`event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`)
-    // A client that went away never drains: its `close` ends the wait.
+    // A client that went away never causes `drain`; its `close` ends the wait.
     if (!room && !signal.aborted) {
       await new Promise<void>((resolve) => {
         response.once('drain', resolve)

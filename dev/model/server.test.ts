@@ -31,7 +31,7 @@ async function setup() {
 }
 const textOf = ({ body }: Sent) => (body.content as readonly { text?: string }[]).map((block) => block.text ?? '').join('')
 
-test('a document and a stream say the same', async () => {
+test('a document and a stream have the same answer', async () => {
   const { say, post } = await setup()
   const prompt = '[[scenario: plain some words to say]]'
   expect(textOf(await say(prompt))).toBe('some words to say')
@@ -93,7 +93,7 @@ test('refusals have the shape and the headers of the real ones', async () => {
   expect(without.status).toBe(401)
 })
 
-test('a side request for a title does not take the place of the scenario', async () => {
+test('a background request for a title does not run the scenario', async () => {
   const { send } = await setup()
   const messages = [{ role: 'user', content: '[[scenario: flaky 1]]' }]
   expect(textOf(await send({ messages, tools: [], system: 'You are a title generator.' }))).toBe('A scripted task')

@@ -1,5 +1,5 @@
-// A scripted model behind an honest Anthropic Messages API, so that the real agent CLIs run without an account or a network. What it
-// answers is a function of the request (README.md); it accepts any API key, and keeps nothing but a bounded log of requests.
+// A scripted model behind the Anthropic Messages API, so that the real agent CLIs run without an account or a network. Its answer is a function
+// of the request (README.md). It accepts any API key, and keeps only a bounded log of requests.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,7 @@ import { readConversation, tokensOf } from './conversation.ts'
 import { refuse } from './reply.ts'
 import { sendDocument, sendRefusal, sendStream } from './send.ts'
 
-/** A request as it came. `scenario` requests can be told from side requests by their tools. */
+/** A request that was received. Requests in the background have no tools. */
 export interface ModelRequest {
   readonly at: number
   readonly method: string
@@ -16,7 +16,7 @@ export interface ModelRequest {
   readonly model: string | null
   readonly stream: boolean
   readonly tools: number
-  /** The latest thing a person said, cut to 500 characters. */
+  /** The latest prompt, cut to 500 characters. */
   readonly prompt: string | null
   readonly turns: number
   readonly status: number | 'hang'
@@ -29,7 +29,7 @@ export interface Model {
   close(): Promise<void>
 }
 
-/** Enough for any conversation that a CLI sends; more would only be held in memory. */
+/** Enough for any conversation that a CLI sends; a larger body is refused. */
 const maxBodyBytes = 64 * 1024 * 1024
 const maxRequests = 1000
 const models = ['claude-opus-5-5', 'claude-sonnet-4-5', 'claude-haiku-4-5-20251001']
@@ -86,7 +86,7 @@ export async function startModel(options: { host?: string; port?: number } = {})
     }
 
     if (request.method === 'GET' || request.method === 'HEAD') {
-      // Some clients look whether anybody is there before they start.
+      // Some clients check that the server is there before they start.
       if (path === '/' || path === '/health') return json({ scripted: true })
       const described = models.map((id) => ({ type: 'model', id, display_name: id, created_at: '2026-01-01T00:00:00Z' }))
       if (path === '/v1/models') return json({ data: described, has_more: false, first_id: models[0], last_id: models.at(-1) })
@@ -126,7 +126,7 @@ export async function startModel(options: { host?: string; port?: number } = {})
   }
 
   const server = createServer((request, response) => {
-    // The only failure left is a client that went away in the middle of an answer; nobody is there to be told.
+    // The only failure left is a client that went away in the middle of an answer.
     handle(request, response).catch(() => response.destroy())
   })
   await new Promise<void>((resolve, reject) => {

@@ -1,4 +1,4 @@
-// What stands behind the proxy: something that runs SQL with text in and text out. PGlite and a PostgreSQL server both do, and pass one suite.
+// The port behind the proxy: a database that runs SQL with text in and text out. PGlite and a PostgreSQL server are its two sides, with one suite.
 
 export interface Statement {
   readonly sql: string
@@ -30,9 +30,9 @@ export interface TransactionOptions {
 }
 
 export interface SqlBackend {
-  /** One statement, committed when it answers. Throws SqlError if the server refuses it, anything else if there is no server. */
+  /** Runs one statement, which is committed when this resolves. Throws SqlError if the server refuses it, another error if there is no server. */
   query(statement: Statement): Promise<SqlResult>
-  /** All or nothing, in order. */
+  /** Runs all statements in order, in one transaction. Throws as `query` does. */
   transaction(statements: readonly Statement[], options: TransactionOptions): Promise<readonly SqlResult[]>
   close(): Promise<void>
 }
@@ -76,7 +76,7 @@ export function begin({ isolation, readOnly, deferrable }: TransactionOptions): 
   return `BEGIN ${modes.join(', ')}`
 }
 
-/** `INSERT 0 1` → INSERT, 1; `CREATE TABLE` → CREATE, null: as pg tells it, and so Neon. */
+/** `INSERT 0 1` → INSERT, 1; `CREATE TABLE` → CREATE, null; the same as pg, and so as Neon. */
 export function parseCommandTag(tag: string): { command: string; rowCount: number | null } {
   const match = /^([A-Za-z]+)(?: (\d+))?(?: (\d+))?/.exec(tag)
   const count = match?.[3] ?? match?.[2]

@@ -1,4 +1,4 @@
-// The database of the stack behind the proxy, migrated: PGlite in a directory, or a PostgreSQL server.
+// The migrated database of the stack behind the proxy: PGlite in a directory, or a PostgreSQL server.
 import { migrate } from '../migrate.ts'
 import { openPg } from './pg-backend.ts'
 import { isDatabase, openPGlite } from './pglite-backend.ts'
@@ -8,7 +8,7 @@ import { startNeonProxy } from './server.ts'
 export interface DatabaseOptions {
   /** A PGlite directory, or the URL of a database on a PostgreSQL server. */
   readonly at: { readonly directory: string } | { readonly url: string }
-  /** Started again, the proxy must be found at the same address with the same password. Default: a free one, a new one. */
+  /** A proxy that is started again needs the same port and password. Default: a free port and a new password. */
   readonly port?: number
   readonly password?: string
 }
@@ -26,7 +26,7 @@ export async function startDatabase({ at, port = 0, password }: DatabaseOptions)
   try {
     const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port, password })
     await migrate({ databaseUrl: proxy.connectionString, fetchEndpoint: proxy.url })
-    // PGlite has no autovacuum; a new one is vacuumed already.
+    // PGlite has no autovacuum. A new database is vacuumed already.
     if ('directory' in at && !fresh) await backend.query({ sql: 'VACUUM ANALYZE', params: [] })
     return {
       connectionString: proxy.connectionString,

@@ -1,4 +1,4 @@
-// One suite for both backends. The real server's part runs when RDEV_TEST_POSTGRES_URL names one.
+// One suite for both backends. The part for a real server runs if RDEV_TEST_POSTGRES_URL names one.
 import { neon, NeonDbError, neonConfig } from '@neondatabase/serverless'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { SqlBackend } from './backend.ts'
@@ -187,7 +187,7 @@ it('answers 503 when what is behind it is away', async () => {
   await backend.close()
 })
 
-// PGlite has no connections that could die.
+// PGlite has no connections that could be lost.
 if (realUrl !== undefined) {
   it('serves on when a connection dies inside a batch', async () => {
     const t = await setup(() => openPg(realUrl))

@@ -1,4 +1,4 @@
-// A database of one's own on a PostgreSQL server that others use too.
+// Makes a new database on a PostgreSQL server that other tests use too.
 import { randomBytes } from 'node:crypto'
 import { openPg } from './pg-backend.ts'
 

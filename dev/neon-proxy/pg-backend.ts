@@ -1,4 +1,4 @@
-// A PostgreSQL server as a backend: for the suite on a real server, and for load that PGlite's single process cannot show.
+// A PostgreSQL server as a backend: for the suite on a real server, and for load on more than PGlite's single thread.
 import { DatabaseError, Pool } from 'pg'
 import type { PoolClient } from 'pg'
 import { begin, parseCommandTag, SqlError } from './backend.ts'
@@ -8,9 +8,9 @@ const asText = { getTypeParser: () => (value: string) => value }
 
 export async function openPg(connectionString: string): Promise<SqlBackend> {
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 5_000 })
-  // An idle connection that dies is replaced by the next query; unheard, it would end the process.
+  // An idle connection that is lost is replaced by the next query. Without a listener the error would end the process.
   pool.on('error', () => {})
-  // The same of one that a transaction holds, between two of its statements: the next statement tells.
+  // The same for a connection that is lost between two statements of a transaction: the next statement fails.
   pool.on('connect', (client) => client.on('error', () => {}))
   return {
     query: (statement) => run(pool, statement),
@@ -21,7 +21,7 @@ export async function openPg(connectionString: string): Promise<SqlBackend> {
         await client.query(begin(options))
         const results: SqlResult[] = []
         for (const statement of statements) results.push(await run(client, statement))
-        // A deferred constraint speaks up here.
+        // A deferred constraint fails here.
         await client.query('COMMIT').catch(toSqlError)
         return results
       } catch (error) {
@@ -36,7 +36,7 @@ export async function openPg(connectionString: string): Promise<SqlBackend> {
 }
 
 async function run(on: Pool | PoolClient, { sql, params }: Statement): Promise<SqlResult> {
-  // Extended even without parameters: the simple protocol would take several statements in one text, which Neon refuses.
+  // The extended protocol even without parameters: the simple one takes several statements in one text, which Neon refuses.
   const config = { text: sql, values: [...params], rowMode: 'array' as const, types: asText, queryMode: 'extended' }
   const { fields, rows, command, rowCount } = await on.query<(string | null)[]>(config).catch(toSqlError)
   return {

@@ -1,4 +1,4 @@
-// New PGlite databases, ready-made: initdb takes 7 s of processor, filling a new database from its dump 1.5 s. Each dump is made once.
+// Dumps for new PGlite databases: initdb takes 7 s of processor time, filling a new database from a dump 1.5 s. Each dump is made once.
 
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -9,7 +9,7 @@ import { migrate, readMigrations } from '../migrate.ts'
 import { openPGlite } from './pglite-backend.ts'
 import { startNeonProxy } from './server.ts'
 
-/** A dump of what initdb makes. */
+/** A dump of a database after initdb. */
 export function emptyDatabase(): Promise<Blob> {
   return kept('empty', async () => {
     const db = await PGlite.create('memory://')
@@ -35,7 +35,7 @@ export async function migratedDatabase(): Promise<Blob> {
   })
 }
 
-/** Written aside and renamed, so that a dump in the cache is whole. */
+/** Writes to another file and renames it, so that a dump in the cache is always whole. */
 async function kept(name: string, make: () => Promise<Blob>): Promise<Blob> {
   const { version }: { version: string } = createRequire(import.meta.url)('../../node_modules/@electric-sql/pglite/package.json')
   const file = `${cacheDirectory}pglite-${version}-${name}.tar`

@@ -1,6 +1,6 @@
-// Neon's HTTP protocol on loopback, as @neondatabase/serverless 1.2 speaks it: POST /sql with `{query, params}`, or `{queries}` as one
-// transaction. A statement that the server refuses answers 400 with the server's words and code; a backend that is away answers 503.
-// Only whoever knows the connection string is served: every user and every web page of the machine can reach a loopback port.
+// Neon's HTTP protocol on loopback, as @neondatabase/serverless 1.2 uses it: POST /sql with `{query, params}`, or `{queries}` as one
+// transaction. If the server refuses a statement, the answer is 400 with the server's message and code; if the backend is away, 503.
+// A request needs the password of the connection string, because every user and web page of the computer can reach a loopback port.
 
 import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { createServer } from 'node:http'
@@ -8,7 +8,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { SqlError } from './backend.ts'
 import type { SqlBackend, SqlResult, Statement, TransactionOptions } from './backend.ts'
 
-/** A task's prompt may take a few MiB; anything near this is a mistake. */
+/** The prompt of a task may have a few MiB; a body of this size is a mistake. */
 const maxRequestBytes = 16 * 1024 * 1024
 
 export interface NeonProxy {
@@ -16,7 +16,7 @@ export interface NeonProxy {
   readonly url: string
   /** What a Worker gets as DATABASE_URL. */
   readonly connectionString: string
-  /** Stops serving; the backend is its owner's to close. */
+  /** Stops serving. The owner of the backend closes that. */
   close(): Promise<void>
 }
 
@@ -38,7 +38,7 @@ export async function startNeonProxy(options: NeonProxyOptions): Promise<NeonPro
       (error: unknown) => send(response, ...refusal(error)),
     )
   })
-  // The Worker keeps its connections: closed under it after Node's 5 s, one would now and then break as it is used.
+  // The Worker keeps its connections. With Node's limit of 5 s one would sometimes be closed just as it is used.
   server.keepAliveTimeout = 10 * 60_000
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
@@ -79,7 +79,7 @@ async function answer(backend: SqlBackend, password: string, request: IncomingMe
   return { status: 200, body: { results: results.map((result) => shape(result, rowAsArray)) } }
 }
 
-/** As PostgreSQL says it, so that a client shows the same error as on a real server. */
+/** Throws PostgreSQL's own error, so that a client shows the same as with a real server. */
 function authenticate(password: string, headers: IncomingHttpHeaders): void {
   const value = headers['neon-connection-string']
   const text = typeof value === 'string' && URL.canParse(value) ? new URL(value).password : ''
@@ -98,7 +98,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
     size += bytes.length
     if (size <= maxRequestBytes) chunks.push(bytes)
   }
-  // Read to its end even so: a client that is still sending would never see the answer.
+  // Read the body to its end, because a client that is still sending would not see the answer.
   if (size > maxRequestBytes) throw new BadRequest(413, `the body may have at most ${maxRequestBytes} bytes`)
   return Buffer.concat(chunks).toString('utf8')
 }
@@ -123,7 +123,7 @@ function toStatement(value: unknown): Statement {
   return { sql: value.query, params: params.map(toText) }
 }
 
-/** The driver sends text and null only; other JSON is what it would have been as text. */
+/** The driver sends only text and null; other JSON values become text. */
 function toText(value: unknown): string | null {
   if (value === null || value === undefined) return null
   return typeof value === 'string' ? value : JSON.stringify(value)

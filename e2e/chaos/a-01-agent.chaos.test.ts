@@ -1,4 +1,4 @@
-// The agent dies, freezes, or is there twice.
+// The agent dies, freezes, or runs twice.
 import { stat } from 'node:fs/promises'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import { eventually, setup, teardown } from './setup.ts'
@@ -16,7 +16,7 @@ afterAll(async () => {
   await teardown(chaos)
   await wrapped.remove()
 })
-// Whatever a scenario left behind, the next one has an agent.
+// The next scenario needs an agent, whatever happened in this one.
 beforeEach(() => chaos.restartAgent())
 
 scenario(
@@ -81,7 +81,7 @@ scenario(
 
 scenario(
   2,
-  'the agent is frozen with an assignment in its hands, another starts the attempt, it thaws and starts it too: it runs once',
+  'the agent is frozen with an assignment, another starts the attempt, the first thaws and starts it too: it runs once',
   'the start guard: one file made with O_EXCL',
   async () => {
     const frozen = chaos.agent
@@ -128,7 +128,7 @@ scenario(
 scenario(
   3,
   'the agent dies with an assignment that it has not started: the next one gets it again, the same attempt',
-  'hello and welcome: what should run is derived anew for every connection',
+  'hello and welcome: what should run is derived again for every connection',
   async () => {
     await chaos.agent.kill('SIGSTOP')
     const assigned = chaos.agentProxy.on(({ type, direction }) => type === 'assign' && direction === 'down', 'pass')
@@ -143,10 +143,10 @@ scenario(
 
 scenario(
   4,
-  'the agent dies between the start and telling it: the next one adopts the process',
+  'the agent dies after the start and before it tells the hub: the next one adopts the process',
   'the attempt directory says what runs; the start guard refuses a second start',
   async () => {
-    // Neither by the control socket nor by the attempt's own line.
+    // It is told neither on the control socket nor on the attempt's line.
     const accepted = chaos.agentProxy.on(({ type }) => type === 'accepted', 'hold')
     const told = chaos.agentProxy.on(({ type, direction }) => type === 'events' && direction === 'up', 'hold')
     const { id } = await chaos.script(chaos.ledger.scripts.counting(20, 0.1))
@@ -165,7 +165,7 @@ scenario(
 scenario(
   6,
   'the answer of a start is lost with its shell, so the start is executed again: one process',
-  'the start guard: its owner learns that it was he who won',
+  'the start guard: its owner learns that its own start won',
   async () => {
     await wrapped.lose(1)
     const { id } = await chaos.script(chaos.ledger.scripts.counting(10, 0.05))
@@ -193,7 +193,7 @@ scenario(
     const waiting = await chaos.script(chaos.ledger.scripts.quick())
     await new Promise((resolve) => setTimeout(resolve, 3_000))
     expect(await chaos.ledger.starts(waiting.id)).toEqual([])
-    // It does not hammer at a door that will not open.
+    // It does not dial again and again.
     expect(chaos.agentProxy.counters.connections).toBeLessThanOrEqual(connections + 3)
     await newer.kill('SIGKILL')
     await chaos.startAgent()
@@ -231,7 +231,7 @@ scenario(
     const { id } = await chaos.script(chaos.ledger.scripts.counting(5, 0.05))
     await chaos.follow(id).done
     await Promise.all(rules.map((rule) => rule.caught))
-    // The attempt's own line, and no other: nobody hung up.
+    // Only the attempt's own line: no connection was closed.
     expect(chaos.agentProxy.counters.connections).toBe(connections + 1)
     await chaos.verdict()
   },

@@ -18,10 +18,10 @@ afterAll(async () => {
   await teardown(chaos)
   await database[Symbol.asyncDispose]()
 })
-// A new one dials at once; one that has seen many losses within a minute waits longer each time.
+// A new agent dials at once; one with many losses within a minute waits longer each time.
 beforeEach(() => chaos.restartAgent())
 
-const derived = 'hello and welcome: what should run is derived anew for every connection'
+const derived = 'hello and welcome: what should run is derived again for every connection'
 const stored = 'events and cursor are stored in one write, before the acknowledgement'
 
 const is =
@@ -33,12 +33,12 @@ const isLast = ({ text }: Frame) => text.includes('"result":true')
 const hello = is('hello')
 const welcome = is('welcome')
 
-/** A task through whose life the rule applies; it ends as if nothing had been. */
+/** Runs a task while the rule applies. Its end must be as without it. */
 async function runsThrough(match: (frame: Frame) => boolean, fate: Fate, times = 1): Promise<void> {
   const rule = chaos.agentProxy.on(match, fate, times)
   const { id } = await chaos.script(chaos.ledger.scripts.counting(10, 0.05))
   chaos.follow(id)
-  // Those are said at the beginning of a connection only.
+  // These frames come only at the beginning of a connection.
   if (match === hello || match === welcome) chaos.agentProxy.cut({ path: hubPath })
   const { tasks } = await chaos.verdict()
   expect(tasks[0]).toMatchObject({ status: 'succeeded', attempt: 1 })
@@ -63,7 +63,7 @@ scenario(
       await chaos.restartAgent()
     }
 
-    // Each line four times: one that is cut again and again within a minute waits longer each time.
+    // Each line is cut four times: one that is cut repeatedly within a minute waits longer each time.
     const cutFourTimes = async () => {
       const { id } = await chaos.script(chaos.ledger.scripts.chatter(30, 0.1))
       const reader = chaos.follow(id)
@@ -114,7 +114,7 @@ scenario(
       await reader.until((event) => String(event.data.text).includes(line))
       chaos.agentProxy.cut({ path: linePath })
     }
-    // The verdict says what is missing, if it does not come to its end.
+    // If the task does not end, the verdict says what is missing.
     await Promise.race([reader.done, new Promise((resolve) => setTimeout(resolve, 60_000))])
     expect(lost.count).toBeGreaterThan(3)
     chaos.agentProxy.cut({ path: linePath })
@@ -174,7 +174,7 @@ scenario(
 
 scenario(
   26,
-  'the hub dies after its claim, before the agent hears of it: the attempt starts, with the same number',
+  'the hub dies after its claim, before the agent gets the assignment: the attempt starts, with the same number',
   'rows are the truth: the hub reads what it had claimed',
   async () => {
     const held = chaos.agentProxy.on(is('assign'), 'hold')

@@ -1,5 +1,5 @@
-// Nobody says anything any more, and every socket looks open. These wait for the system's own limits: 25 s at the agent, 45 s at the hub (found
-// by a sweep every 20 s), 30 s for whoever is superseded, leases of 60 s. So they run beside each other, each on a stack of its own.
+// Nothing passes any more, and every socket looks open. The scenarios wait for the system's own limits: 25 s at the agent, 45 s at the hub (found by
+// a sweep every 20 s), 30 s for a superseded agent, leases of 60 s. So they run at the same time, each on a stack of its own.
 import { expect } from 'vitest'
 import { processesWith } from '../setup.ts'
 import { hubPath, linePath } from './proxy.ts'
@@ -26,8 +26,8 @@ async function hubSaysConnected(chaos: Chaos): Promise<boolean> {
 
 scenario(
   8,
-  'two agents of one identity for 40 s: they do not throw each other out in a loop, and nothing runs twice',
-  'who is superseded waits 30 s; the start guard',
+  'two agents of one cluster for 40 s: they do not supersede each other in a loop, and nothing runs twice',
+  'a superseded agent waits 30 s; the start guard',
   () =>
     onItsOwn(async (chaos) => {
       const hellos = chaos.agentProxy.on(({ type, path }) => type === 'hello' && hubPath.test(path), 'pass', 1_000)
@@ -37,7 +37,7 @@ scenario(
         const other = await chaos.script(chaos.ledger.scripts.quick())
         await Promise.all([chaos.follow(one.id).done, chaos.follow(other.id).done])
       }
-      // The second one's, and the first one's again after 30 s; each may be asked once more.
+      // The hello of the second agent, and of the first again after 30 s; each may be asked for another.
       expect(hellos.count).toBeLessThanOrEqual(6)
       const { tasks } = await chaos.verdict()
       for (const task of tasks) expect(task).toMatchObject({ status: 'succeeded', attempt: 1 })
@@ -54,7 +54,7 @@ scenario(
       const { id } = await chaos.script(chaos.ledger.scripts.counting(60, 0.1))
       const reader = chaos.follow(id)
       await reader.until((event) => event.type === 'output')
-      // For ever, as a NAT box that forgot them would.
+      // For ever, like a NAT router that lost the entries.
       chaos.agentProxy.hold({ existing: true })
       await Promise.race([reader.done, pause(90).then(() => Promise.reject(new Error('the log did not go on within 90 s')))])
       const { tasks } = await chaos.verdict()
@@ -88,7 +88,7 @@ scenario(
 
 scenario(
   11,
-  'each connection of an agent passes one way only: the hub is not heard, the log hears nothing; both are dialled anew',
+  'each connection of an agent passes one way only: nothing arrives from the hub, nothing arrives at the log; both are dialled again',
   'two missed pongs end a socket',
   () =>
     onItsOwn(async (chaos) => {
@@ -111,7 +111,7 @@ scenario(
   'state is in storage, in the sockets themselves, or asked for again',
   () =>
     onItsOwn(async (chaos) => {
-      // Only a hub that woke without memory asks for that.
+      // Only a hub that woke without its memory sends sync.
       const woken = chaos.agentProxy.on(({ type, direction }) => type === 'sync' && direction === 'down', 'pass')
       const { id } = await chaos.script(chaos.ledger.scripts.body('say before; sleep 25; say after; sleep 25; say last'))
       chaos.follow(id)
@@ -124,7 +124,7 @@ scenario(
 
 scenario(
   40,
-  'the whole machine is suspended (agent, control plane, database, pods) for 50 s, longer than every limit of silence: all goes on where it was',
+  'the whole computer is suspended (agent, control plane, database, pods) for 50 s, longer than every limit of silence: all goes on where it was',
   'a connection that was silent is dialled anew; nothing else is concluded from time that passed',
   () =>
     onItsOwn(async (chaos) => {
@@ -148,6 +148,6 @@ function signal(pid: number, name: NodeJS.Signals): void {
   try {
     process.kill(pid, name)
   } catch {
-    // A program of a shell script, over by now.
+    // A program of a shell script, which has ended by now.
   }
 }

@@ -1,4 +1,4 @@
-// Somebody wants it to stop, at the worst moment.
+// Cancels at the worst moments.
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import { processesOf } from './judge.ts'
@@ -11,7 +11,7 @@ beforeAll(async () => {
   chaos = await setup({ slots: 8 })
 })
 afterAll(() => teardown(chaos))
-// Whatever a scenario left behind, the next one has an agent.
+// The next scenario needs an agent, whatever happened in this one.
 beforeEach(() => chaos.restartAgent())
 
 const races = 1_000
@@ -22,12 +22,12 @@ const requestCancel = (id: string) => chaos.client.json<TaskView>('POST', `/v1/t
 
 scenario(
   36,
-  `cancel races the end of ${races.toLocaleString('en')} tasks: each is truly one or the other`,
+  `cancel races the end of ${races.toLocaleString('en')} tasks: each has exactly one outcome`,
   'the first reason that is written in the attempt directory wins; the row is written once',
   async () => {
     let more = races
     const outcomes = { succeeded: [] as string[], cancelled: [] as string[] }
-    // Moves to where both happen equally often.
+    // The delay moves to where both outcomes are equally frequent.
     let delayMs = 400
     const race = async () => {
       while (more-- > 0) {
@@ -47,7 +47,7 @@ scenario(
     const ended = new Set(marks.flatMap(({ what, attempt }) => (what === 'end' ? [attempt.slice(0, attempt.lastIndexOf('.'))] : [])))
     const cut = outcomes.cancelled.filter((id) => begun.has(id) && !ended.has(id))
     console.log(`${outcomes.succeeded.length} succeeded, ${outcomes.cancelled.length} cancelled, ${cut.length} of those in the middle`)
-    // Otherwise it was no race.
+    // If only one outcome came, there was no race.
     expect(Math.min(outcomes.succeeded.length, cut.length)).toBeGreaterThan(races / 50)
     await chaos.verdict()
   },

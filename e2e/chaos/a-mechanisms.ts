@@ -1,4 +1,4 @@
-// Of the scenarios between agent and control plane, and of cancels.
+// The mechanisms of the scenarios between agent and control plane, and of cancels.
 import type { Mechanism } from './mechanisms.ts'
 
 type Patch = Omit<Mechanism, 'proof'>
@@ -15,7 +15,7 @@ const taskLog = 'control-plane/src/objects/task-log/machine.ts'
 const hub = 'control-plane/src/objects/cluster-hub/machine.ts'
 const attempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 
-/** Both files made with O_EXCL: the one that is signed, and the one that the main process takes before it begins. */
+/** Both files that are created with O_EXCL: the signed one, and the one that the main process creates before it begins. */
 const startGuard: readonly Patch[] = [
   patch(start, 'r_claim "$r_dir/supervisor"', 'rm -f "$r_dir/supervisor"; r_claim "$r_dir/supervisor"'),
   patch(supervisor, 'r_claim "$r_dir/begun"', 'rm -f "$r_dir/begun"; r_claim "$r_dir/begun"'),
@@ -112,7 +112,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     '17 ',
     patch(taskLog, `const told = tellRow({ ...state, line }, now)`, 'const told: TaskLogStep = { state: { ...state, line }, effects: [] }'),
     patch(taskLog, `case 'alarm':\n      return tellRow(state, now)`, `case 'alarm':\n      return { state, effects: [] }`),
-    // What the hub concludes once the directory is removed would bring it about as well.
+    // Without this patch, the hub's conclusion after the directory is removed would write the result too.
     patch(taskLog, `if (durable.result !== null) return tellRow(state, now)`, 'if (durable.result !== null) return { state, effects: [] }'),
   ),
   'rows read by the hub that is new': proof('a-02', '26 ', assignedAgain),

@@ -18,7 +18,7 @@ registerHooks({
     const patches = wanted.get(path)
     if (patches) return { ...loaded, source: patched(path, String(loaded.source), patches) }
     if (!library.test(path)) return loaded
-    // The scripts are read from beside this module: it gets their text instead.
+    // This module reads the scripts from its own directory; it gets the patched text instead.
     const scripts = [...wanted].filter(([script]) => script.endsWith('.sh'))
     let source = String(loaded.source)
     for (const [script, change] of scripts) {

@@ -1,5 +1,5 @@
-// The database is hurt: a PostgreSQL server of its own. What runs goes on; what it answers is written when the database is back; an answer
-// that was lost after the commit is asked for again and changes nothing.
+// Faults of the database, a PostgreSQL server of its own. Attempts go on; results are written when the database is back; a statement whose answer
+// was lost after the commit is repeated and changes nothing.
 import { writeFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
@@ -62,7 +62,7 @@ scenario(
     await Promise.all(tasks.map(({ reader }, i) => reader.until(({ seq }) => seq >= (seen[i] ?? 0) + 2)))
     const refused = database.answered(statements.finish, tasks.length / 2)
     await writeFile(gate('during'), '')
-    // These have come to their end, and only their logs know.
+    // These attempts have ended, and only their logs know.
     await Promise.all(tasks.map(({ when, reader }) => when === 'during' && reader.until(printed('over'))))
     await refused
     expect(tasks.filter(({ reader }) => reader.events.at(-1)?.type === 'task.finished')).toEqual([])
@@ -128,7 +128,7 @@ scenario(
     const ending = (async () => {
       while (!over.signal.aborted) {
         ended += await postgres.terminateBackends()
-        // What needs three statements in a row must get through now and then.
+        // The pauses must let a request with three statements succeed sometimes.
         await sleep(Math.random() * 150)
       }
     })()
@@ -147,7 +147,7 @@ scenario(
         }
       }),
     )
-    // A 503 leaves open whether the row was written; if it was, it counts like any other. They end under the same blows.
+    // After a 503 the row may be written or not; if it is, it counts like any other. They end during the same faults.
     const ids = async (more = '') =>
       (await rows(`select id from tasks where spec->'metadata'->>'scenario' = '23' ${more} order by id`)).map(({ id }) => String(id))
     while ((await ids('and finished_at is null')).length > 0) await sleep(100)
@@ -164,7 +164,7 @@ scenario(
 
 scenario(
   23,
-  'no connection of the database is left: 503 for who asks, nothing lost of what runs',
+  'no connection of the database is left: requests get 503, and nothing is lost of what runs',
   'result held in the task log',
   async () => {
     const { id } = await chaos.script(ticking('exhausted'))

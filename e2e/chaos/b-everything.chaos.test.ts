@@ -1,4 +1,4 @@
-// Everything at once. By hand for as long as wanted: `npm run test:chaos:long`, or RDEV_CHAOS_SECONDS, RDEV_CHAOS_TASKS and RDEV_CHAOS_SEED.
+// All faults together. For a longer run: `npm run test:chaos:long`, or RDEV_CHAOS_SECONDS, RDEV_CHAOS_TASKS and RDEV_CHAOS_SEED.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
@@ -18,9 +18,9 @@ import { scenario } from './table.ts'
 const seconds = Number(process.env.RDEV_CHAOS_SECONDS ?? 45)
 const count = Number(process.env.RDEV_CHAOS_TASKS ?? (seconds >= 300 ? 200 : 50))
 const seed = Number(process.env.RDEV_CHAOS_SEED ?? Math.floor(Math.random() * 2 ** 32))
-/** At once, by the project's limit; the pods have one more. */
+/** How many run at once, by the project's limit; the pods have one slot more. */
 const slots = 20
-/** For what is left when everything is up again. */
+/** How long the rest may take after every program runs again. */
 const healMs = 300_000
 
 let postgres: PostgresServer
@@ -40,7 +40,7 @@ afterAll(async () => {
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Says it until it is answered, as a client with an Idempotency-Key may. */
+/** Repeats a request until it is answered, as a client with an Idempotency-Key may. */
 async function insist(method: string, path: string, body: unknown, key?: string): Promise<TaskView> {
   for (;;) {
     const response = await chaos.client
@@ -58,7 +58,7 @@ async function insist(method: string, path: string, body: unknown, key?: string)
 
 scenario(
   53,
-  `${count} mixed tasks, ${slots} places, every program killed and every connection cut at random for ${seconds} s: nothing lost, nothing twice, every log whole`,
+  `${count} mixed tasks, ${slots} slots, every program killed and every connection cut at random for ${seconds} s: nothing lost, nothing twice, every log whole`,
   'all of them',
   async () => {
     const random = randomFrom(seed)
@@ -101,7 +101,7 @@ scenario(
     const agents = made.filter(({ mixed }) => mixed.agent).map(({ id }) => id)
     const verdict = await chaos.verdict({ accepted: made.map(({ id }) => id), unsigned: new Set(agents) })
     const violations: string[] = []
-    // Whoever insists with a key has made one task.
+    // Repeating with a key has made one task.
     const rows = await postgres.rows(`select id from tasks`, chaos.databaseUrl)
     if (rows.length !== made.length) violations.push(`${rows.length} tasks are there, ${made.length} were asked for`)
     const signed = (await readFile(agentsFile(chaos.ledger), 'utf8').catch(() => '')).split('\n').filter(Boolean)
@@ -155,7 +155,7 @@ const list = (counts: Readonly<Record<string, number>>) =>
     .map(([what, times]) => `${what} ${times}`)
     .join(', ')
 
-/** Of processes that signed their start and their end. */
+/** Durations of processes that signed their start and their end. */
 function mostAtOnce(marks: readonly { what: string; attempt: string; uptime: number }[]): number {
   const ends = new Map(marks.filter(({ what }) => what === 'end').map(({ attempt, uptime }) => [attempt, uptime]))
   const changes = marks.flatMap(({ what, attempt, uptime }) => {

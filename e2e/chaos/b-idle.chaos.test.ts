@@ -1,4 +1,4 @@
-// Idle costs nothing. Ten minutes by hand: RDEV_CHAOS_IDLE_SECONDS=600 npm run test:chaos b-idle.
+// Idle time costs nothing. For ten minutes: RDEV_CHAOS_IDLE_SECONDS=600 npm run test:chaos b-idle.
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import { bundleWithout } from './bundle-without.ts'
@@ -13,7 +13,7 @@ import { scenario } from './table.ts'
 import { withoutVariable } from './without.ts'
 
 const seconds = Number(process.env.RDEV_CHAOS_IDLE_SECONDS ?? 60)
-/** After the work: an alarm that was set while something ran may ring once, for nothing. */
+/** How long to wait after the work: an alarm that was set before may still come once. */
 const settleMs = 45_000
 
 let postgres: PostgresServer
@@ -44,7 +44,7 @@ afterAll(async () => {
 })
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-/** Statements that somebody other than this test ran in the stack's database, as the server counts them. */
+/** The server's count of statements in the stack's database, without those of this test. */
 async function statementsRun(): Promise<number> {
   await postgres.rows('create extension if not exists pg_stat_statements')
   const [row] = await postgres.rows(
@@ -67,7 +67,7 @@ scenario(
     const readers = ids.map((id) => chaos.follow(id))
     await Promise.all(readers.map(({ done }) => done))
     await chaos.verdict()
-    // The counters count.
+    // The counters work.
     expect(entered.length).toBeGreaterThan(10)
     expect(database.requests).toBeGreaterThan(10)
     expect(await statementsRun()).toBeGreaterThan(10)
@@ -89,9 +89,9 @@ scenario(
     )
     expect(found).toEqual({ requests: 0, statements: 0, entered: [] })
     expect(others).toEqual([])
-    // The agent was there all the time.
+    // The agent was connected all the time.
     if (seconds >= 30) expect(frames['up ping']).toBeGreaterThan(0)
-    // And all of it is awake when something comes.
+    // Everything works when a task comes.
     await chaos.script(chaos.ledger.scripts.quick())
     await chaos.verdict()
   },

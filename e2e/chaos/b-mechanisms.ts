@@ -1,4 +1,4 @@
-// Of the scenarios that hurt the database and the readers, and of those that put everything together.
+// The mechanisms of the scenarios with faults of the database and the readers, and of those with all faults together.
 import type { Mechanism } from './mechanisms.ts'
 
 const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', test } })
@@ -81,7 +81,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     put: 'd.connection !== null',
     proof: { file: 'e2e/chaos/b-idle', test: 'nothing is queued' },
   },
-  /** Tools of scenarios: minutes become seconds. */
+  /** Tools of scenarios, not proofs: limits of minutes become seconds. */
   'hasty streams': {
     file: 'control-plane/src/routes/event-stream.ts',
     find: '{ heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }',

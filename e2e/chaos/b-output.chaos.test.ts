@@ -1,15 +1,15 @@
-// A process writes far more than the line can carry: the agent reads only what it may send, so its memory stays where it was.
+// A process writes far more than the line can carry. The agent reads only what it may send, so its memory does not grow.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { setup, teardown } from './setup.ts'
 import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
-/** Part of the requirement: over the idle agent. */
+/** The limit of the requirement: how much more than the idle agent. */
 const allowedMb = 100
 const linesOfBlock = 50_000
 const blocks = 100
-/** Of what arrived; the rest would only cost time. */
+/** How much of the output is compared; more would only cost time. */
 const maxCompared = 20_000_000
 
 let chaos: Chaos
@@ -24,15 +24,15 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 scenario(
   41,
   'a process writes 50 MB/s for 10 s: the agent stays within 100 MB over its idle size, and what the log has of it is what was written',
-  'window of unacknowledged bytes; who may not send does not read',
+  'window of unacknowledged bytes; an agent that may not send does not read',
   async () => {
     const { pid } = chaos.agent
-    // One that has run something, or the first task's code would count as growth.
+    // Run a task first, or the code that the first task loads would count as growth.
     await chaos.script(chaos.ledger.scripts.quick())
     await chaos.verdict()
     const idle = await rssMb(pid)
 
-    // 500 MB in ten seconds, if the machine lets it: 5 MB whenever less than 50 MB/s were written, in numbered lines of 100 characters.
+    // 500 MB in ten seconds, if the computer is fast enough: 5 MB whenever less than 50 MB/s were written, in numbered lines of 100 characters.
     const command = `awk 'BEGIN { for (i = 0; i < ${linesOfBlock}; i++) printf "%099d\\n", i }' >"$HOME/block"
 now() { read -r up _ </proc/uptime; up=\${up%.*}\${up#*.}; }
 now; from=$up; n=0

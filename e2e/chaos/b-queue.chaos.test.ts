@@ -1,4 +1,4 @@
-// Many at once at the front door, and one that floods the queue.
+// Many requests at once, and one project that floods the queue.
 import { afterAll, beforeAll, expect } from 'vitest'
 import type { TaskBatchView } from '@rdev/shared/api/batch'
 import type { TaskView } from '@rdev/shared/api/tasks'
@@ -9,7 +9,7 @@ import type { Chaos } from './setup.ts'
 import { scenario } from './table.ts'
 
 const queued = Number(process.env.RDEV_CHAOS_QUEUED ?? 10_000)
-/** Of the pool: two workers of this many slots. */
+/** The slots of the pool: two workers with this many each. */
 const slots = 4
 
 let postgres: PostgresServer
@@ -47,7 +47,7 @@ scenario(
           const response = await send(body)
           const answer = { status: response.status, replayed: response.headers.get('idempotency-replayed'), text: await response.text() }
           if (response.status !== 409) return answer
-          // Another's is in flight; whoever is told so comes again.
+          // Another request with the key is in flight; the client repeats this one.
           busy++
           await sleep(100)
         }
@@ -68,7 +68,7 @@ scenario(
 
 scenario(
   50,
-  `one project queues ${queued.toLocaleString('en')}: the single task of another goes to the next place that is free`,
+  `one project queues ${queued.toLocaleString('en')}: the single task of another gets the next free slot`,
   'fair lanes',
   async () => {
     for (const project of ['flooder', 'single']) {
@@ -84,7 +84,7 @@ scenario(
     }
     const leasedOf = async (project: string) =>
       rows(`select a.leased_at from attempts a join tasks t on t.id = a.task_id where t.project_id = '${project}' order by a.leased_at`)
-    // The flood has taken every slot.
+    // Tasks of the flood have every slot.
     const before = await leasedOf('flooder')
     expect(before.length).toBeGreaterThan(0)
     const { id } = await chaos.client.task({ ...flood, project_id: 'single', command: chaos.ledger.scripts.quick() })
@@ -97,7 +97,7 @@ scenario(
       where t.project_id = 'flooder' and one.id = '${id}' and a.leased_at > one.created_at and a.leased_at <= first.leased_at`)
     console.log(`50: ${String(order?.between)} tasks of the flooder were leased between, ${String(order?.waiting)} still waited`)
     expect(Number(order?.waiting)).toBeGreaterThan(queued / 2)
-    // One claim that was on its way when the single task came may fill every slot that was free then; no further one.
+    // A claim that was on its way when the single task came may fill every slot that was free then; no later claim may.
     expect(Number(order?.between)).toBeLessThanOrEqual(2 * slots)
     await chaos.client.json('POST', '/v1/projects/flooder/pause')
   },

@@ -1,4 +1,4 @@
-// Clients that read: cut at any byte, and gone without a word.
+// Clients that read: cut at any byte, and gone without closing the connection.
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createParser } from 'eventsource-parser'
@@ -37,14 +37,14 @@ scenario(
       const bytes = 1 + Math.floor(Math.random() * 2_000)
       void chaos.clientProxy.cutAfter(bytes, { direction: 'down', path: /\/events$/ }).then(() => (cut.happened = true))
       const ended = await readOnce(id, events)
-      // Neither: the stream came to the end of its own time.
+      // Neither: the stream reached its time limit.
       if (cut.happened) done++
       if (!ended) continue
-      // The log is complete: once more from its beginning.
+      // The log is complete: read it again from the beginning.
       whole++
       passes.push([])
     }
-    // The last cut may not have come; nobody else shall get it.
+    // The last cut may still be pending; it must not hit another connection.
     void chaos.clientProxy.cutAfter(1, { path: /^none$/ })
     await chaos.verdict()
     const oracle = await pages(chaos.client, id)
@@ -53,7 +53,7 @@ scenario(
   },
 )
 
-/** One connection, from after the last whole event; answers whether the log is at its end. */
+/** Reads one connection, from after the last whole event. Answers whether the log has ended. */
 async function readOnce(id: string, events: TaskEvent[]): Promise<boolean> {
   const last = events.at(-1)
   try {
@@ -71,13 +71,13 @@ async function readOnce(id: string, events: TaskEvent[]): Promise<boolean> {
     })
     for await (const text of response.body!.pipeThrough(new TextDecoderStream())) parser.feed(text)
   } catch (error) {
-    // undici says so when the connection broke, before the head or after it.
+    // undici throws this when the connection broke, before the head or after it.
     if (!(error instanceof TypeError)) throw error
   }
   return events.at(-1)?.type === 'task.finished'
 }
 
-/** The far ports of the connections that the control plane holds open, as the kernel lists them; both ends are of this machine. */
+/** The remote ports of the control plane's open connections, as the kernel lists them; both ends are on this computer. */
 async function heldByControlPlane(): Promise<Set<string>> {
   const port = Number(new URL(chaos.url).port).toString(16).toUpperCase().padStart(4, '0')
   const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8').catch(() => '')))
@@ -90,10 +90,10 @@ async function heldByControlPlane(): Promise<Set<string>> {
   return new Set(held.map(([, , far]) => far?.split(':')[1] ?? ''))
 }
 
-/** A reader of a new task whose connection, from its first bytes on, is neither read nor closed. */
+/** A reader of a new task. From the first bytes on, its connection is neither read nor closed. */
 async function vanish(command: string) {
   const { id } = await chaos.client.task({ kind: 'shell', project_id: 'demo', target: 'pool', command })
-  // Then the attempt's own line is there already, and this reader has gone again.
+  // By then the attempt's own line is open, and this reader is gone again.
   const left = entered.next('TaskLog.webSocketClose', id)
   await until(chaos, id, ({ type }) => type === 'output')
   await left
@@ -107,7 +107,7 @@ async function vanish(command: string) {
   const hold = chaos.clientProxy.hold({ existing: true })
   return {
     id,
-    /** It is there again: what it reads to the end of its connection, and how that came. */
+    /** The reader is back: what it reads to the end of its connection, and how the connection ended. */
     comesBack: async () => {
       hold.release()
       let text = ''
@@ -134,10 +134,10 @@ async function cancel(id: string) {
 
 scenario(
   44,
-  'a client of a busy log vanishes without a word: its stream is given up, and is not written on when it shows up again',
+  'a client of a busy log vanishes without closing its connection: its stream is given up, and is not written to when it comes back',
   'limit of an undrained stream',
   async () => {
-    // More than every buffer on the way holds.
+    // More than all buffers on the way hold.
     const { id, comesBack, letGo } = await vanish(
       `n=0; while [ $n -lt 40 ]; do n=$((n + 1)); seq -f "%0500.0f" 1 800; sleep 0.05; done; echo over; exec sleep 1000`,
     )
@@ -154,11 +154,11 @@ scenario(
 
 scenario(
   44,
-  'a client of a quiet log vanishes without a word: the log is rid of it when its stream has had its time',
+  'a client of a quiet log vanishes without closing its connection: the log closes its stream at the time limit of a stream',
   'streams end on purpose',
   async () => {
     const { id, forget } = await vanish(`echo begun; exec sleep 1000`)
-    // Nothing is written that could show that nobody reads, but heartbeats, which the network's buffers take.
+    // Only heartbeats are written. They fit the network's buffers, so they do not show that the client does not read.
     await entered.next('TaskLog.webSocketClose', id)
     forget()
     await cancel(id)

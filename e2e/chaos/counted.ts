@@ -1,4 +1,4 @@
-// Part of a control plane's bundle: says each time that a Durable Object is entered, so that silence can be shown.
+// Part of a control plane's bundle: logs each entry of a Durable Object, so that a test can show that there was none.
 type Entered = (...args: unknown[]) => unknown
 // A mixin's constructor takes whatever its base takes; TypeScript wants exactly this shape.
 // oxlint-disable-next-line typescript/no-explicit-any
@@ -18,7 +18,7 @@ export function counted<Base extends Class>(base: Base, object: string): Base {
       say(this, 'constructor')
     }
   }
-  // Calls of other objects find their methods on the prototype only.
+  // Calls of other objects find methods only on the prototype.
   for (const name of Object.getOwnPropertyNames(base.prototype)) {
     const method = (base.prototype as Record<string, unknown>)[name]
     if (name === 'constructor' || typeof method !== 'function') continue

@@ -1,10 +1,10 @@
-// Stands between the control plane and the database's HTTP endpoint: counts requests, and loses one on its way there or its answer on the
-// way back, chosen by the text of its SQL. A lost answer is one of a statement that is committed.
+// A proxy between the control plane and the database's HTTP endpoint. It counts requests, and loses a request or its answer, chosen by the text
+// of the SQL. A lost answer is that of a committed statement.
 import { createServer, request as send } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 
-/** How the statements are known that the scenarios mean. */
+/** By which texts the statements of the scenarios are recognised. */
 export const statements = {
   claim: /hashtextextended\('claim '/,
   finish: /with ended as \([^]*update attempts a set status = \$/,
@@ -22,9 +22,9 @@ export interface DatabaseProxy extends AsyncDisposable {
   readonly requests: number
   /** Resolves when the database has answered, or refused, that many such statements. */
   answered(statement: RegExp, times: number): Promise<void>
-  /** Told of every answer: the SQL, and how long the database took for it. */
+  /** Called for every answer, with the SQL and the time that the database took. */
   onAnswer(listener: (sql: string, ms: number) => void): void
-  /** Loses the request before it reaches the database, or the answer after the commit, of the next statements that match. */
+  /** For the next statements that match, loses the request before the database, or the answer after the commit. */
   lose(what: 'request' | 'answer', statement: RegExp, times?: number): Loss
   /** Resets every connection; new ones pass. */
   cut(): void

@@ -1,4 +1,4 @@
-// Reads what counted.ts says, from what the programs print.
+// Reads the log entries of counted.ts from the output of the programs.
 import { enteredPhrase } from './counted.ts'
 
 export interface Entered {

@@ -1,17 +1,17 @@
-// What passes a proxy on one way of one connection, cut into pieces: the HTTP head, then the frames of a WebSocket, or bytes as they come.
+// Divides what passes a proxy in one direction of one connection: the HTTP head, then the frames of a WebSocket (RFC 6455), or chunks of bytes.
 import type { Direction } from './proxy.ts'
 
 export interface Piece {
   readonly bytes: Buffer
-  /** Of a whole text frame; undefined for everything else. */
+  /** The text of a whole text frame; undefined for everything else. */
   readonly text?: string
 }
 
-/** Above this a head is none, and a frame is nothing of ours. */
+/** A longer head or frame is passed on as bytes. */
 const maxHeadBytes = 64 * 1024
 
 export class PieceReader {
-  /** The path of the request, once its head was read; only the way up sees it. */
+  /** The path of the request, after its head was read; only the direction `up` has it. */
   path = ''
   readonly #direction: Direction
   #mode: 'head' | 'frames' | 'bytes' = 'head'
@@ -31,7 +31,7 @@ export class PieceReader {
       const head = this.#rest.subarray(0, end < 0 ? undefined : end + 4)
       const text = head.toString('latin1')
       if (this.#direction === 'up') this.path = /^\S+ (\S+) HTTP/.exec(text)?.[1] ?? ''
-      // An answer without a switch of protocols is followed by a body.
+      // An answer that does not switch protocols has a body.
       const frames = this.#direction === 'up' ? /^upgrade: *websocket/im.test(text) : text.startsWith('HTTP/1.1 101')
       this.#mode = frames && end >= 0 ? 'frames' : 'bytes'
       this.#rest = this.#rest.subarray(head.length)
@@ -50,7 +50,7 @@ export class PieceReader {
   }
 }
 
-/** RFC 6455 5.2; undefined while it is not whole. */
+/** Reads one frame (RFC 6455, 5.2); undefined while it is not whole. */
 function takeFrame(bytes: Buffer): Piece | undefined {
   if (bytes.length < 2) return undefined
   const masked = (bytes[1]! & 0x80) !== 0
@@ -76,7 +76,7 @@ function takeFrame(bytes: Buffer): Piece | undefined {
   return { bytes: whole, text: payload.toString('utf8') }
 }
 
-/** A short text frame; what a client sends is masked (with zeros, which changes nothing). */
+/** A short text frame. A client's frame is masked, with zeros, which leaves the text as it is. Throws RangeError if the text is too long. */
 export function textFrame(text: string, masked: boolean): Buffer {
   const payload = Buffer.from(text)
   if (payload.length > 125) throw new RangeError('a longer frame needs a longer head')

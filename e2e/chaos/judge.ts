@@ -1,5 +1,5 @@
-// The independent judge: compares what the system says with what the processes wrote into the ledger themselves. Answers every violation it
-// finds, so that a failing run tells all of it at once.
+// The independent judge: compares what the system says with what the processes wrote into the ledger. It answers all violations, so that one
+// failing run shows all of them.
 import { readFile, readdir } from 'node:fs/promises'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { TaskView } from '@rdev/shared/api/tasks'
@@ -9,7 +9,7 @@ import type { Ledger, Mark } from './ledger.ts'
 
 export interface Verdict {
   readonly tasks: readonly TaskView[]
-  /** Each task's events as its JSON pages tell them. */
+  /** Each task's events as read by JSON pages. */
   readonly logs: ReadonlyMap<string, readonly TaskEvent[]>
   readonly violations: readonly string[]
 }
@@ -19,13 +19,13 @@ export interface JudgeOptions {
   readonly ledger: Ledger
   /** Every task that was answered 202. */
   readonly accepted: readonly string[]
-  /** What readers collected while it happened. */
+  /** What readers collected during the run. */
   readonly read?: ReadonlyMap<string, readonly (readonly TaskEvent[])[]>
-  /** Tasks whose process does not sign the ledger (agents' own programs). */
+  /** Tasks whose process does not sign the ledger (providers' programs). */
   readonly unsigned?: ReadonlySet<string>
-  /** Attempts allowed for a task whose policy asks for more than one start. Default: any number, each started once. */
+  /** How many attempts a task may have, if its retry policy limits them. Default: any number, each started once. */
   readonly maxStarts?: number
-  /** How long the end of a task and of its processes may take to be seen. */
+  /** How long to wait for the end of a task and of its processes. */
   readonly waitMs?: number
 }
 
@@ -68,7 +68,7 @@ export async function judge(options: JudgeOptions): Promise<Verdict> {
   return { tasks, logs, violations }
 }
 
-/** The task, waited for. */
+/** Waits for the end of the task. */
 async function ended(client: Client, id: string, waitMs: number): Promise<TaskView> {
   for (const deadline = Date.now() + waitMs; ;) {
     const task = await client.json<TaskView>('GET', `/v1/tasks/${id}?wait_s=${waitMs > 0 ? 10 : 0}`)
@@ -76,7 +76,7 @@ async function ended(client: Client, id: string, waitMs: number): Promise<TaskVi
   }
 }
 
-/** The whole log by JSON pages: the oracle of every other way to read. */
+/** The whole log by JSON pages, with which every other way to read is compared. */
 export async function pages(client: Client, id: string): Promise<TaskEvent[]> {
   const all: TaskEvent[] = []
   for (;;) {
@@ -127,13 +127,13 @@ async function wrongInLedger(
   for (const [index, name] of names.entries()) {
     const next = starts.find(({ attempt }) => attempt === names[index + 1])
     const over = mine.find(({ what, attempt }) => what === 'end' && attempt === name)
-    // A hundredth of a second is the finest that both clocks tell.
+    // Both clocks have a resolution of a hundredth of a second.
     const lastSign = Math.max(over?.uptime ?? 0, (await ledger.lastPrinted(name)) ?? 0)
     if (next && lastSign > next.uptime + 2) wrong.push(`${next.attempt} was started before ${name} had ended`)
     const printed = (await ledger.printed(name)) ?? ''
     const attempt = Number(name.slice(name.lastIndexOf('.') + 1))
     const output = outputOf(log.filter((event) => event.attempt === attempt))
-    // Who was killed may have noted a line and not printed it. A log that ends early is told apart from one that is wrong.
+    // A process that was killed may have noted a line and not printed it, so a log that ends early is not wrong.
     const whole = over !== undefined && (task.attempt !== attempt || task.status === 'succeeded' || task.status === 'failed')
     if (whole ? output !== printed : !printed.startsWith(output)) {
       wrong.push(
@@ -144,7 +144,7 @@ async function wrongInLedger(
   return wrong
 }
 
-/** No process of an ended task: neither the one that signed the ledger, nor whatever carries the tag of an attempt. */
+/** Checks that no process of an ended task is left: not the one that signed the ledger, and none with the tag of an attempt. */
 async function processesLeft(tasks: readonly TaskView[], marks: readonly Mark[]): Promise<string[]> {
   const status = new Map(tasks.map((task) => [task.id, task.status]))
   const look = async () => {
@@ -156,15 +156,15 @@ async function processesLeft(tasks: readonly TaskView[], marks: readonly Mark[])
     return left
   }
   const left = await look()
-  // One that is just leaving is no violation; `cancelled` alone promises that none is left when it is said.
+  // A process that is just ending is no violation. Only `cancelled` promises that none is left when the event comes.
   if (left.length === 0 || left.some((one) => one.includes('(cancelled)'))) return left
   await new Promise((resolve) => setTimeout(resolve, 1_000))
   return look()
 }
 
 /**
- * The processes of attempts that run on this machine. The main process waited before it had its attempt, so its environment does not
- * tell; the ledger does, and the time it began tells it from another one that got its number.
+ * The processes of attempts on this computer. The main process was started before it had its attempt, so its environment does not name it. The
+ * ledger does, and the start time tells it from a later process with the same id.
  */
 export async function processesOf(marks: readonly Mark[]): Promise<{ pid: number; attempt: string }[]> {
   const found: { pid: number; attempt: string }[] = []

@@ -1,4 +1,4 @@
-// What the tasks' own processes write down, in a folder that the system knows nothing of: the judge's only source about what really ran.
+// The ledger: what the tasks' own processes write, in a folder that the system does not know. The judge knows only from it what really ran.
 // `ledger` is append-only: `start <attempt> <pid> <uptime>` and `end <attempt> <exit code> <uptime>`, uptime in hundredths of a second.
 // `<attempt>.out` holds each line that an attempt printed, written before it was printed.
 import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
@@ -19,7 +19,7 @@ export interface Ledger extends AsyncDisposable {
   starts(taskId: string): Promise<Mark[]>
   /** Resolves when marks satisfy `wanted`. */
   until(wanted: (marks: readonly Mark[]) => boolean): Promise<void>
-  /** What the attempt printed, as far as it got; undefined if it wrote nothing. */
+  /** What the attempt printed so far; undefined if it printed nothing. */
   printed(attempt: string): Promise<string | undefined>
   /** When it last printed, by the clock of the marks; undefined if it never did. */
   lastPrinted(attempt: string): Promise<number | undefined>
@@ -36,9 +36,9 @@ export interface Scripts {
   deaf(): string
   /** Leaves a child in a session of its own that prints nothing, and goes on counting. */
   daemoniser(lines: number, pauseS: number): string
-  /** Prints a line and exits so. */
+  /** Prints a line and exits with this code. */
   quick(exitCode?: number): string
-  /** One line for a tool of a code agent: signs as a start, prints nothing of its own. */
+  /** A command line for a tool of a code agent: it signs a start and prints nothing. */
   toolCall(command: string): string
   /** Any body: `say TEXT` prints and notes a line. */
   body(body: string): string
@@ -60,7 +60,7 @@ export async function openLedger(): Promise<Ledger> {
     marks: read,
     starts: async (taskId) => (await read()).filter(({ what, attempt }) => what === 'start' && attempt.startsWith(`${taskId}.`)),
     until: async (wanted) => {
-      // A look costs less than a watch, and those are few on a busy machine.
+      // Polling: it costs less than a file watch, and the number of watches is limited.
       while (!wanted(await read())) await new Promise((resolve) => setTimeout(resolve, 20))
     },
     printed: (attempt) => readFile(`${directory}/out/${attempt}`, 'utf8').catch(() => undefined),
@@ -75,7 +75,7 @@ export async function openLedger(): Promise<Ledger> {
 
 /** `directory` as the task's processes see it. */
 export function scriptsFor(directory: string): Scripts {
-  // Short appends are atomic. Only builtins: the ledger shall not make the tasks slower than they are.
+  // Short appends are atomic. Only builtins, so that the ledger does not make the tasks slower.
   const signed = (body: string, end: string) => `ledger='${directory}'
 now() { read -r up _ </proc/uptime; up=\${up%.*}\${up#*.}; }
 say() { printf '%s\\n' "$1" >>"$ledger/out/$RDEV_ATTEMPT"; printf '%s\\n' "$1"; }

@@ -1,5 +1,5 @@
-// The mechanisms that a scenario proves, and how each is taken out: an exact text of one module, and what stands there without it. A text
-// that is not found any more fails loudly, so this list cannot go stale in silence. `proof` names what must then fail.
+// The mechanisms that scenarios prove, and how each is taken out: by replacing an exact text of one module. A test fails if the text is not found,
+// so this list stays up to date. `proof` names the test that must fail without the mechanism.
 
 import type { TextPatch } from '../../dev/text-patch.ts'
 import { mechanismsOfA } from './a-mechanisms.ts'
@@ -7,14 +7,14 @@ import { mechanismsOfB } from './b-mechanisms.ts'
 import { mechanismsOfCluster } from './cluster/mechanisms.ts'
 
 export interface Mechanism extends TextPatch {
-  /** From the repository's root. */
+  /** The path from the repository's root. */
   readonly file: string
-  /** File of tests (its beginning) and beginning of the test's name. Without it the entry is a tool of a scenario, not a proof. */
+  /** The beginnings of the test file's path and of the test's name. Without `proof` the entry is a tool of a scenario. */
   readonly proof?: { readonly file: string; readonly test: string; readonly project?: 'cluster' }
 }
 
 export const mechanisms: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
-  /** Not mechanisms taken out, but other versions: what scenario 51 is about. */
+  /** Tools: other versions of the protocol, for scenario 51. */
   'newer protocol': {
     file: 'shared/src/wire/version.ts',
     find: 'export const protocolVersion = ',

@@ -1,4 +1,4 @@
-// Tasks of every kind, for runs that put everything together, and what their end must be.
+// Tasks of every kind, for the runs with all faults together, and what their end must be.
 import type { TaskView } from '@rdev/shared/api/tasks'
 import type { Ledger } from './ledger.ts'
 import type { Random } from './random.ts'
@@ -6,14 +6,14 @@ import type { Random } from './random.ts'
 export interface Mixed {
   readonly kind: string
   readonly body: Record<string, unknown>
-  /** Somebody cancels it so long after it was accepted. */
+  /** It is cancelled so long after it was accepted. */
   readonly cancelAfterMs?: number
   /** The next one continues its session. */
   readonly followUp?: Mixed
-  /** Its process is a provider's program, which signs `agents` in the ledger's folder from its tool call, if at all. */
+  /** Its process is a provider's program, which may sign `agents` in the ledger's folder by a tool call. */
   readonly agent: boolean
   readonly signs: boolean
-  /** Says what is wrong with its end. */
+  /** The problem of its end, if it has one. */
   wrong(task: TaskView): string | undefined
 }
 
@@ -36,7 +36,7 @@ export function mixedTasks(count: number, ledger: Ledger, random: Random): Mixed
   })
   const agent = (kind: string, provider: string, prompt: string, wrong: Mixed['wrong'], body: object = {}, signs = false): Mixed => ({
     kind,
-    // Some in the project's own working copy, one after another; the others beside them.
+    // Some run in the project's working copy, one after another; the others at the same time.
     body: {
       kind: 'agent',
       project_id: 'demo',

@@ -1,5 +1,5 @@
-// Hurts everything at random: each program is killed and comes back, connections are cut and answers lost, all at their own pace and so
-// often at the same time. Pods and supervisors are left alone: with those an attempt may rightly be lost.
+// Causes faults at random: each program is killed and started again, connections are cut and answers lost, each at its own rate, so often at the
+// same time. Pods and supervisors are not touched, because an attempt may be lost with them.
 import type { DatabaseProxy } from './database-proxy.ts'
 import { statements } from './database-proxy.ts'
 import type { PostgresServer } from './postgres.ts'
@@ -7,9 +7,9 @@ import type { Random } from './random.ts'
 import type { Chaos } from './setup.ts'
 
 export interface Nemesis {
-  /** How often it did what. */
+  /** The number of each kind of fault. */
   readonly counts: Readonly<Record<string, number>>
-  /** Everything is up again when this resolves. */
+  /** Resolves when every program runs again. */
   stop(): Promise<void>
 }
 
@@ -57,7 +57,7 @@ export function startNemesis({ chaos, postgres, database }: Victims, random: Ran
       'database proxy killed': async () => {
         await chaos.database.kill('SIGKILL')
         await sleep(random.between(0, 1_000))
-        // It asks the server as it starts, which may be down just now.
+        // It connects to the server at its start, which may be down now.
         await until(() => chaos.startDatabase())
       },
     },
@@ -94,7 +94,7 @@ export function startNemesis({ chaos, postgres, database }: Victims, random: Ran
   }
 }
 
-/** What cannot start because of something else that is down is started again. */
+/** Starts a program again if it cannot start because another is down. */
 async function until(start: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {

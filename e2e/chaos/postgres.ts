@@ -1,5 +1,5 @@
-// A PostgreSQL server of a test's own, from the Debian binaries: it may be killed, restarted, exhausted and pinned. Its data lives in a folder
-// of its own and goes with it. Not synced to disk: what is killed here are processes, not the machine.
+// A PostgreSQL server of one test, from the Debian binaries. It can be killed, restarted, left without free connections, and pinned. Its data is in
+// a folder of its own, which is removed with it. It does not sync to disk, because only processes are killed, never the computer.
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,21 +14,21 @@ const run = promisify(execFile)
 const startMs = 60_000
 
 export interface PostgresServer extends AsyncDisposable {
-  /** By a user who may make databases, and who has no share in the connections reserved for a superuser. */
+  /** The URL for a user that may make databases and cannot use the connections reserved for a superuser. */
   readonly url: string
   readonly running: boolean
   start(): Promise<void>
-  /** SIGKILL to the postmaster: every backend ends as it notices. */
+  /** SIGKILL to the postmaster. Every backend ends when it notices. */
   kill(): Promise<void>
-  /** At once, without a checkpoint, and started again: what a crash of the service looks like. */
+  /** Stops it at once, without a checkpoint, and starts it again, like a crash of the service. */
   restart(): Promise<void>
-  /** Ends everybody's connections but the superuser's; answers how many those were. */
+  /** Ends all connections except the superuser's. Answers how many there were. */
   terminateBackends(): Promise<number>
-  /** Takes every connection, also those that others have, so that nobody gets one. */
+  /** Takes every connection, also those in use, so that no one gets one. */
   exhaust(): Promise<{ readonly held: number; release(): Promise<void> }>
-  /** A transaction in this database that keeps seeing the rows as they are now, so that none of those can be cleaned away. */
+  /** Opens a transaction in this database that keeps its snapshot, so that vacuum cannot remove dead rows. */
   pinSnapshot(url: string): Promise<{ release(): Promise<void> }>
-  /** Asked by the superuser; of the database `postgres`, if no other is named. */
+  /** Runs a query as the superuser, in the database `postgres` unless another is named. */
   rows(sql: string, url?: string | undefined): Promise<Record<string, unknown>[]>
 }
 
@@ -51,13 +51,13 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
   }
   const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   let server: ChildProcess | undefined
-  /** Ends the server and its data when we are gone, however that came: it waits for the end of its stdin. */
+  /** A program that ends the server and removes its data when this process is gone: it waits for the end of its stdin. */
   let heir: ChildProcess | undefined
   const clients = new Set<Client>()
 
   const connect = async (to: string) => {
     const client = new Client({ connectionString: to, connectionTimeoutMillis: 5_000 })
-    // A server that is killed ends its connections; whoever is in the middle of a query hears of it there.
+    // A killed server ends its connections. A caller in the middle of a query gets the error there.
     client.on('error', () => {})
     client.once('end', () => clients.delete(client))
     await client.connect()
@@ -83,7 +83,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
       const exited = once(server, 'exit').then(() => 'exited' as const)
       for (;;) {
         const answered = await Promise.race([exited, rows('select 1').catch(() => undefined)])
-        // Children of a killed one may still hold its shared memory: it starts when they are gone.
+        // Children of a killed server may still hold its shared memory; it starts when they are gone.
         if (answered === 'exited') break
         if (answered) return
         await pause(50)
@@ -120,7 +120,7 @@ export async function ownPostgres({ maxConnections = 40 }: { readonly maxConnect
     },
     exhaust: async () => {
       const held: Client[] = []
-      // Refused several times in a row after everybody else was thrown out: nobody else has one, and none is free.
+      // It was refused several times in a row after all others were ended, so no connection is free and no one else has one.
       for (let refused = 0; refused < 3;) {
         const others = `backend_type = 'client backend' and usename not in ('crowd', 'rdev')`
         await rows(`select pg_terminate_backend(pid, 1000) from pg_stat_activity where ${others}`)

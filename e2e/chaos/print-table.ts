@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import proven from './proven.json' with { type: 'json' }
 import type { Row } from './row.ts'
 
-/** The last result of each scenario; rows of a file that is not there are none. */
+/** The last result of each scenario. A missing file has no rows. */
 export async function readRows(...files: readonly string[]): Promise<Row[]> {
   const rows = new Map<string, Row>()
   for (const file of files) {

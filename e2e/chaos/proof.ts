@@ -1,5 +1,5 @@
-// `npm run test:chaos:proof [NAME…]`: takes one mechanism out at a time (mechanisms.ts) and demands that its scenario fails by an assertion of
-// its own. What was seen is kept in proven.json.
+// `npm run test:chaos:proof [NAME…]`: takes one mechanism out at a time (mechanisms.ts) and requires that its scenario fails by an assertion of its
+// own. The failures are kept in proven.json.
 import { spawnSync } from 'node:child_process'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -58,7 +58,7 @@ for (const name of names) {
 }
 process.exit(unproven === 0 ? 0 : 1)
 
-/** Enough to see what failed, without ids and colours. */
+/** The beginning of a failure, without ids and colours. */
 function firstWords(message: string): string {
   const plain = stripVTControlCharacters(message).replace(/task_[0-9a-z]{26}/g, 'task')
   const words = plain.replace(/^Error: the judge found:\n/, 'the judge: ').split('\n')[0] ?? ''

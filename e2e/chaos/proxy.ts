@@ -1,22 +1,22 @@
-// A fault-injecting TCP proxy on loopback, one per pair of programs. It does what networks do: cut (RST or FIN), refuse, turn silent with
-// every socket open (both ways, or one), delay, drip. And what only a test can: stop at one frame, lose it, repeat it, cut inside of it.
-// Toxiproxy has most of the first and none of the second (it knows no frames), and is a binary that npm does not bring.
+// A TCP proxy on loopback that injects faults, one for each pair of programs. It can do what networks do: cut (RST or FIN), refuse, pass nothing
+// with every socket open (in both directions, or one), delay, limit the rate. And what only a test can: stop at one frame, lose it, repeat it,
+// cut inside it. Toxiproxy has most of the first and nothing of the second (it knows no frames), and it is not on npm.
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { PieceReader, textFrame } from './frames.ts'
 import type { Piece } from './frames.ts'
 
-/** `up`: from whoever dialled. */
+/** `up`: from the side that dialled. */
 export type Direction = 'up' | 'down'
 
 export interface Frame {
   readonly direction: Direction
-  /** Of the request that opened the WebSocket. */
+  /** The path of the request that opened the WebSocket. */
   readonly path: string
   readonly text: string
   /** The `type` of a JSON frame, else the text itself (`ping`, `pong`). */
   readonly type: string
-  /** Counts the text frames of its connection, both ways together, from 1. */
+  /** The number of this text frame in its connection, both directions together, from 1. */
   readonly number: number
 }
 
@@ -26,7 +26,7 @@ export interface Which {
 }
 
 /**
- * `pass`: only look · `hold`: keep it and what follows on that way until `release` · `drop`: lose it · `twice`: pass it two times ·
+ * `pass`: only look · `hold`: keep it and what follows in that direction until `release` · `drop`: lose it · `twice`: pass it two times ·
  * a number: pass that many bytes of it, then reset · a text: pass a frame of this text first.
  */
 export type Fate = 'pass' | 'hold' | 'drop' | 'twice' | number | { readonly first: string }
@@ -35,36 +35,36 @@ export interface Catch {
   /** The first frame that was caught. */
   readonly caught: Promise<Frame>
   readonly count: number
-  /** Lets go of what is held, and catches nothing more. */
+  /** Passes on what is held, and catches nothing more. */
   release(fate?: 'pass' | 'drop'): void
 }
 
 export interface Proxy extends AsyncDisposable {
   readonly port: number
   readonly url: string
-  /** Since the start: compare two readings to show silence. */
+  /** The bytes since the start. Two equal readings show that nothing passed. */
   readonly counters: { connections: number; bytes: Record<Direction, number>; frames: Record<Direction, number> }
-  /** Connections that are open now. */
+  /** The number of open connections. */
   readonly open: number
-  /** The local ports of the proxy's own ends, towards whom it dials, of the connections that carry such a request. */
+  /** The local ports of the proxy's own sockets to the target, of the connections with such a request. */
   farPorts(path: RegExp): number[]
-  /** Ends connections now; new ones pass. What was on its way is lost. */
+  /** Ends the connections that are open now, and loses what is on its way; new ones pass. */
   cut(which?: { readonly path?: RegExp; readonly how?: 'reset' | 'end' }): number
-  /** New connections are reset at once (the port stays ours, so it is no plain refusal); the open ones stay. */
+  /** New connections are reset at once (the proxy keeps the port, so they are not refused); open ones stay. */
   refuse(): void
   accept(): void
   /**
-   * Passes nothing more, ends included, and closes nothing: TCP would deliver what waits after `release`. With `existing`, connections
-   * made later pass: the way a forgotten NAT entry looks. Both directions: half open, or frozen; one: a one-way partition.
+   * Passes nothing more, also no end, and closes nothing. What waits is delivered after `release`, as by TCP. With `existing`, connections that are
+   * made later pass, as with a lost NAT entry. Both directions: a half-open connection; one direction: a one-way partition.
    */
   hold(which?: Which & { readonly existing?: boolean }): { release(): void }
-  /** Each piece (frame or chunk) waits so long, and up to `jitterMs` longer; order is kept. */
+  /** Each piece (frame or chunk) waits so long, and up to `jitterMs` longer. The order is kept. */
   delay(ms: number, jitterMs?: number): void
-  /** Bytes a second on each way; undefined: as fast as it goes. */
+  /** The limit of bytes a second in each direction; undefined: no limit. */
   slow(bytesPerSecond: number | undefined): void
-  /** Resets the connection that passes the next so many bytes in that direction, at exactly that byte. */
+  /** After so many bytes in that direction, resets the connection at exactly that byte. */
   cutAfter(bytes: number, which?: Which): Promise<void>
-  /** What happens to the next `times` (default 1) frames that match. The first rule that matches decides. */
+  /** Adds a rule for the next `times` (default 1) frames that match. The first rule that matches counts. */
   on(match: (frame: Frame) => boolean, fate: Fate, times?: number): Catch
 }
 
@@ -81,7 +81,7 @@ interface Link {
   readonly far: Socket
   readonly up: PieceReader
   frames: number
-  /** Ways that came to their end. */
+  /** How many directions have ended. */
   ended: number
 }
 
@@ -91,7 +91,7 @@ interface Hold {
 }
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-/** Kept per way before the sender is made to wait. */
+/** How much is held per direction before the sender has to wait. */
 const maxQueuedBytes = 256 * 1024
 
 export async function startProxy(target: () => { readonly port: number; readonly host?: string }): Promise<Proxy> {
@@ -133,7 +133,7 @@ export async function startProxy(target: () => { readonly port: number; readonly
     void carry(link, 'down', far, near, new PieceReader('down'))
   })
 
-  /** One way of one connection, from the first byte to the end. */
+  /** Passes one direction of one connection, from the first byte to the end. */
   async function carry(link: Link, way: Direction, from: Socket, to: Socket, reader: PieceReader): Promise<void> {
     const queue: (Piece | 'end' | 'reset')[] = []
     let queued = 0
@@ -216,7 +216,7 @@ export async function startProxy(target: () => { readonly port: number; readonly
       if (!to.write(part)) await Promise.race([once(to, 'drain'), once(to, 'close')])
       if (rate !== undefined) await sleep((part.length / rate) * 1000)
     }
-    // What was passed shall arrive: a reset at once would overtake it.
+    // The bytes that were passed must arrive; an immediate reset would overtake them.
     if (last) {
       await sleep(5)
       end(link)
@@ -291,7 +291,7 @@ export async function startProxy(target: () => { readonly port: number; readonly
 const once = (socket: Socket, event: 'drain' | 'close') => new Promise<void>((resolve) => socket.once(event, () => resolve()))
 
 function frameOf(text: string, direction: Direction, path: string, number: number): Frame {
-  // Our encoder writes the type first; a whole parse of every frame would be for nothing.
+  // The encoder writes the type first, so the frame need not be parsed.
   const type = /^\{"type":"([a-z_]+)"/.exec(text)?.[1] ?? text.slice(0, 20)
   return { direction, path, text, type, number }
 }

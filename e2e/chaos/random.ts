@@ -1,11 +1,11 @@
-// Chance from a seed (mulberry32), so that a run's choices can be made again. What the machine does between them cannot.
+// Random numbers from a seed (mulberry32), so that the choices of a run can be repeated. The timing of the programs cannot.
 export interface Random {
   readonly seed: number
   /** Uniform in [0, 1). */
   chance(): number
   between(from: number, to: number): number
   pick<Item>(items: readonly Item[]): Item
-  /** A stream of its own, so that one user's draws do not move another's. */
+  /** A generator of its own, so that the draws of one user do not change those of another. */
   fork(): Random
 }
 

@@ -1,4 +1,4 @@
-// One line of the table of scenarios.
+// One row of the table of scenarios.
 
 export interface Row {
   readonly scenarios: readonly number[]
@@ -10,5 +10,5 @@ export interface Row {
   readonly seconds: number
 }
 
-/** The folder that results are appended in. */
+/** Names the folder of the results. */
 export const resultsVariable = 'RDEV_CHAOS_RESULTS'

@@ -16,7 +16,7 @@ const { status } = spawnSync(process.execPath, [`${repository}node_modules/vites
 })
 console.log(`\n${printTable(await readRows(`${directory}/results.jsonl`))}`)
 if (!process.env[resultsVariable]) {
-  // The last results stay beside the other build products, for `print-table.ts`.
+  // The last results stay in dist/, for `print-table.ts`.
   await cp(directory, `${repository}dist/chaos`, { recursive: true })
   await rm(directory, { recursive: true, force: true })
 }

@@ -1,4 +1,4 @@
-// A real stack whose programs reach each other through proxies, a ledger that the tasks sign, and the judge over both.
+// A real stack whose programs are connected through proxies, a ledger that the tasks sign, and the judge.
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { TaskView } from '@rdev/shared/api/tasks'
 import { repository } from '../../dev/bundle.ts'
@@ -21,14 +21,14 @@ export interface Chaos extends StackBundle {
   readonly ledger: Ledger
   /** Between agents and control plane. */
   readonly agentProxy: Proxy
-  /** Between clients and control plane; `client` goes past it, `proxied` through it. */
+  /** Between clients and control plane; `client` does not use it, `proxied` does. */
   readonly clientProxy: Proxy
   readonly proxied: Client
-  /** Creates a task of a script; remembered for the judge. Runs in the pool unless the body says otherwise. */
+  /** Creates a task of a script, which the judge will check. It runs in the pool unless the body says otherwise. */
   script(script: string, body?: Record<string, unknown>): Promise<TaskView>
-  /** Any task; remembered for the judge, which asks of its process no signature if `unsigned`. */
+  /** Creates any task, which the judge will check. `unsigned`: its process does not sign the ledger. */
   accept(body: Record<string, unknown>, options?: { unsigned?: boolean }): Promise<TaskView>
-  /** A reader from now on to the end, as EventSource would be: comes back with Last-Event-ID. The judge compares what it got. */
+  /** Reads a log to its end like EventSource: connects again with Last-Event-ID. The judge compares what it got. */
   follow(
     id: string,
     client?: Client,
@@ -37,17 +37,17 @@ export interface Chaos extends StackBundle {
     readonly done: Promise<void>
     until(wanted: (event: TaskEvent) => boolean): Promise<TaskEvent>
   }
-  /** Waits for all readers and tasks, then judges everything accepted since the last verdict. Fails with all violations. */
+  /** Waits for all readers and tasks, then judges everything accepted since the last verdict. Throws an error with all violations. */
   verdict(options?: Partial<JudgeOptions>): Promise<Verdict>
-  /** An agent beside `agent`, with its identity; `without` names mechanisms it lacks. */
+  /** Starts an agent of the same cluster beside `agent`; `without` names the mechanisms that it does not have. */
   secondAgent(options?: AgentOptions & { readonly without?: string }): Promise<Child>
-  /** SIGKILL to node and workerd at once, and a new one on the same storage. */
+  /** SIGKILL to node and workerd at the same time, then a new control plane on the same storage. */
   restartControlPlane(): Promise<void>
-  /** SIGKILL, and a new one; resolves when that is welcomed. */
+  /** SIGKILL, then a new agent. Resolves when that is welcomed. */
   restartAgent(): Promise<void>
 }
 
-/** Whoever reads gets no more time for the end; the judge then says what is missing. */
+/** How long readers may take to the end; after it the judge says what is missing. */
 const readersMs = 90_000
 const agentMain = `${repository}e2e/chaos/agent-main.ts`
 
@@ -114,7 +114,7 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
     }
   }
 
-  // Not a copy: `agent`, `controlPlane` and `url` of the stack change.
+  // The stack itself and not a copy, because its `agent`, `controlPlane` and `url` change.
   return Object.assign(stack, {
     ledger,
     agentProxy,
@@ -156,7 +156,7 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
     },
     restartAgent: async () => {
       await stack.agent.kill('SIGKILL')
-      // The hub may not have missed the old one yet: what it says of its pods proves nothing.
+      // The hub may not have noticed the end of the old one, so the pods that it reports prove nothing.
       const welcome = agentProxy.on(({ type }) => type === 'welcome', 'pass')
       await stack.startAgent()
       await welcome.caught
@@ -168,19 +168,19 @@ export async function setup(options: Partial<StackOptions> = {}): Promise<Chaos>
 export async function teardown(chaos: Chaos | undefined): Promise<void> {
   if (!chaos) return
   await teardownStack(chaos)
-  // Without a mechanism, something may be left of a task; it is ours alone, by its home.
+  // Without a mechanism, processes of a task may be left. They are of this test alone, as their home shows.
   for (const pid of await processesWith(`HOME=${chaos.dataDirectory}/pods/`)) {
     try {
       process.kill(pid, 'SIGKILL')
     } catch {
-      // It went by itself.
+      // It has ended by itself.
     }
   }
   await Promise.all([chaos.agentProxy[Symbol.asyncDispose](), chaos.clientProxy[Symbol.asyncDispose]()])
   await chaos.ledger[Symbol.asyncDispose]()
 }
 
-/** Whether a condition holds in the end; for what no signal tells. */
+/** Polls until a condition is true, where there is no signal. Throws if it is not in time. */
 export async function eventually(look: () => Promise<boolean> | boolean, what: string, waitMs = 60_000): Promise<void> {
   for (const deadline = Date.now() + waitMs; !(await look());) {
     if (Date.now() > deadline) throw new Error(`not within ${waitMs / 1000} s: ${what}`)

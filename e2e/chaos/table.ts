@@ -1,11 +1,11 @@
-// A scenario of RELIABILITY.md 10 as a test that says what it shows. Results are lines of JSON in the folder RDEV_CHAOS_RESULTS, from
-// which run.ts prints the table.
+// A scenario (docs/faults.md) as a test that says what it shows. Results are lines of JSON in the folder RDEV_CHAOS_RESULTS, from which run.ts
+// prints the table.
 import { appendFileSync } from 'node:fs'
 import { test } from 'vitest'
 import { resultsVariable } from './row.ts'
 import type { Row } from './row.ts'
 
-/** `what` is the test's name, with the numbers before it. `concurrent` ones of a file run beside each other, each on a stack of its own. */
+/** The test's name is the numbers and `what`. `concurrent` scenarios of a file run at the same time, each on a stack of its own. */
 export function scenario(
   numbers: number | readonly number[],
   what: string,

@@ -1,5 +1,5 @@
-// Programs with one mechanism taken out (mechanisms.ts), chosen by RDEV_CHAOS_WITHOUT: the way to see that a scenario can fail. The checkout
-// stays as it is: the control plane's bundle and the agent's modules are changed while they are loaded.
+// Programs without the mechanisms (mechanisms.ts) that RDEV_CHAOS_WITHOUT names, to see that a scenario can fail. The checkout does not change: the
+// control plane's bundle and the agent's modules are changed while they are loaded.
 import { fileURLToPath } from 'node:url'
 import { mechanisms } from './mechanisms.ts'
 import type { Mechanism } from './mechanisms.ts'
@@ -7,7 +7,7 @@ import type { Mechanism } from './mechanisms.ts'
 const repository = fileURLToPath(new URL('../..', import.meta.url))
 export const withoutVariable = 'RDEV_CHAOS_WITHOUT'
 
-/** The patches of these names (separated by commas), by absolute path. */
+/** The patches of these names (separated by commas), by absolute path. Throws for an unknown name. */
 export function patchesOf(names: string): ReadonlyMap<string, readonly Mechanism[]> {
   const found = new Map<string, Mechanism[]>()
   for (const name of names.split(',').filter((one) => one !== '')) {
@@ -21,5 +21,5 @@ export function patchesOf(names: string): ReadonlyMap<string, readonly Mechanism
   return found
 }
 
-/** Those live in the agent's process only. */
+/** Patches for the agent's process. */
 export const isOfAgent = (path: string) => path.startsWith(`${repository}cluster-agent/`)

@@ -1,20 +1,20 @@
-// A `sh` that stands before the real one in the pods' PATH and, when told to, loses the answer `started` and dies: the way an exec that was
-// cut after the start looks. Everything else passes unchanged.
+// A `sh` before the real one in the pods' PATH. When told to, it loses the answer `started` and dies, like an exec that is cut after the start.
+// Everything else passes unchanged.
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 
 export interface WrappedShell {
   readonly directory: string
-  /** The next so many answers. */
+  /** Loses the next so many answers. */
   lose(times: number): Promise<void>
-  /** How many were lost since. */
+  /** How many were lost since then. */
   lost(): Promise<number>
   remove(): Promise<void>
 }
 
 export async function shellThatLosesStarted(): Promise<WrappedShell> {
   const directory = await mkdtemp(`${tmpdir()}/rdev-shell-`)
-  // `rm` of a token succeeds for one shell only. The filter reads byte by byte until the answer, then copies.
+  // `rm` of a file succeeds in only one shell. The filter reads byte by byte up to the answer, then copies.
   const script = `#!/bin/sh
 [ "$1" = -c ] || exec /bin/sh "$@"
 answers='${directory}'/answers.$$

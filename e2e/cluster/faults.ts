@@ -23,7 +23,7 @@ export async function stopComponent(component: Component, signal: 'TERM' | 'KILL
   await run(script, ['stop', component, signal])
 }
 
-/** Resolves when the component answers again, as far as that can be asked. What dies while it starts is started again, as systemd would. */
+/** Resolves when the component answers again, as far as it can be asked. A component that dies while it starts is started again, as by systemd. */
 export async function startComponent(component: Component): Promise<void> {
   await run(script, ['start', component])
   if (component === 'kubelet') {
@@ -35,7 +35,7 @@ export async function startComponent(component: Component): Promise<void> {
   }
   if (component !== 'apiserver') return
   await eventually(() => run(script, ['kubectl', 'get', '--raw', '/readyz', '--request-timeout=2s']))
-  // A scheduler whose API server was killed may find its cache corrupted later and exit. Elsewhere the kubelet starts it again; here nobody does.
+  // A scheduler may exit because of a corrupted cache after its API server was killed. In other clusters the kubelet starts it again; here this does.
   await run(script, ['stop', 'scheduler', 'KILL'])
   await run(script, ['start', 'scheduler'])
 }
@@ -52,7 +52,7 @@ async function eventually(work: () => Promise<unknown>): Promise<void> {
   }
 }
 
-/** Kills PID 1 of the pod's container from outside, as the kernel does when the container as a whole is out of memory. Kubernetes starts it anew. */
+/** Kills PID 1 of the pod's container from outside, as the kernel does when the whole container is out of memory. Kubernetes starts it again. */
 export async function killContainer(podUid: string): Promise<void> {
   const [first] = await containerProcesses(async (pid) => {
     const [groups, command] = await Promise.all(['cgroup', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'utf8')))
@@ -62,7 +62,7 @@ export async function killContainer(podUid: string): Promise<void> {
   process.kill(first, 'SIGKILL')
 }
 
-/** The node loses power and comes back: kubelet, containerd and every process of every container die at once, then the two are started. */
+/** The node reboots: kubelet, containerd and every process of every container die at once, then kubelet and containerd are started. */
 export async function rebootNode(): Promise<void> {
   await stopComponent('kubelet')
   await stopComponent('containerd')
@@ -87,7 +87,7 @@ const containerProcesses = async (wanted: (pid: number) => Promise<boolean>): Pr
 
 async function processes(wanted: (pid: number) => Promise<boolean>): Promise<readonly number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
-  // One that is gone by now is none.
+  // A container that is gone by now is left out.
   const found = await Promise.all(pids.map(async (pid) => ((await wanted(pid).catch(() => false)) ? [pid] : [])))
   return found.flat()
 }

@@ -1,4 +1,4 @@
-// The scenarios of the local suite again, in restricted pods of a real Kubernetes: the same control plane, the same agent, pods for directories.
+// The scenarios of the local suite in restricted pods of a real Kubernetes: the same control plane and agent, with pods instead of directories.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { cancel, fixesTheFailingTest, followUpRemembers, openCodeAnswers, sixtyLines, startNapping } from '../scenarios.ts'
 import { collect, outputOf, setup, teardown } from '../setup.ts'
@@ -65,7 +65,7 @@ test.each(['claude-code', 'opencode'])(
   },
 )
 
-/** `crash` cuts every exec that the agent holds. A cut leaves the processes in the pod alone: followers and shells must end by themselves. */
+/** `crash` cuts every exec of the agent. A cut does not end processes in the pod: followers and shells must end by themselves. */
 async function survives(mark: string, crash: () => Promise<void>) {
   let before: readonly ContainerProcess[] = []
   await sixtyLines(stack, mark, async () => {
@@ -91,7 +91,7 @@ test('exec cut in the middle by the API server going away and coming back: the s
     await startComponent('apiserver')
   }))
 
-test('no follower or other process of ours is left in the pods once the agent has gone', async () => {
+test('when the agent is gone it leaves no follower and no other process in the pods', async () => {
   await stack.agent.stop()
   for (const pod of [pods.project, ...pods.workers]) {
     await expect.poll(() => pods.processes(pod), { timeout: 30_000 }).toEqual([])

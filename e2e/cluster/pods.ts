@@ -1,7 +1,7 @@
-// Pods of a real cluster for the scenarios: a project's and two workers, as restricted as a namespace under pod security admission `restricted`
-// demands. It needs a KUBECONFIG and the claudebox image, nothing else; `e2e/cluster/up.sh` brings both.
+// Pods of a real cluster for the scenarios: a project's pod and two workers, in a namespace with pod security admission `restricted`. It needs only
+// a KUBECONFIG and the claudebox image; `e2e/cluster/up.sh` makes both.
 //
-// Looking into containers is done by client-node's own Exec, not by the pod host under test: a judge must not share the judged one's errors.
+// It looks into containers by client-node's own Exec, and not by the pod host under test, whose errors it must not share.
 
 import { execFile } from 'node:child_process'
 import { PassThrough } from 'node:stream'
@@ -10,36 +10,36 @@ import { ApiException, CoreV1Api, Exec, KubeConfig, type V1EmptyDirVolumeSource,
 import { podLabels } from '@rdev/shared/domain/pod'
 import { grantAgentRights } from './rights.ts'
 
-/** Where a server of this machine must listen for pods to reach it, and the name they reach it by. */
+/** The address at which a server of this computer must listen so that pods reach it, and the name by which they do. */
 export const nodeAddress = process.env.RDEV_CLUSTER_ADDRESS ?? '10.89.0.1'
 export const modelHost = process.env.RDEV_CLUSTER_MODEL_HOST ?? 'model.rdev.test'
 const image = process.env.RDEV_CLAUDEBOX_IMAGE ?? 'localhost/claudebox:1'
 
 export interface ClusterPodsOptions {
   readonly namespace?: string
-  /** For every container; values as they are, so pass none that must stay secret. */
+  /** The environment of every container. The values are visible, so pass no secrets. */
   readonly env?: Readonly<Record<string, string>>
-  /** Id of the project whose home the pod `demo` is. */
+  /** The id of the project to which the pod `demo` belongs. */
   readonly projectId?: string
-  /** A directory of this machine that becomes the project pod's workspace. */
+  /** A directory of this computer that is copied to the workspace of the project's pod. */
   readonly workspace?: string
   readonly slots?: number
   readonly readyWithinMs?: number
-  /** Instead of `demo` and the two workers: pods by these names, each the home of the project of its name. */
+  /** Instead of `demo` and the two workers: pods with these names, each for the project of the same name. */
   readonly projects?: Readonly<Record<string, ProjectPod>>
 }
 
 export interface ProjectPod {
-  /** Past it the kernel kills. */
+  /** The memory limit, above which the kernel kills. */
   readonly memory?: string
-  /** `claim`: a volume that outlives the pod, as a StatefulSet's. Default: one that lives as long as the pod. */
+  /** `claim`: a volume that outlives the pod, like that of a StatefulSet. Default: one that lives as long as the pod. */
   readonly home?: 'claim' | V1EmptyDirVolumeSource
 }
 
 export interface ContainerProcess {
   readonly pid: number
   readonly ppid: number
-  /** `ps`'s letters; one that begins with Z is a zombie. */
+  /** The state letters of `ps`; Z is a zombie. */
   readonly state: string
   readonly command: string
 }
@@ -50,28 +50,28 @@ export interface ClusterPods {
   readonly namespace: string
   readonly project: 'demo'
   readonly workers: readonly ['worker-1', 'worker-2']
-  /** What the agent needs in its environment to drive these pods. */
+  /** The environment that the agent needs for these pods. */
   readonly agentEnv: Readonly<Record<string, string>>
-  /** All processes of the container but PID 1, its child, and the one that looks. */
+  /** All processes of the container except PID 1, its child, and the one that lists them. */
   processes(pod: string): Promise<readonly ContainerProcess[]>
-  /** Pids of the processes that carry this text in their environment or command line, zombies included. */
+  /** The ids of processes with this text in their environment or command line, also of zombies. */
   processesWith(pod: string, text: string): Promise<readonly number[]>
-  /** A script by `sh`, as the pod's user. Throws only if it could not be run. */
+  /** Runs a script by `sh` as the pod's user. Throws only if it could not be run. */
   run(pod: string, script: string): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string }>
-  /** The contents of a directory of this machine, put into one of the container. */
+  /** Copies the contents of a directory of this computer into one of the container. */
   copyInto(pod: string, from: string, to: string): Promise<void>
   uid(pod: string): Promise<string>
-  /** Deletes the pod as a node would: TERM, then KILL after `graceS`. Resolves when it is gone. */
+  /** Deletes the pod: TERM, then KILL after `graceS`. Resolves when it is gone. */
   delete(pod: string, graceS?: number): Promise<void>
-  /** As `kubectl drain` does it, by the Eviction API. Resolves when the pod is gone. */
+  /** Evicts the pod by the Eviction API, as `kubectl drain` does. Resolves when it is gone. */
   evict(pod: string): Promise<void>
-  /** Has the kubelet end the pod's containers for ever, by a deadline that has passed: as after its own evictions, phase Failed, the object stays. */
+  /** Lets the kubelet end the pod's containers by a deadline that has passed. The object stays with phase Failed, as after the kubelet's evictions. */
   expire(pod: string): Promise<void>
   /** The pod's `status.phase`, and `status.reason` if it has one. */
   phase(pod: string): Promise<string>
-  /** Makes a deleted pod anew under its name; resolves when it is ready. */
+  /** Makes a deleted pod again with the same name. Resolves when it is ready. */
   create(pod: string): Promise<void>
-  /** Removes the namespace with all that is in it. */
+  /** Removes the namespace with everything in it. */
   remove(): Promise<void>
 }
 
@@ -108,7 +108,7 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
   await createNamespace(api, namespace)
   const claims = await api.listNamespacedPersistentVolumeClaim({ namespace })
   for (const name of names) {
-    // One of a run that was cut short is as good.
+    // A claim of an earlier run may still exist.
     if (options.projects?.[name]?.home !== 'claim' || claims.items.some(({ metadata }) => metadata?.name === name)) continue
     await api.createNamespacedPersistentVolumeClaim({ namespace, body: claimOf(name) })
   }
@@ -146,7 +146,7 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
         kubeConfig,
         namespace,
         pod,
-        // The length is told because stdin's end is not waited for: see execIn.
+        // The script gets the length, because it does not see the end of stdin: see execIn.
         ['sh', '-c', `mkdir -p '${to}' && head -c ${archive.length} | tar -C '${to}' -x --no-same-owner`],
         archive,
       )
@@ -170,7 +170,7 @@ export async function createClusterPods(options: ClusterPodsOptions = {}): Promi
     create,
     async remove() {
       await rights.forget()
-      // Their grace would only be waited for.
+      // Without a grace period there is nothing to wait for.
       await api.deleteCollectionNamespacedPod({ namespace, gracePeriodSeconds: 0 })
       await found(api.deleteNamespace({ name: namespace }))
       await until(
@@ -237,7 +237,7 @@ function podOf(name: string, { env = {}, projectId = project, slots, projects }:
           env: Object.entries(env).map(([key, value]) => ({ name: key, value })),
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } },
           resources: { requests: { cpu: '10m', memory: '64Mi' }, ...(shape.memory ? { limits: { memory: shape.memory } } : {}) },
-          // As in a real project's pod, the home outlives its container.
+          // As in a real project's pod, the home outlives the container.
           volumeMounts: [{ name: 'home', mountPath: '/home/agent' }],
         },
       ],
@@ -246,7 +246,7 @@ function podOf(name: string, { env = {}, projectId = project, slots, projects }:
   }
 }
 
-/** One command to its end; small outputs only. */
+/** Runs one command to its end, for small outputs. Rejects if it was cut, refused, or took more than 30 s. */
 async function execIn(kubeConfig: KubeConfig, namespace: string, pod: string, command: string[], input?: Buffer) {
   const stdout = new PassThrough()
   const stderr = new PassThrough()

@@ -1,14 +1,14 @@
-// A way to the API server that can be cut, or turn silent with every connection open, as networks do.
+// A proxy to the API server that can cut connections, or pass nothing and keep them open, as networks do.
 
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { KubeConfig } from '@kubernetes/client-node'
 
 export interface ApiProxy extends AsyncDisposable {
-  /** The same cluster and user, by way of the proxy. */
+  /** The same cluster and user, through the proxy. */
   readonly kubeConfig: KubeConfig
   /** Resets every connection; new ones pass. */
   cut(): void
-  /** Passes nothing more on the connections that are open now, and closes none. */
+  /** From now on passes nothing on the open connections, and closes none. */
   goSilent(): void
 }
 

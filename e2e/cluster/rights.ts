@@ -1,5 +1,5 @@
-// The agent's own service account, as `kustomize/base/agent-rights.yaml` has it: the suite runs with these rights, so a right that is missing there
-// fails here, and not at the first user.
+// The agent's service account with the rights of `kustomize/base/agent-rights.yaml`. The suite runs with these rights, so a missing right fails
+// here first.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -21,7 +21,7 @@ export async function grantAgentRights(admin: KubeConfig, namespace: string): Pr
   for (const object of loadAllYaml(await readFile(source, 'utf8')) as KubernetesObject[]) {
     const subjects = 'subjects' in object ? { subjects: [{ kind: 'ServiceAccount', name: account, namespace }] } : {}
     const wanted = { ...object, ...subjects, metadata: { ...object.metadata, name: object.metadata?.name ?? account, namespace } }
-    // Left from an earlier run it may hold other rights.
+    // A role of an earlier run may have other rights.
     await objects.delete(wanted).catch(() => {})
     await objects.create(wanted)
   }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings up the throw-away cluster and puts the claudebox image on its node; prints what to run then. Safe to repeat: what is there is left alone.
+# Starts the test cluster and puts the claudebox image on its node; prints what to run then. Safe to repeat: what exists already is not changed.
 #
 #   RDEV_CLUSTER_SCRIPT   the cluster's script; default ../shared/cluster/cluster beside this repository
-#   RDEV_IMAGE_CACHE      where built images are kept between machines' lives; default ~/.cache/rdev-images
+#   RDEV_IMAGE_CACHE      where built images are kept; default ~/.cache/rdev-images
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -16,7 +16,7 @@ say() { printf 'e2e/cluster: %s\n' "$*" >&2; }
 [ -x "$cluster" ] || { say "no cluster script at $cluster (set RDEV_CLUSTER_SCRIPT)"; exit 1; }
 kubeconfig=$("$cluster" up)
 
-# The image is what its directory says: the node is marked with the directory's hash, an archive is named by it.
+# The hash of the image's directory tells whether the image is up to date: it is a mark on the node and the name of the archive.
 hash=$(cd "$source" && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum | cut -c1-16)
 archive=$cache/claudebox-$hash.tar
 loaded=$("$cluster" kubectl --kubeconfig "$kubeconfig" get node node -o 'jsonpath={.metadata.annotations.rdev\.test/claudebox}')
@@ -29,7 +29,7 @@ else
     "$cluster" image "$archive"
   else
     say "building $image (a minute or two, once)"
-    # Behind a proxy that signs for itself, the build needs the same certificates as this machine.
+    # Behind a proxy with its own certificate authority, the build needs the same certificates as this computer.
     flags=(--layers)
     if [ -n "${NODE_EXTRA_CA_CERTS:-}" ]; then flags+=(--secret "id=ca,src=$NODE_EXTRA_CA_CERTS"); fi
     "$cluster" build "$image" "$source" "${flags[@]}"

@@ -1,10 +1,10 @@
 // The simulator's side of the AttemptDirectories port, over the model pods. It asks as cluster-agent/src/pods/attempt-directories.ts does: a cut
 // question is asked again with full jitter for up to a minute, and a start knows its own repetition by its owner.
 
-import type { ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
+import type { ExitRecord, PodAttempts, StopReason } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
-import type { AttemptDirectories, Chunk, ProcessSpec, StartOutcome, StopReason } from '../../cluster-agent/src/ports.ts'
+import type { AttemptDirectories, Chunk, ProcessSpec, StartOutcome } from '../../cluster-agent/src/ports.ts'
 import type { Cluster, Session } from '../pods/cluster.ts'
 import type { PodList, SimPod, StartAnswer } from '../pods/pod.ts'
 import { Life, type Kernel } from '../world/kernel.ts'

@@ -1,6 +1,7 @@
 // The control plane: both kinds of objects on the platform, their calls to each other, and what a client asks of the API, which runs the
 // product's own use cases.
 
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { ObservedResources } from '@rdev/shared/domain/resource'
@@ -13,7 +14,6 @@ import type { ClusterHubDriver } from '../../control-plane/src/objects/cluster-h
 import { repeatPoke } from '../../control-plane/src/objects/cluster-hub/repeat-poke.ts'
 import type { ObjectDriver } from '../../control-plane/src/objects/platform.ts'
 import type { TaskLogDriver } from '../../control-plane/src/objects/task-log/driver.ts'
-import type { AttemptRef } from '../../control-plane/src/ports/dispatch-store.ts'
 import type { Hubs } from '../../control-plane/src/ports/hubs.ts'
 import type { Log } from '../../control-plane/src/ports/log.ts'
 import type { TaskLogs } from '../../control-plane/src/ports/task-logs.ts'

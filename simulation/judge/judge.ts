@@ -1,5 +1,5 @@
 // The judge. It knows the rows, the logs, what readers saw and the ledger of the processes, and nothing of how the system works. Its numbers are
-// those of the invariants in docs/faults.md.
+// those of the rules in README.md.
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'

@@ -1,7 +1,6 @@
 // Faults that wait for a moment, such as a frame of some type. They make coincidences common that chance alone gives once in a thousand histories.
 
-import type { Assignment } from '@rdev/shared/domain/attempt'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
+import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { History } from '../history.ts'
 import { often, type Fault } from './fault.ts'
 
@@ -79,14 +78,17 @@ export const moments: readonly Fault[] = [
     begin: (history) => {
       const { cluster, database, kernel, plane } = history
       const { random } = kernel
-      on<{ attempts: readonly AttemptRef[] }>(history, 'accepted', 0.15, ({ attempts }) => {
+      on<{ attempts: readonly AttemptRef[] }>(history, 'accepted', 0.25, ({ attempts }) => {
         const pod = history.ledger.of(attempts[0]?.task_id ?? '').at(-1)?.pod
         kernel.count('all breaks as a start is told')
         database.faults.away = true
         kernel.after(random.int(500, 60_000), kernel.world, () => (database.faults.away = false))
-        if (pod !== undefined)
-          kernel.after(random.int(10, 10_000), kernel.world, () => cluster.replace(pod, false, random.skewed(100, 30_000)))
-        kernel.after(random.int(10, 5_000), kernel.world, () => plane.hub.reset('the platform moves it'))
+        // Often the pod goes while the hub is away, so that the next hub only misses it; and long enough to be given up.
+        const resetInMs = random.int(10, 5_000)
+        const goneInMs = random.maybe(0.5) ? resetInMs + random.int(0, 1_000) : random.int(10, 10_000)
+        const goneForMs = random.maybe(0.5) ? random.int(31_000, 90_000) : random.skewed(100, 30_000)
+        if (pod !== undefined) kernel.after(goneInMs, kernel.world, () => cluster.replace(pod, false, goneForMs))
+        kernel.after(resetInMs, kernel.world, () => plane.hub.reset('the platform moves it'))
       })
     },
   },

@@ -1,12 +1,11 @@
 // The agent's side of the control socket to its cluster's hub, without the socket. It is level-triggered: `hello` tells everything that
 // runs, `welcome` and `assign` tell what should run. Nothing is queued while the hub is away, because the next hello tells it all again.
 
-import type { Assignment, AttemptPresence, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, AttemptRef, RejectReason } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolVersion } from '@rdev/shared/wire/version'
 
 /** The shortest time between two hellos that the agent wants by itself. A token that is refused again and again must not become a loop. */

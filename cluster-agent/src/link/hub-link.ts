@@ -1,13 +1,12 @@
 // The driver of hub-link-machine.ts: the agent's one control socket to its cluster's hub.
 
-import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
 import { hubDownSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { protocolHeader, protocolVersion } from '@rdev/shared/wire/version'
 import { drive, NamedTimers } from '../drive.ts'
 import type { HubReports, Log } from '../ports.ts'

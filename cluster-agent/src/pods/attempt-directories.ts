@@ -3,13 +3,12 @@
 
 import { randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { AttemptPresence, ExitRecord, PodAttempts } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, ExitRecord, PodAttempts, StopReason } from '@rdev/shared/domain/attempt'
 import { parseAttemptName } from '@rdev/shared/domain/ids'
 import type { AttemptDirectories, Log, PodHost, ProcessSpec, StartOutcome } from '../ports.ts'
-import type { Answer } from './control.ts'
 import { follow, type Following } from './follow.ts'
 import { noPayload, upload, uploadScript } from './payload.ts'
-import { createPodShells, Fatal, persist } from './pod-shells.ts'
+import { type Answer, createPodShells, Fatal, persist } from './pod-shells.ts'
 import { runOnce } from './run-once.ts'
 import type { Session } from './shell-session.ts'
 
@@ -182,7 +181,7 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     return { home: homeName.test(rest) ? rest : '-', attempts }
   }
 
-  async function stop(pod: string, name: string, graceS: number, reason: 'cancelled' | 'timeout' | 'stopped'): Promise<void> {
+  async function stop(pod: string, name: string, graceS: number, reason: StopReason): Promise<void> {
     checkName(name)
     const graceMs = Math.max(0, Math.round(graceS * 1000))
     await ask(pod, ['stop', name, graceMs, reason], graceMs + reachMs)

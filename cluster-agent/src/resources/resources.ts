@@ -8,7 +8,7 @@ import { newResources, stepResources, type ResourcesEffect } from './resources-m
 
 export interface Resources {
   desired(desired: DesiredResources): void
-  /** The connection to the hub: another agent may be at work until `desired` is heard again. */
+  /** The connection to the hub: another agent may be at work until `desired` is received again. */
   lost(): void
   /** Begins nothing more: another agent may be at work by now. */
   close(): void

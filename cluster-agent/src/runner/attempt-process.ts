@@ -2,11 +2,10 @@
 // proves nothing, so it is asked again until it answers or the attempt is over. The pod's guards make repeating safe; giving the task to
 // another pod would not be.
 
-import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { AttemptRef, ExitRecord, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { pause } from '../drive.ts'
-import type { AttemptDirectories, Log, ProcessSpec, StartOutcome, StopReason, Timers } from '../ports.ts'
+import type { AttemptDirectories, Log, ProcessSpec, StartOutcome, Timers } from '../ports.ts'
 import type { AttemptInput } from './attempt-run-machine.ts'
 
 const removeTries = 5

@@ -2,7 +2,7 @@
 // It promises: an attempt is rejected only if its process was never started; a result is sent only when the process tree is gone and the code
 // agent has read everything; what the log holds is final. It never ends a process because a connection is lost.
 
-import type { ExitRecord, RejectReason } from '@rdev/shared/domain/attempt'
+import type { ExitRecord, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
@@ -67,7 +67,7 @@ export type AttemptEffect =
   | { readonly type: 'let_go' }
   /** Tells the code agent that the attempt is to end, and lets it ask the provider to stop. */
   | { readonly type: 'interrupt' }
-  | { readonly type: 'stop_tree'; readonly graceS: number; readonly reason: 'cancelled' | 'timeout' | 'stopped' }
+  | { readonly type: 'stop_tree'; readonly graceS: number; readonly reason: StopReason }
   | { readonly type: 'timer'; readonly timer: 'grace' | 'settle'; readonly inMs: number }
   /** Asks the pod until it answers; then step `reached`. */
   | { readonly type: 'reach' }

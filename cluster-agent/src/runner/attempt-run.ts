@@ -1,13 +1,12 @@
 // The driver of attempt-run-machine.ts: one attempt with its line, its code agent, its process tree and its timers.
 
-import type { Assignment } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptRef, StopReason } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { agentRequestOf } from '@rdev/shared/domain/code-agent'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import type { TaskCommand } from '@rdev/shared/wire/task-frames'
 import { drive, NamedTimers, within } from '../drive.ts'
 import type {
@@ -21,7 +20,6 @@ import type {
   OpenLine,
   PodHost,
   ProcessSpec,
-  StopReason,
   TaskLine,
   Timers,
 } from '../ports.ts'

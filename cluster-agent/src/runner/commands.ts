@@ -30,7 +30,7 @@ async function pumpOutput(attempt: CommandAttempt): Promise<void> {
     const result = lines.holds ? await orSilence(attempt, next) : await next
     if (result === 'silence') {
       await tell(lines.flush(false))
-      // Half a character may be left: only another chunk, or the end, brings news of it.
+      // Half a character may be left: only another chunk, or the end, completes it.
       await next
       continue
     }

@@ -2,12 +2,11 @@
 // ready. It promises: an attempt has one run; only an attempt that was never begun here is refused; a pod whose attempts are not known is
 // told in a way that the hub cannot take for their end. It ends nothing because the hub is away.
 
-import type { Assignment, AttemptPresence, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, AttemptRef, PodAttempts, RejectReason } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 
 interface Run {
   readonly ref: AttemptRef

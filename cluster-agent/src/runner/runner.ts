@@ -1,12 +1,11 @@
 // The driver of runner-machine.ts: takes assignments, adopts attempts of an earlier agent, and tells what runs. Each attempt has an
 // AttemptRun. The runner never ends an attempt because the hub is away.
 
-import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptPresence, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import { attemptName } from '@rdev/shared/domain/ids'
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { AttemptRef } from '@rdev/shared/wire/parts'
 import { drive, NamedTimers, within } from '../drive.ts'
 import { invalidWorkspace } from '../workspaces/workspace.ts'
 import { shutdownGraceS } from './attempt-run-machine.ts'

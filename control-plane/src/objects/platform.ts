@@ -1,6 +1,6 @@
 // What a driver needs of the platform under a durable object: memory that survives, sockets that outlive a sleep, one alarm, timers.
 // Two sides: Cloudflare's (durable-object.ts) and the simulator's cells. A driver imports no platform, no clock and no chance; what it
-// does without awaiting is one turn.
+// does without awaiting is one entry.
 
 /** `Memory` is what `load` answers, `Write` what one step stores, `Attachment` what is kept with a socket. */
 export interface ObjectPlatform<Memory, Write, Attachment> {

@@ -1,9 +1,5 @@
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-
-export interface AttemptRef {
-  readonly task_id: string
-  readonly attempt: number
-}
 
 /** Room in a pod for one attempt. `project_id` null: the pod belongs to the pool. */
 export interface Slot {

@@ -1,8 +1,8 @@
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { mayRetry, retryClassOf } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { Deps } from '../ports/deps.ts'
-import type { AttemptRef } from '../ports/dispatch-store.ts'
 
 /** The longest wait for a provider's limit to reset; a later time is taken as this one. */
 const maxResetMs = 7 * 24 * 60 * 60 * 1000

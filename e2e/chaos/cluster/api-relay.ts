@@ -1,5 +1,5 @@
-// What stands between an agent and the API server in many clusters: a relay that understands HTTP and WebSocket, and so can do what was seen of
-// kubelets, containerd and load balancers, at the moment a test chooses and for the execs of one pod. The agent speaks plain HTTP to it.
+// A relay between the agent and the API server, as many clusters have one. It understands HTTP and WebSocket, so a test can cause the known faults
+// of kubelets, containerd and load balancers at a chosen moment, for the execs of one pod. The agent uses plain HTTP to it.
 
 import { createServer, type IncomingMessage } from 'node:http'
 import { request } from 'node:https'
@@ -11,21 +11,21 @@ import { WebSocket, WebSocketServer, type RawData } from 'ws'
 const stdout = 1
 const status = 3
 const success = Buffer.concat([Buffer.of(status), Buffer.from('{"metadata":{},"status":"Success"}')])
-/** Held here per connection before its sender is made to wait. */
+/** How much is held per connection before its sender has to wait. */
 const maxAheadBytes = 1024 * 1024
 
 export interface ApiRelay extends AsyncDisposable {
-  /** The same cluster and user, by way of the relay. */
+  /** The same cluster and user, through the relay. */
   readonly kubeConfig: KubeConfig
-  /** Execs of this pod that are open now. */
+  /** The number of open execs of this pod. */
   open(pod: string): number
-  /** Ends all execs of the pod as a dying containerd does: status `Success`, a clean close. Answers how many there were. */
+  /** Ends all execs of the pod like a dying containerd: with status `Success` and a clean close. Answers how many there were. */
   succeed(pod: string): number
-  /** From now on the output of every exec into the pod that is open is lost on the way, and nobody is told. Answers how many there were. */
+  /** From now on the output of every open exec of the pod is lost, without an error. Answers how many there were. */
   swallow(pod: string): number
-  /** From now on nothing passes on the execs of the pod that are open, in either direction, and nothing is closed. Answers how many there were. */
+  /** From now on nothing passes on the open execs of the pod, in either direction, and nothing is closed. Answers how many there were. */
   freeze(pod: string): number
-  /** Cuts any exec of the pod on which no data passed for so long; undefined: no more. Pings are not data. Counts in `cuts`. */
+  /** Cuts every exec of the pod on which no data passed for so long; undefined: ends that. Pings are not data. `cuts` counts them. */
   limitSilence(pod: string, ms: number | undefined): void
   readonly cuts: Readonly<Record<string, number>>
 }
@@ -64,7 +64,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
   server.on('upgrade', (near: IncomingMessage, socket, head) => {
     const { authorization = '', 'sec-websocket-protocol': protocol = '' } = near.headers
     const far = new WebSocket(`wss://${target.host}${near.url}`, [protocol], { ca, headers: { authorization }, perMessageDeflate: false })
-    // Frames that come with the upgrade wait until there is somebody to take them.
+    // Frames that come with the upgrade wait until a listener is attached.
     far.once('open', () => far.pause())
     far.once('unexpected-response', (_, response) => {
       socket.write(`HTTP/1.1 ${response.statusCode} ${response.statusMessage}\r\nconnection: close\r\n\r\n`)
@@ -96,7 +96,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
     from.on('error', () => {})
     from.on('close', () => {
       execs.delete(exec)
-      // What is frozen tells nothing, not even its end.
+      // A frozen exec passes nothing on, also not its end.
       if (exec.frozen) return
       if (from === exec.far) to.close(1000)
       else to.terminate()
@@ -138,7 +138,7 @@ export async function apiRelay(original: KubeConfig): Promise<ApiRelay> {
     freeze: (pod) =>
       strike(pod, (exec) => {
         exec.frozen = true
-        // Not read: pings stay unanswered, and the far side is made to wait, as with a router that forgot the connection.
+        // Without reading, pings are not answered and the sender has to wait, as with a router that forgot the connection.
         exec.near.pause()
         exec.far.pause()
       }),

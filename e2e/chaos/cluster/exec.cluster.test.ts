@@ -1,5 +1,5 @@
-// RELIABILITY 10: 27, 28, 29, 30. Exec streams that lie, lose, end and freeze, by a relay before a real API server: no stream decides anything,
-// and every byte of every run arrives once.
+// Scenarios 27, 28, 29, 30 (docs/faults.md). Exec streams that end wrongly, lose output, are cut and freeze, by a relay before a real API server:
+// no stream decides anything, and every byte of every run arrives once.
 
 import { afterAll, beforeAll, expect } from 'vitest'
 import { scenario } from '../table.ts'
@@ -22,7 +22,7 @@ scenario(
     const id = await scene.start('liar', `${counting(60)}; note over; exit 7`)
     for (const line of ['line 5\n', 'line 20\n', 'line 40\n']) {
       await scene.printed(id, line)
-      // Control shell, spare and follower, whatever is open: all of them lie.
+      // All open execs, of the control shell, the spare and the follower, end with Success.
       expect(scene.relay.succeed('liar')).toBeGreaterThanOrEqual(2)
       expect(scene.notes(id)).not.toContain('1 over')
       expect(await scene.status(id)).toBe('running')

@@ -1,11 +1,11 @@
-// Of the scenarios that need a cluster. Where several layers keep one promise, all of them are taken out: each alone is enough.
+// The mechanisms of the scenarios that need a cluster. Where several layers keep one promise, all of them are taken out, since each is enough.
 import type { Mechanism } from '../mechanisms.ts'
 
 const agent = 'cluster-agent/src/'
 const proves = (file: 'exec' | 'pods' | 'node', test: string) =>
   ({ proof: { file: `e2e/chaos/cluster/${file}`, test, project: 'cluster' } }) as const
 
-/** A stream that ended is taken for a process that ended. */
+/** The end of a stream counts as the end of the process. */
 const streamsDecide: Mechanism = {
   file: `${agent}pods/attempt-directories.ts`,
   find: "await control.ask(['wait', name])",
@@ -22,7 +22,7 @@ const oneLife: Mechanism = {
   put: 'r_life=always',
 }
 
-/** Whoever knows the end is taken to have read everything. */
+/** A follower that knows the end counts as complete. */
 const recordIsAll: Mechanism = {
   file: `${agent}pods/follow.ts`,
   find: 'record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes',
@@ -47,7 +47,7 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
       put: '',
       ...proves('exec', '30 execs that freeze'),
     },
-    { file: `${agent}pods/control.ts`, find: 'ping ??= setTimeout(', put: 'ping ??= (() => undefined as NodeJS.Timeout | undefined)(' },
+    { file: `${agent}pods/pod-shells.ts`, find: 'ping ??= setTimeout(', put: 'ping ??= (() => undefined as NodeJS.Timeout | undefined)(' },
     recordIsAll,
   ],
   'inventory (frozen)': { ...deletedStays, ...proves('exec', '30 execs frozen') },

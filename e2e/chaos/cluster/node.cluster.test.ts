@@ -1,5 +1,5 @@
-// RELIABILITY 10: 27, 31, 32, 41, and 9 with nobody watching. The node's own programs die: what runs goes on, nothing is concluded from silence, and
-// what did end is told from its record. One after the other, since there is one node.
+// Scenarios 27, 31, 32, 41, and 9 without an agent (docs/faults.md). The node's own programs die: what runs goes on, nothing is concluded from
+// silence, and an end is known from its exit record. They run one after the other, since there is one node.
 
 import { readFile } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
@@ -19,7 +19,7 @@ beforeAll(async () => {
 afterAll(async () => await scene?.[Symbol.asyncDispose]())
 
 afterEach(async () => {
-  // Whatever failed: the next one finds a whole node.
+  // Repair the node, also after a failure, for the next scenario.
   await startComponent('containerd')
   await startComponent('kubelet')
   await expect.poll(nodeReady, { timeout: 60_000 }).toBe('True')
@@ -33,7 +33,7 @@ const nodeReady = async (): Promise<string | undefined> => {
   return items[0]?.status?.conditions?.find(({ type }) => type === 'Ready')?.status
 }
 
-/** What a plain client is told about a process that runs on, when the fault comes. */
+/** What a plain exec reports about a process that goes on, when the fault comes. */
 async function plainExec(pod: string): Promise<{ readonly told: Promise<string | undefined> }> {
   const stdout = new PassThrough()
   const { promise: told, resolve } = Promise.withResolvers<string | undefined>()
@@ -44,7 +44,7 @@ async function plainExec(pod: string): Promise<{ readonly told: Promise<string |
   return { told }
 }
 
-/** One task ends while the node cannot be reached, another lives on across it. */
+/** One task ends while the node cannot be reached, another goes on. */
 async function twoTasks() {
   const ending = await scene.start('ends', `echo up; note wait; ${counting(20, 0.01)}; note over; exit 5`)
   const lasting = await scene.start('lasts', `echo up; note wait; echo again; exit 0`)
@@ -116,7 +116,7 @@ scenario(
 scenario(
   41,
   '50 MB of output a second for 4 s, by exec: the agent takes at most 100 MB more than idle, and not a byte is lost',
-  'window of unacknowledged bytes; who may not send does not read',
+  'window of unacknowledged bytes; an agent that may not send does not read',
   async () => {
     const residentMb = async (): Promise<number> => {
       const status = await readFile(`/proc/${scene.stack.agent.pid}/status`, 'utf8')

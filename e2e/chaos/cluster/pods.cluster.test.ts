@@ -1,5 +1,5 @@
-// RELIABILITY 10: 9, 31, 33, 34, 35. What can happen to a pod, its container, its processes and its disk while a task runs in it. Proven gone is
-// `lost`; everything else is decided by an exit record.
+// Scenarios 9, 31, 33, 34, 35 (docs/faults.md). Faults of a pod, its container, its processes and its disk while a task runs in it. An attempt whose
+// pod is proven gone is `lost`; in all other cases the exit record decides.
 
 import { afterAll, beforeAll, expect } from 'vitest'
 import { killContainer } from '../../cluster/faults.ts'
@@ -76,7 +76,7 @@ scenario(
   { concurrent: true },
 )
 
-// By a deadline, since a kubelet looks at the disk of its pods only every one to two minutes. The object is the same: Failed, terminated, still there.
+// By a deadline, since a kubelet checks the disk of its pods only every one to two minutes. The object looks the same: Failed, terminated, still there.
 scenario(
   31,
   'a pod that its kubelet ended stays as an object: its task is lost all the same',
@@ -106,7 +106,7 @@ scenario(
     expect(await scene.end(id)).toMatchObject({ task: lost, stdout: 'up\n' })
     const next = await scene.start('twin', 'cat file')
     expect(await scene.end(next)).toMatchObject({ task: { status: 'succeeded' }, stdout: 'kept\n' })
-    // Its directory, found on the old disk, was swept.
+    // Its directory on the old disk was removed.
     await eventually(async () => (await pods.run('twin', 'ls ~/.rdev/attempts')).stdout === '', 'its directory is gone')
   },
   { concurrent: true },
@@ -124,7 +124,7 @@ scenario(
     )
     await scene.noted(id, 'counted')
     expect((await left('orphaned', id)).length).toBeGreaterThanOrEqual(3)
-    // Supervisor and guard at once: neither sees the other die.
+    // Supervisor and guard are killed together, so neither sees the other die.
     expect(await pods.run('orphaned', 'exec pkill -KILL -f "lib/[0-9a-f]*[.]sh [s]upervise"')).toMatchObject({ exitCode: 0 })
     const { task, stdout } = await scene.end(id)
     expect(await left('orphaned', id)).toEqual([])
@@ -150,7 +150,7 @@ scenario(
     expect(stdout.startsWith('before\n')).toBe(true)
     expect(scene.notes(id)).toEqual(['1 started', '1 over'])
 
-    // Nothing can start now; once there is room it does, once.
+    // Nothing can start now. When there is room again it starts, once.
     await pods.run('full', 'cat /dev/zero >~/workspace/rest')
     const next = await scene.start('full', 'echo room')
     await eventually(async () => (await scene.events(next)).includes('task.requeued'), 'its start was refused')

@@ -1,5 +1,5 @@
-// The real line with restricted pods, one for each scenario of a file, so that they can be hurt side by side. What the processes did is told by a
-// ledger that rdev knows nothing of: they report to it over TCP, so it survives the pods.
+// A real stack with restricted pods, one for each scenario of a file, so that scenarios run side by side. The processes report to a ledger over
+// TCP, which rdev does not know and which survives the pods.
 
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
@@ -23,20 +23,20 @@ export interface Scene extends AsyncDisposable {
   readonly pods: ClusterPods
   /** Between the agent and the API server. */
   readonly relay: ApiRelay
-  /** Creates a shell task in this pod. Its command can say `note WORD` (or `bash -c "$NOTE" WORD`): the ledger has it before the next runs. */
+  /** Creates a shell task in this pod. Its command may use `note WORD` (or `bash -c "$NOTE" WORD`), which returns when the ledger has the word. */
   start(pod: string, command: string, more?: Readonly<Record<string, unknown>>): Promise<string>
-  /** Resolves when the task's output, as its log has it, contains this. */
+  /** Resolves when the task's output in its log contains this. */
   printed(id: string, text: string): Promise<void>
   /** Resolves when the ledger has this word of the task's first attempt. */
   noted(id: string, word: string): Promise<void>
-  /** Lets the task's processes go on that `note wait`: they stand there until then. */
+  /** Lets processes of the task go on that wait in `note wait`. */
   release(id: string): void
-  /** What the processes of a task noted, in order, as `<attempt> <word>`. */
+  /** The words that the processes of a task noted, in order, as `<attempt> <word>`. */
   notes(id: string): readonly string[]
-  /** The end of the task and its whole log; the log is judged: numbered without a gap, one end, the same in both ways of reading. */
+  /** The ended task and its whole log, which is checked: numbered without a gap, one end, the same in both ways of reading. */
   end(id: string): Promise<{ readonly task: TaskView; readonly events: TaskEvent[]; readonly stdout: string }>
   status(id: string): Promise<string>
-  /** Types of the events that the log has by now. */
+  /** The types of the events that the log has now. */
   events(id: string): Promise<readonly string[]>
 }
 
@@ -100,7 +100,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
       for await (const event of client.events(id, { resume: true })) events.push(event)
       expect(isWhole(events), line.printed.join('')).toBe(true)
       expect(events.at(-1)?.data).toMatchObject({ status: task.status })
-      // However often it was cut or asked: no attempt was started twice.
+      // No attempt was started twice, however often a shell was cut or a question repeated.
       const starts = ledger.lines.filter((entry) => entry.startsWith(`${id}.`) && entry.endsWith(' started'))
       expect(new Set(starts).size).toBe(starts.length)
       return { task, events, stdout: outputOf(events) }
@@ -111,7 +111,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
   }
 }
 
-/** Pings and questions that find a frozen exec take half a minute; on a busy machine nothing takes more than this. */
+/** The longest wait, also on a busy computer. The pings that find a frozen exec take half a minute. */
 const endMs = 120_000
 
 async function finishedIn(ms: number, id: string, end: Promise<TaskView>): Promise<TaskView> {
@@ -122,7 +122,7 @@ async function finishedIn(ms: number, id: string, end: Promise<TaskView>): Promi
   return await Promise.race([end, late]).finally(() => clearTimeout(timer))
 }
 
-/** One line a connection, answered when it is kept. */
+/** The ledger's server: each connection sends one line of text, which is answered when it is written. */
 async function startLedger() {
   const lines: string[] = []
   const held = new Map<string, () => void>()

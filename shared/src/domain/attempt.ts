@@ -2,6 +2,12 @@
 
 import type { AttemptSpec } from './task.ts'
 
+/** Names one attempt: the fence of every write about it. */
+export interface AttemptRef {
+  readonly task_id: string
+  readonly attempt: number
+}
+
 /** Everything an agent needs to start or adopt an attempt. Level-triggered: sent again on every reconnect. */
 export interface Assignment extends AttemptSpec {
   readonly task_id: string
@@ -50,6 +56,9 @@ export interface Cursor {
 }
 export const startCursor: Cursor = { stdout: 0, stderr: 0 }
 
+/** Why a process tree was stopped before its process ended. */
+export type StopReason = 'cancelled' | 'timeout' | 'stopped'
+
 /** How a process ended. The supervisor writes it to another file and renames it; nothing else says how a process ended. */
 export interface ExitRecord {
   readonly exit_code: number
@@ -60,5 +69,5 @@ export interface ExitRecord {
   readonly ended_at: number
   /** The pod's disk was full when this was written, so the last output of the process may be missing. */
   readonly disk_full?: boolean
-  readonly reason: 'exited' | 'cancelled' | 'timeout' | 'orphaned' | 'stopped' | 'supervisor_died' | 'container_gone'
+  readonly reason: 'exited' | StopReason | 'orphaned' | 'supervisor_died' | 'container_gone'
 }

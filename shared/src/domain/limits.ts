@@ -1,4 +1,4 @@
-// Limits and timeouts that more than one place must agree on. One that a single machine knows stands there.
+// Limits and timeouts that several modules must agree on. A limit that only one machine knows stays in that machine.
 
 /** A leased or running attempt belongs to its cluster for so long without a renewal. */
 export const leaseMs = 60_000

@@ -1,7 +1,7 @@
 // The schemas that frames share. The type of each is checked against the domain's type of the same name.
 
 import { z } from 'zod'
-import type { Assignment, AttemptPresence, Cursor } from '../domain/attempt.ts'
+import type { Assignment, AttemptPresence, AttemptRef, Cursor } from '../domain/attempt.ts'
 import { rejectReasons } from '../domain/attempt.ts'
 import { agentProviders, permissionModes } from '../domain/code-agent.ts'
 import { taskErrorCodes } from '../domain/errors.ts'
@@ -18,8 +18,7 @@ export const taskIdSchema = z.string().regex(/^task_[0-9a-hjkmnp-tv-z]{26}$/)
 export const attemptNumberSchema = z.int().min(1).max(999_999)
 const count = z.int().min(0)
 
-export const attemptRefSchema = z.object({ task_id: taskIdSchema, attempt: attemptNumberSchema })
-export type AttemptRef = z.infer<typeof attemptRefSchema>
+export const attemptRefSchema = z.object({ task_id: taskIdSchema, attempt: attemptNumberSchema }) satisfies z.ZodType<AttemptRef>
 
 export const podSchema: z.ZodType<Pod> = z.object({
   name: z.string().min(1).max(253),

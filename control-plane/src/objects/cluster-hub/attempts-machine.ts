@@ -1,5 +1,5 @@
 // What the hub concludes about attempts from the rows and from the agent's `hello`. Only this file gives an attempt back to the queue or
-// ends it as lost; each such line names its proof (RELIABILITY 2).
+// ends it as lost; each such line names its proof (docs/faults.md).
 
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { RejectReason } from '@rdev/shared/domain/attempt'

@@ -1,11 +1,10 @@
 // The hub's state while one step is computed: a writable copy, and the effects so far.
 
 import { attemptName } from '@rdev/shared/domain/ids'
-import type { Assignment } from '@rdev/shared/domain/attempt'
+import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
-import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import {
   missingPodMs,
   maxAssignChars,

@@ -2,13 +2,14 @@
 // logs, and keeps the one alarm cheap. The decisions are in machine.ts. Only HubMemory is stored; after a sleep the rest is rebuilt from the
 // agent's `hello` and from Postgres.
 
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Task } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import type { Deps } from '../../ports/deps.ts'
-import type { AttemptRef, LiveTask } from '../../ports/dispatch-store.ts'
+import type { LiveTask } from '../../ports/dispatch-store.ts'
 import type { HubStatus } from '../../ports/hubs.ts'
 import type { ResourceSource } from '../../ports/resource-source.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'

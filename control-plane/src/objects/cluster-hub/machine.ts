@@ -1,5 +1,5 @@
 // A cluster's hub as a pure machine. It promises: what the agent is told follows from rows and `hello` alone, so every frame may be
-// repeated; a write is repeated until it is done; nothing is asked while nothing is live or queued (RELIABILITY 8). It claims nothing
+// repeated; a write is repeated until it is done; nothing is asked while nothing is live or queued (8; numbers are those of docs/faults.md). It claims nothing
 // before it knows what already runs. Conclusions about attempts are in attempts-machine.ts.
 
 import { freeSlots } from '@rdev/shared/domain/pod'

@@ -1,6 +1,6 @@
 // Cloudflare's side of one cluster's hub.
 
-import type { AttemptRef } from '../../ports/dispatch-store.ts'
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import type { HubStatus } from '../../ports/hubs.ts'
 import { closeSocket, DurablePlatform, SocketObject } from '../durable-object.ts'
 import { ClusterHubDriver, type ClusterHubDeps, type HubAttachment, type HubPlatform } from './driver.ts'

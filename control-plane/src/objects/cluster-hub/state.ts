@@ -1,12 +1,12 @@
 // State, inputs and effects of a cluster's hub. Only `durable` is stored; the rest is rebuilt from `hello` and Postgres.
 
-import type { AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { AttemptPresence, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
-import type { AttemptRef, LiveTask, Slot } from '../../ports/dispatch-store.ts'
+import type { LiveTask, Slot } from '../../ports/dispatch-store.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {
@@ -236,7 +236,7 @@ export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 export const silentLimitMs = 45_000
 /** How often the hub looks while something is queued or in flight, in case a poke or the object was lost. */
 export const netMs = 5_000
-/** A pod that is missing in what a new connection says may only be news that this agent has not had. One that was there and went is gone. */
+/** How long a pod must be missing before its attempts are given up, if this agent never reported it: the agent may not have seen it yet. */
 export const podAbsentMs = 30_000
 /** A pod that was missing for so long without a break does not come back: tasks that can run only there fail. */
 export const missingPodMs = 5 * 60_000

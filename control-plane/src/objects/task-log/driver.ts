@@ -1,12 +1,12 @@
 // Drives a task's log: stores what a step changed, then performs its effects; decodes frames of the attempt's line; serves readers; reads and
 // writes the task's row. The decisions are in machine.ts. Nothing here keeps the object awake while nothing happens.
 
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes } from '@rdev/shared/wire/limits'
 import { taskUpSchema, type TaskUp } from '@rdev/shared/wire/task-frames'
 import type { Deps } from '../../ports/deps.ts'
-import type { AttemptRef } from '../../ports/dispatch-store.ts'
 import { finishTask } from '../../usecases/finish-task.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'

@@ -1,4 +1,4 @@
-// One task's log as a pure machine. It promises (numbers: RELIABILITY): events are numbered 1…n without a hole (3); an attempt that is not
+// One task's log as a pure machine. It promises (numbers are those of docs/faults.md): events are numbered 1…n without a hole (3); an attempt that is not
 // the task's attempt any more changes nothing (7); a result is held before it is acknowledged, and sent to the row until the row has it (1);
 // `task.finished` comes from the row, last and once. It numbers no event of an attempt before the row's own events are in the log.
 // Effects are performed in their order, all before the next input; `durable` is stored with them.

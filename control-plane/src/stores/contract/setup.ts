@@ -1,10 +1,11 @@
 // What the contract suite starts from: stores, and short names for tasks, claims and outcomes. Times are relative to now, and no test waits
 // for them: the Postgres stores compare by Postgres' own clock.
 
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { outcome, type Task, type TaskOutcome, type TaskSpec } from '@rdev/shared/domain/task'
-import type { AttemptRef, Claim, Slot } from '../../ports/dispatch-store.ts'
+import type { Claim, Slot } from '../../ports/dispatch-store.ts'
 import type { NewTask } from '../../ports/task-store.ts'
 import { anActor } from '../../testing/actor.ts'
 import { aSpec } from '../../testing/spec.ts'

@@ -101,16 +101,6 @@ export function columnsOf(table: Table, alias: string): SQL {
   )
 }
 
-/** Maps a row of a raw statement by the table's columns, as drizzle's own queries do. */
-export function rowOf<Source extends Table>(table: Source, raw: Raw): Source['$inferSelect'] {
-  return Object.fromEntries(
-    Object.entries(getTableColumns(table)).map(([name, column]) => {
-      const value = raw[column.name]
-      return [name, value === null || value === undefined ? null : column.mapFromDriverValue(value)]
-    }),
-  )
-}
-
 /** A parameter that is an instant. The type is explicit, because in a CASE Postgres would take the parameter for text. */
 export const at = (ms: number): SQL => sql`${new Date(ms).toISOString()}::timestamptz(3)`
 

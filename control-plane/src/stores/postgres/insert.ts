@@ -4,8 +4,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { Inserted, NewTask, TaskStore } from '../../ports/task-store.ts'
 import type { Database } from './database.ts'
 import { insertManyStatement, insertOneStatement } from './insert-statements.ts'
-import { rawTask, taskOf } from './rows.ts'
-import { tasks } from './schema.ts'
+import { rawTask, taskOf, tasks } from './schema.ts'
 
 type Refusal = Extract<Inserted, { refused: string }>['refused']
 

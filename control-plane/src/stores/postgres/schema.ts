@@ -1,12 +1,13 @@
-// The tables. CHECKs repeat the domain's rules, so that no statement can write a row that the domain does not know. What is never filtered
-// (the spec, usage) is `json`, not `jsonb`: it comes back exactly as it went in, and a `\u0000` in metadata is no error. Storage parameters
-// (fillfactor, autovacuum) are in a migration, because drizzle cannot express them.
+// The tables, and how a row becomes a Task. CHECKs repeat the domain's rules, so that no statement can write a row that the domain does not
+// know. What is never filtered (the spec, usage) is `json`, not `jsonb`: it comes back exactly as it went in, and a `\u0000` in metadata is
+// no error. Storage parameters (fillfactor, autovacuum) are in a migration, because drizzle cannot express them.
 
 import type { Scope } from '@rdev/shared/domain/api-key'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { Usage } from '@rdev/shared/domain/event'
 import {
+  type Task,
   type TaskKind,
   type TaskSpec,
   type TaskStatus,
@@ -17,7 +18,7 @@ import {
   terminalStatuses,
 } from '@rdev/shared/domain/task'
 import { projectDefaults, projectLimits } from '@rdev/shared/domain/project'
-import { sql } from 'drizzle-orm'
+import { getTableColumns, sql } from 'drizzle-orm'
 import {
   boolean,
   check,
@@ -202,6 +203,26 @@ export const tasks = pgTable(
     ]
   },
 )
+
+type Raw = Readonly<Record<string, unknown>>
+export type TaskRow = typeof tasks.$inferSelect
+
+export function taskOf(row: TaskRow): Task {
+  const { project_id: _p, session_id: _s, workspace, kind: _k, target: _t, priority: _r, timeout_s: _o, turn: _u, spec, ...task } = row
+  // Specs that were stored before workspaces existed have neither `workspace` nor `run_after`.
+  return { ...task, spec: spec.workspace === undefined ? { ...spec, workspace, run_after: null } : spec }
+}
+
+/** The Task in a row of a raw statement, mapped by the table's columns, as drizzle's own queries do. */
+export function rawTask(raw: Raw): Task {
+  const row = Object.fromEntries(
+    Object.entries(getTableColumns(tasks)).map(([name, column]) => {
+      const value = raw[column.name]
+      return [name, value === null || value === undefined ? null : column.mapFromDriverValue(value)]
+    }),
+  )
+  return taskOf(row as TaskRow)
+}
 
 export const attempts = pgTable(
   'attempts',

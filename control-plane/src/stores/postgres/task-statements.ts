@@ -1,10 +1,11 @@
 // The statements between a task's lease and its end. Each changes everything at once, fenced by (task, attempt). Statements that change
 // several rows lock them in the order of their ids, so that two of them cannot deadlock.
 
+import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { maxEndedAtOnce } from '@rdev/shared/domain/limits'
 import { expired, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
-import type { AttemptRef, Fence } from '../../ports/dispatch-store.ts'
+import type { Fence } from '../../ports/dispatch-store.ts'
 import { after, at, columnsOf, storeNow } from './database.ts'
 import { tasks } from './schema.ts'
 

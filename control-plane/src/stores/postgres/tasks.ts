@@ -1,18 +1,30 @@
+// Both ports over the table of tasks: TaskStore for callers of the API, DispatchStore for the hub.
+
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Task } from '@rdev/shared/domain/task'
 import { and, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { Clock } from '../../ports/clock.ts'
+import type { DispatchStore, Fence, LiveTask } from '../../ports/dispatch-store.ts'
 import type { TaskStore } from '../../ports/task-store.ts'
 import { afterOf } from '../paging.ts'
-import { isStorable, storableOrNull } from '../storable.ts'
-import { plainPlans } from './claim.ts'
+import { isStorable, storableOrNull, storableOutcome } from '../storable.ts'
+import { claimLock, claimStatement, plainPlans } from './claim.ts'
 import { at, type Database } from './database.ts'
 import { postgresInsert } from './insert.ts'
-import { queueLaneOf, queueStatement } from './queue.ts'
-import { rawTask, taskOf, type TaskRow } from './rows.ts'
-import { tasks } from './schema.ts'
-import { endChanged, ends } from './task-statements.ts'
+import { failMissingPodsStatement, missingPodsStatement } from './missing-pods.ts'
+import { nextDueStatement, queueLaneOf, queueStatement } from './queue.ts'
+import { rawTask, taskOf, type TaskRow, tasks } from './schema.ts'
+import {
+  endChanged,
+  ends,
+  expireStatement,
+  finishStatement,
+  markStartedStatement,
+  renewStatement,
+  requeueStatement,
+  takeOverStatement,
+} from './task-statements.ts'
 
 /** How often `change` reads and writes a row that others keep changing before it gives up. */
 const maxChanges = 20
@@ -20,22 +32,24 @@ const maxChanges = 20
 /** Bytes of text after which a page ends early: prompts and results may have megabytes, and Neon's answers have at most 64 MB. */
 const maxPageBytes = 8 * 1024 * 1024
 
+const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
+
+async function read(database: Database, id: string, projects: ProjectFilter): Promise<Task | undefined> {
+  if (!isStorable(id)) return undefined
+  const [row] = await database.run(
+    database.db
+      .select()
+      .from(tasks)
+      .where(and(eq(tasks.id, id), within(projects))),
+  )
+  return row && taskOf(row)
+}
+
+/** What callers of the API ask of tasks. */
 export function postgresTasks(database: Database, clock: Clock): TaskStore {
   const { db } = database
-  const within = (projects: ProjectFilter) => (projects === null ? undefined : inArray(tasks.project_id, projects.filter(isStorable)))
-  const get: TaskStore['get'] = async (id, projects) => {
-    if (!isStorable(id)) return undefined
-    const [row] = await database.run(
-      db
-        .select()
-        .from(tasks)
-        .where(and(eq(tasks.id, id), within(projects))),
-    )
-    return row && taskOf(row)
-  }
-
   return {
-    get,
+    get: (id, projects) => read(database, id, projects),
 
     insert: postgresInsert(database, clock),
 
@@ -82,7 +96,7 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
 
     async change(id, actor, step) {
       for (let tries = 0; tries < maxChanges; tries++) {
-        const before = await get(id, actor.project_ids)
+        const before = await read(database, id, actor.project_ids)
         if (!before) return undefined
         const next = step(before)
         const changed = changedColumns(before, next)
@@ -101,6 +115,61 @@ export function postgresTasks(database: Database, clock: Clock): TaskStore {
     queue: async (filter, limit) => (await database.batch(plainPlans, queueStatement(filter, limit))).map(queueLaneOf),
   }
 }
+
+/** The hub's side of the queue. */
+export function postgresDispatch(database: Database, clock: Clock): DispatchStore {
+  const many = async (statement: SQL, fence?: Fence) =>
+    (await (fence === undefined ? database.rows(statement) : database.batch(claimLock(fence.clusterId), statement))).map(rawTask)
+
+  return {
+    async claim(claim) {
+      const rows = await database.batch(claimLock(claim.clusterId), claimStatement(claim))
+      return rows.map(rawLiveTask)
+    },
+
+    async takeOver(clusterId, generation) {
+      const rows = await database.batch(claimLock(clusterId), takeOverStatement(clusterId, generation))
+      return { generation: Number(rows[0]?.generation), live: rows.filter(({ id }) => id !== null).map(rawLiveTask) }
+    },
+
+    async markStarted(started) {
+      if (started.length > 0) await database.rows(markStartedStatement(started))
+    },
+
+    requeue: async (refs, runAfter, fence) => (refs.length === 0 ? [] : many(requeueStatement(refs, runAfter, fence), fence)),
+
+    async finish(ref, end, retryAt, fence) {
+      const now = clock.now()
+      const [changed] = await many(finishStatement(ref, storableOutcome(end, now), retryAt, now, fence), fence)
+      // A statement that waited for another commit and changed nothing has an old snapshot, so read the row again.
+      return changed ?? read(database, ref.task_id, null)
+    },
+
+    async renew(clusterId, refs, leaseMs) {
+      if (refs.length > 0) await database.rows(renewStatement(clusterId, refs, leaseMs))
+    },
+
+    expireQueued: (clusterId) => many(expireStatement(clusterId)),
+
+    missingPods: async (clusterId, pods) =>
+      (await database.batch(plainPlans, missingPodsStatement(clusterId, pods.filter(isStorable)))).map(({ pod }) => String(pod)),
+
+    async failMissingPods(clusterId, pods) {
+      const statement = failMissingPodsStatement(clusterId, pods.filter(isStorable))
+      return pods.length === 0 ? [] : (await database.batch(plainPlans, statement)).map(rawTask)
+    },
+
+    async nextDue(clusterId) {
+      const [row] = await database.rows(nextDueStatement(clusterId))
+      return { queued: row?.queued === true, next_at: typeof row?.next_at === 'number' ? row.next_at : null }
+    },
+  }
+}
+
+const rawLiveTask = (raw: Readonly<Record<string, unknown>>): LiveTask => ({
+  task: rawTask(raw),
+  provider_session_id: typeof raw.provider_session_id === 'string' ? raw.provider_session_id : null,
+})
 
 const texts = new Set<keyof Task>(['result', 'error'])
 
