@@ -13,6 +13,8 @@ const realUrl = process.env.RDEV_TEST_POSTGRES_URL
 async function setup(open: () => Promise<SqlBackend>) {
   const backend = await open()
   const proxy = await startNeonProxy({ backend, host: '127.0.0.1', port: 0 })
+  // The driver has one endpoint for the whole program, and other files of tests are in this program too.
+  const endpointBefore = neonConfig.fetchEndpoint
   neonConfig.fetchEndpoint = proxy.url
   const sql = neon(proxy.connectionString, { fullResults: true })
   const schema = `proxy_test_${process.pid}_${Date.now()}`
@@ -37,6 +39,7 @@ async function setup(open: () => Promise<SqlBackend>) {
     names: async () => (await sql.query(`select name from ${table} order by id`)).rows.map((row) => row.name),
     close: async () => {
       await sql.query(`drop schema ${schema} cascade`)
+      neonConfig.fetchEndpoint = endpointBefore
       await proxy.close()
       await backend.close()
     },

@@ -312,6 +312,8 @@ r_guard() { # SLOT
     fi
     # The home was removed, or the pod: nobody can ask for the attempt any more, or read what it writes.
     if [ ! -d "$r_dir" ]; then
+      # The main process is among them, and at its end the supervisor tells us to go: not before the last of them is gone.
+      trap '' TERM
       r_kill_tree "$r_task.$r_number" '' - "$r_now" "$((r_now + 1000))"
       exit 0
     fi
