@@ -2,7 +2,7 @@
 // folder nor a process that has the folder in its environment, its command line or as its working directory. What is left is named, and fails
 // the run. Nothing is killed here: what a test started is for the product or for that test to end.
 
-import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import process from 'node:process'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -14,6 +14,8 @@ const leaveMs = 60_000
 
 export default async function setup(): Promise<() => Promise<void>> {
   const folder = await mkdtemp(`${tmpdir()}/rdev-run-`)
+  // A PostgreSQL server does not run as root: its user passes through here to its own folder.
+  await chmod(folder, 0o711)
   const outer = process.env.TMPDIR
   process.env.TMPDIR = folder
   return async () => {

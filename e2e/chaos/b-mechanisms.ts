@@ -91,7 +91,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
     {
       file: 'control-plane/src/main.ts',
       find: 'export class TaskLog extends TaskLogObject {',
-      put: "import { counted } from './counted.ts'\nexport class TaskLog extends counted(TaskLogObject, 'TaskLog') {",
+      put: "import { counted } from '../../e2e/chaos/counted.ts'\nexport class TaskLog extends counted(TaskLogObject, 'TaskLog') {",
     },
     {
       file: 'control-plane/src/main.ts',
