@@ -3,7 +3,7 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import type { TaskView } from '@rdev/shared/api/tasks'
-import { lightOpenCode } from '../dev/testing/opencode-env.ts'
+import { lightOpenCode } from '../dev/testing/light-agents.ts'
 import { sharedPrefix } from '../dev/testing/left-behind.ts'
 import { setup } from './setup.ts'
 import type { Bundle } from './setup.ts'

@@ -10,9 +10,9 @@ import { clusterKey, FakeControlPlane } from './fake-control-plane.ts'
 import { assignment } from './setup.ts'
 
 const lineCount = 200
-/** Every failed dial waits as long as it may: 0, 1, 2 and 4 s, and then 8 s. */
-const dialsUntilLongWait = 4
-const longWaitMs = 8_000
+/** Every failed dial waits as long as it may: 0, 1, 2, 4 and 8 s, and then 16 s: long beside what a busy computer takes for 200 sockets. */
+const dialsUntilLongWait = 5
+const longWaitMs = 16_000
 
 let plane: FakeControlPlane
 const lines: TaskLine[] = []

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import { startModel, type Model } from '../../../../dev/model/server.ts'
+import { lightClaude, without } from '../../../../dev/testing/light-agents.ts'
 import { createClaudeCode } from './claude-code.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
@@ -14,7 +15,7 @@ let model: Model
 let pod: Pod
 beforeAll(async () => {
   model = await startModel()
-  pod = await createPod({ ANTHROPIC_API_KEY: 'scripted', ANTHROPIC_BASE_URL: model.url })
+  pod = await createPod({ ANTHROPIC_API_KEY: 'scripted', ANTHROPIC_BASE_URL: model.url, ...lightClaude })
 })
 afterAll(async () => {
   await pod.remove()
@@ -46,7 +47,9 @@ test('it fixes a failing test with its tools, without asking for permissions', a
   const lines = ["import test from 'node:test'", "import assert from 'node:assert'", "import { sum } from './sum.js'"]
   await writeFile(`${pod.workspace}/sum.test.js`, `${lines.join('\n')}\ntest('adds', () => assert.equal(sum(1, 2), 3))\n`)
   await writeFile(`${pod.workspace}/package.json`, '{"type":"module","scripts":{"test":"node --test"}}')
-  const { result, attempt } = setup('Fix the failing test in this repository')
+  // As it is, with nothing that makes its start cheaper.
+  const whole: Pod = { ...pod, env: without(pod.env, lightClaude) }
+  const { result, attempt } = setup('Fix the failing test in this repository', { pod: whole })
   expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('Fixed') })
   expect(await readFile(`${pod.workspace}/sum.js`, 'utf8')).toContain('a + b')
   expect(data(attempt, 'tool.started').map((tool) => tool.name)).toEqual(['Bash', 'Read', 'Read', 'Edit', 'Bash'])
@@ -78,13 +81,13 @@ test('a wrong key is AUTH_FAILED', async () => {
 })
 
 test('no key at all is AUTH_FAILED', async () => {
-  const bare = await createPod({ ANTHROPIC_BASE_URL: model.url })
+  const bare = await createPod({ ANTHROPIC_BASE_URL: model.url, ...lightClaude })
   expect(await setup('hello', { pod: bare }).result).toMatchObject({ status: 'failed', error_code: 'AUTH_FAILED' })
   await bare.remove()
 })
 
 test('a usage limit is RATE_LIMITED, with the time when it resets', async () => {
-  const subscribed = await createPod({ CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-scripted', ANTHROPIC_BASE_URL: model.url })
+  const subscribed = await createPod({ CLAUDE_CODE_OAUTH_TOKEN: 'sk-ant-oat01-scripted', ANTHROPIC_BASE_URL: model.url, ...lightClaude })
   const { result, attempt } = setup('[[scenario: 429 3600]]', { pod: subscribed })
   const { status, error_code, resets_at } = await result
   expect({ status, error_code }).toEqual({ status: 'failed', error_code: 'RATE_LIMITED' })
@@ -100,8 +103,8 @@ test('an overloaded model is tried again, and the log says so', async () => {
 })
 
 test('a missing binary is BINARY_MISSING', async () => {
-  const without: Pod = { ...pod, env: { ...pod.env, PATH: '/usr/bin:/bin' } }
-  expect(await setup('hello', { pod: without }).result).toMatchObject({ status: 'failed', error_code: 'BINARY_MISSING', exit_code: 127 })
+  const bare: Pod = { ...pod, env: { ...pod.env, PATH: '/usr/bin:/bin' } }
+  expect(await setup('hello', { pod: bare }).result).toMatchObject({ status: 'failed', error_code: 'BINARY_MISSING', exit_code: 127 })
 })
 
 test('a process that does not exit after its result is ended, and the result stands', async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { startModel, type Model } from '../../../../dev/model/server.ts'
-import { lightOpenCode } from '../../../../dev/testing/opencode-env.ts'
+import { lightOpenCode, without } from '../../../../dev/testing/light-agents.ts'
 import { createOpenCode } from './opencode.ts'
 import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
 
@@ -36,8 +36,6 @@ function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?
   const attempt = new ChildAttempt(child, asked, cursor)
   return { result: agent.execute(asked, attempt), attempt }
 }
-const without = (env: Readonly<Record<string, string>>, names: Readonly<Record<string, string>>) =>
-  Object.fromEntries(Object.entries(env).filter(([name]) => !(name in names)))
 const data = (attempt: ChildAttempt, type: string) => attempt.events.filter((event) => event.type === type).map((event) => event.data)
 
 test('it fixes a failing test with its tools, telling what it says, with deltas', async () => {
@@ -86,8 +84,8 @@ test('a rate limit with a long wait is RATE_LIMITED, with the time when it reset
 })
 
 test('a missing binary is BINARY_MISSING', async () => {
-  const without: Pod = { ...pod, env: { ...pod.env, PATH: '/usr/bin:/bin' } }
-  expect(await setup('hello', { pod: without }).result).toMatchObject({ status: 'failed', error_code: 'BINARY_MISSING', exit_code: 127 })
+  const bare: Pod = { ...pod, env: { ...pod.env, PATH: '/usr/bin:/bin' } }
+  expect(await setup('hello', { pod: bare }).result).toMatchObject({ status: 'failed', error_code: 'BINARY_MISSING', exit_code: 127 })
 })
 
 test('cancel during a tool call with a background child leaves nothing', async () => {
