@@ -18,8 +18,8 @@ export function counted<Base extends Class>(base: Base, object: string): Base {
       say(this, 'constructor')
     }
   }
-  // Calls of other objects find methods only on the prototype.
-  for (const name of Object.getOwnPropertyNames(base.prototype)) {
+  // Calls of other objects find methods only on the prototype, or on one that it inherits from.
+  for (const name of methodNames(base.prototype)) {
     const method = (base.prototype as Record<string, unknown>)[name]
     if (name === 'constructor' || typeof method !== 'function') continue
     const entry = function (this: unknown, ...args: unknown[]): unknown {
@@ -29,4 +29,14 @@ export function counted<Base extends Class>(base: Base, object: string): Base {
     Object.defineProperty(Counted.prototype, name, { value: entry, writable: true, configurable: true })
   }
   return Counted
+}
+
+/** Up to the platform's own class, which has no methods of ours. */
+function methodNames(prototype: object): ReadonlySet<string> {
+  const names = new Set<string>()
+  for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at) as object | null) {
+    if (at.constructor.name === 'DurableObject') break
+    for (const name of Object.getOwnPropertyNames(at)) names.add(name)
+  }
+  return names
 }
