@@ -60,27 +60,40 @@ type ResourcesStep = Step<ResourcesState, ResourcesEffect>
 const minRetryMs = 1_000
 const maxDetail = 2_000
 
+const newEntry = (kind: string, name: string, wanted: Resource | null): Entry => ({
+  kind,
+  name,
+  wanted,
+  state: 'pending',
+  detail: null,
+  doing: undefined,
+  doubted: false,
+  tries: 0,
+})
+
 export const newResources = (kinds: readonly string[]): ResourcesState => ({ kinds, version: null, listed: new Set(), entries: new Map() })
 
 export function stepResources(state: ResourcesState, input: ResourcesInput, { random }: StepContext): ResourcesStep {
+  const nothing: ResourcesStep = { state, effects: [] }
+  // A list that was asked for on an earlier connection says nothing of this one.
+  const isOfList = input.type === 'listed' || input.type === 'list_failed' || input.type === 'retry_list'
+  if (isOfList && state.version === null) return nothing
   switch (input.type) {
     case 'desired':
       return desired(state, input.desired)
     case 'lost':
       return lost(state)
     case 'listed':
-      return state.version === null ? { state, effects: [] } : listed(state, input.kind, input.names)
+      return listed(state, input.kind, input.names)
     case 'list_failed':
-      return state.version === null
-        ? { state, effects: [] }
-        : { state, effects: [retryIn(0, random, { type: 'retry_list', kind: input.kind })] }
+      return { state, effects: [retryIn(0, random, { type: 'retry_list', kind: input.kind })] }
     case 'retry_list':
-      return state.version === null ? { state, effects: [] } : { state, effects: [{ type: 'list', kind: input.kind }] }
+      return { state, effects: [{ type: 'list', kind: input.kind }] }
     case 'operated':
       return operated(state, input.key, input.error, random)
     case 'retry': {
       const entry = state.entries.get(input.key)
-      if (entry === undefined || entry.doing !== undefined || entry.state !== 'failed') return { state, effects: [] }
+      if (entry === undefined || entry.doing !== undefined || entry.state !== 'failed') return nothing
       return reported(...changed(state, [entry]))
     }
   }
@@ -94,22 +107,13 @@ function desired(state: ResourcesState, { version, resources }: DesiredResources
     const { kind, name } = resource
     const before = state.entries.get(key)
     if (!state.kinds.includes(kind)) {
-      const detail = 'this agent does not know the kind'
-      entries.set(key, { kind, name, wanted: resource, state: 'unsupported', detail, doing: undefined, doubted: false, tries: 0 })
+      entries.set(key, { ...newEntry(kind, name, resource), state: 'unsupported', detail: 'this agent does not know the kind' })
     } else if (before !== undefined && isSame(before.wanted, resource)) {
       // A failed one keeps its retry time: a hub that repeats the same set must not cause more tries.
       entries.set(key, { ...before, wanted: resource })
     } else {
-      const entry: Entry = {
-        kind,
-        name,
-        wanted: resource,
-        state: 'pending',
-        detail: null,
-        doing: before?.doing,
-        doubted: before?.doubted ?? false,
-        tries: 0,
-      }
+      const inFlight = before && { doing: before.doing, doubted: before.doubted }
+      const entry: Entry = { ...newEntry(kind, name, resource), ...inFlight }
       entries.set(key, entry)
       toChange.push(entry)
     }
@@ -135,9 +139,7 @@ function lost(state: ResourcesState): ResourcesStep {
 
 /** What nobody wants and this process did not make goes too. */
 function listed(state: ResourcesState, kind: string, names: readonly string[]): ResourcesStep {
-  const strays = names
-    .filter((name) => !state.entries.has(resourceKey({ kind, name })))
-    .map((name): Entry => ({ kind, name, wanted: null, state: 'pending', detail: null, doing: undefined, doubted: false, tries: 0 }))
+  const strays = names.filter((name) => !state.entries.has(resourceKey({ kind, name }))).map((name) => newEntry(kind, name, null))
   if (strays.length === 0) return { state, effects: [] }
   return reported(...changed(state, strays))
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { initialHub, orphanMs, podAbsentMs, sweepEveryMs } from './state.ts'
+import { orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+import { initialHub, podAbsentMs } from './state.ts'
 import { aPod, aSpec, aTask, aTaskId } from '../machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './fixtures.ts'
 

@@ -7,7 +7,8 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
-import { maxFailedDispatches, orphanMs, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
+import { orphanMs } from '@rdev/shared/domain/limits'
+import { maxFailedDispatches, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
 

@@ -15,7 +15,8 @@ import type { ResourceSource } from '../../ports/resource-source.ts'
 import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'
 import { stepHub } from './machine.ts'
-import { initialHub, leaseMs, newMemory, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
+import { leaseMs } from '@rdev/shared/domain/limits'
+import { initialHub, newMemory, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
 import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
 
 export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'projects'>, LoopDeps {

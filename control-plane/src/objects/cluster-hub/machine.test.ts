@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { protocolVersion } from '@rdev/shared/wire/version'
-import { podAbsentMs, sweepEveryMs } from './state.ts'
+import { sweepEveryMs } from '@rdev/shared/domain/limits'
+import { podAbsentMs } from './state.ts'
 import { aPod, aTask, aTaskId } from '../machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, finished, dispatched } from './fixtures.ts'
 

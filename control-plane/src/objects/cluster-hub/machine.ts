@@ -26,15 +26,13 @@ import {
 } from './draft.ts'
 import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
 import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
+import { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 import {
   doneLimitMs,
-  leaseMs,
   maxClaimSlots,
   maxEarlyFrames,
   netMs,
-  orphanMs,
   silentLimitMs,
-  sweepEveryMs,
   type Connection,
   type Dispatch,
   type HubInput,

@@ -230,8 +230,6 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
   observed: null,
 })
 
-export { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
-
 /** Two pings and a half missed: the socket is half open. */
 export const silentLimitMs = 45_000
 /** How often the hub looks while something is queued or in flight, in case a poke or the object was lost. */

@@ -2,7 +2,8 @@
 
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import { leaseMs } from '../cluster-hub/state.ts'
+import { leaseMs } from '@rdev/shared/domain/limits'
+
 import { instant } from './instant.ts'
 
 const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
