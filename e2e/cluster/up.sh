@@ -14,6 +14,7 @@ source=$repository/images/claudebox
 say() { printf 'e2e/cluster: %s\n' "$*" >&2; }
 
 [ -x "$cluster" ] || { say "no cluster script at $cluster (set RDEV_CLUSTER_SCRIPT)"; exit 1; }
+"$repository/dev/busybox.sh"
 kubeconfig=$("$cluster" up)
 
 # The hash of the image's directory tells whether the image is up to date: it is a mark on the node and the name of the archive.
