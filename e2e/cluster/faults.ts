@@ -8,7 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
 const script = process.env.RDEV_CLUSTER_SCRIPT ?? fileURLToPath(new URL('../../../shared/cluster/cluster', import.meta.url))
-const run = promisify(execFile)
+// A component that is started here outlives the run, so it gets nothing of the run's own folder for temporary files.
+const run = (file: string, args: readonly string[]) => promisify(execFile)(file, args, { env: { ...process.env, TMPDIR: undefined } })
 
 export type Component = 'apiserver' | 'kubelet' | 'containerd' | 'controllers' | 'scheduler' | 'etcd'
 
