@@ -9,6 +9,8 @@ const version = 'v1'
 /** Longer tokens are refused unread. Ours have about 300 characters. */
 const maxTokenChars = 1000
 const minSecretChars = 32
+/** 132 bits. */
+const proofChars = 22
 
 const claimsSchema: z.ZodType<TokenClaims> = z.discriminatedUnion('kind', [
   z.object({
@@ -40,15 +42,21 @@ export function createTokens(secret: string, clock: Clock): Tokens {
       return `${signed}.${toBase64url(new Uint8Array(signature))}`
     },
 
-    async verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string) {
+    async verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string, { expired = 'refused' } = {}) {
       const match = token.length <= maxTokenChars && /^(v1\.([\w-]+))\.([\w-]{43})$/.exec(token)
       if (!match) return undefined
       const signature = fromBase64url(match[3]!)
       if (!signature || !(await crypto.subtle.verify('HMAC', await hmacKey(), signature, encoder.encode(match[1])))) return undefined
       const payload = fromBase64url(match[2]!)
       const claims = claimsSchema.safeParse(payload && JSON.parse(decoder.decode(payload)))
-      if (!claims.success || claims.data.expires_at <= clock.now() || !isKind(claims.data, kind)) return undefined
-      return claims.data
+      if (!claims.success || !isKind(claims.data, kind)) return undefined
+      return claims.data.expires_at <= clock.now() && expired === 'refused' ? undefined : claims.data
+    },
+
+    async proof(token) {
+      // What is signed begins otherwise than a token, so neither can pass as the other.
+      const signature = await crypto.subtle.sign('HMAC', await hmacKey(), encoder.encode(`proof.${token}`))
+      return toBase64url(new Uint8Array(signature)).slice(0, proofChars)
     },
   }
 }

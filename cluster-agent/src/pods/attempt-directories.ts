@@ -55,7 +55,9 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     persist(Infinity, signal, async () => {
       const control = await shells.control(pod)
       if (signal.aborted) throw new Fatal('the wait was aborted')
-      return readRecord(pod, name, await control.ask(['wait', name]))
+      const told = await control.ask(['wait', name])
+      // A task can write this file too. What cannot be read counts as the word of a supervisor that died.
+      return recordOf(pod, name, told) ?? recordOf(pod, name, await control.ask(['bury', name])) ?? unreadable(pod, name)
     })
 
   /** All callers that wait for one attempt share one question. Call `release` when the end is not needed any more. */
@@ -243,13 +245,18 @@ function takeFirst(session: Session | undefined, from: { stdout: number; stderr:
   return session
 }
 
-function readRecord(pod: string, name: string, answer: Answer): ExitRecord {
+/** Undefined: it is not an exit record. Throws AttemptGone. */
+function recordOf(pod: string, name: string, answer: Answer): ExitRecord | undefined {
   if (answer.status === 'gone') throw new AttemptGone(pod, name)
   try {
     return exitRecord.parse(JSON.parse(answer.rest))
-  } catch (cause) {
-    throw new Fatal(`the exit record of ${name} in pod ${pod} is not valid`, { cause })
+  } catch {
+    return undefined
   }
+}
+
+function unreadable(pod: string, name: string): never {
+  throw new Fatal(`the exit record of ${name} in pod ${pod} is not valid`)
 }
 
 /** Names become words of shell lines and parts of paths, so they are checked. Throws RangeError. */

@@ -21,7 +21,7 @@ rdev_control() {
     jobs >/dev/null 2>&1 # reaps
     case $r_verb in
       touch) printf '%s ok\n' "$r_id" ;;
-      wait | stop | list | refuse | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
+      wait | bury | stop | list | refuse | remove | note | keep) "rdev_$r_verb" "$r_id" $r_rest & ;;
       *) printf '%s unknown\n' "$r_id" ;;
     esac
   done
@@ -33,13 +33,26 @@ rdev_control() {
   exit 0
 }
 
+# The supervised can write a record as well as its supervisor can, who does so only when no process is left. So a record beside a living tree is
+# not the supervisor's: the tree is ended, and the record goes.
+r_over() { # NAME → 0: there is a record, and no process of the attempt is left
+  [ -f "$r_dir/exit" ] || return 1
+  r_alive || r_sid=
+  r_tree "$1" "$r_sid"
+  [ -n "$r_pids" ] || return 0
+  r_uptime
+  r_kill_tree "$1" "$r_sid" - "$r_now" "$((r_now + 1000))"
+  rm -f "$r_dir/exit"
+  return 1
+}
+
 # Waits for the record without polling: the supervisor holds the fifo open for writing until it is gone, however it goes.
 r_await() { # NAME → 0: there is a record; 1: there is no such attempt
   r_name "$1"
   r_tries=0
   r_rounds=0
   while :; do
-    [ ! -f "$r_dir/exit" ] || return 0
+    ! r_over "$1" || return 0
     [ -d "$r_dir" ] || return 1
     if r_alive; then
       r_x=$r_home/spare/$r_slot.alive
@@ -52,7 +65,7 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
         r_nap 50
       fi
     elif [ -f "$r_dir/exit" ]; then
-      return 0
+      : # written since we looked
     elif [ -f "$r_dir/begun" ] && [ -f "$r_dir/supervisor" ]; then
       r_bury "$1"
     elif [ "$r_tries" -ge 100 ]; then
@@ -68,11 +81,24 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
 }
 
 r_tell_record() { # ID
-  read -r r_x <"$r_dir/exit" && printf '%s ended %s\n' "$1" "$r_x"
+  read -r r_x <"$r_dir/exit"
+  # A record has less than 250 characters; a longer line is not one, and would not fit into an answer.
+  [ ${#r_x} -le 500 ] || r_x=-
+  printf '%s ended %s\n' "$1" "$r_x"
 }
 
 rdev_wait() { # ID NAME
   if r_await "$2"; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
+}
+
+# The record cannot be read, so no supervisor wrote it: one is made as for a supervisor that died.
+rdev_bury() { # ID NAME
+  r_name "$2"
+  if r_await "$2"; then
+    rm -rf "$r_dir/exit"
+    r_await "$2"
+  fi
+  if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
 }
 
 rdev_stop() { # ID NAME GRACE_MS REASON
@@ -81,7 +107,7 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   r_uptime
   r_stop_kill=$((r_now + $3))
   r_wait=10
-  while [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; do
+  while [ -d "$r_dir" ] && ! r_over "$2"; do
     if r_alive && [ ! -f "$r_dir/begun" ]; then
       r_nap 20 # it is taking its orders, or leaves without
     elif r_alive; then

@@ -183,6 +183,8 @@ r_record() { # CODE REASON FILE
   [ -n "${r_offset-}" ] || r_clock
   r_ms=$((r_now + r_offset))
   r_full=
+  # What the supervised put there is none: the supervisor's own word takes its place.
+  [ ! -e "$r_dir/exit" ] || { [ "$r_file" != exit.next ] && [ -f "$r_dir/exit" ]; } || rm -rf "$r_dir/exit"
   until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"%s}\n' \
     "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" "$r_full" 2>/dev/null 1<>"$r_dir/$r_file" &&
     { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do

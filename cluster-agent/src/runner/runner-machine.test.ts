@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import type { Assignment, AttemptPresence } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { assignment } from '../testing/setup.ts'
-import { inventoryFor, newRunner, stepRunner, type RunnerInput, type RunnerState } from './runner-machine.ts'
+import { attemptsOf, inventoryFor, maxLeftovers, newRunner, stepRunner, type RunnerInput, type RunnerState } from './runner-machine.ts'
 
 const home: Pod = {
   name: 'demo',
@@ -206,4 +206,38 @@ test('a pod that answers with another home counts as not listed, until it has do
   answer('-')
   expect(inventoryFor(it.state)).toMatchObject([{ ready: true }])
   expect(it.assign(shell())).toMatchObject([{ type: 'begin', home: 'b' }, { type: 'touch' }])
+})
+
+test('a pod with more directories than it can have tells a part of them, its runs first, and is not ready until the others are gone', () => {
+  const other: Pod = { ...home, name: 'other', uid: 'u2', project_id: 'other' }
+  const it = setup(home, other)
+  it.gathered([])
+  const run = shell(999_999)
+  it.assign(run)
+  const made = Array.from({ length: 10_000 }, (_, i) => presenceOf(shell(i + 1), 'broken'))
+  const list = (attempts: readonly AttemptPresence[]) => [
+    { pod: home, found: { home: 'home of u1', attempts } },
+    { pod: other, found: { home: 'home of u2', attempts: [] } },
+  ]
+  const lists = list([...made, presenceOf(run)])
+  const effects = it.step({ type: 'gathered', lists, refused: [nameOf(run)] })
+  expect(effects).toEqual([
+    { type: 'overfull', pod: 'demo', attempts: 10_001 },
+    { type: 'gather_again', pods: ['demo'] },
+    { type: 'touch' },
+  ])
+  expect(inventoryFor(it.state).map(({ name, ready }) => [name, ready])).toEqual([
+    ['demo', false],
+    ['other', true],
+  ])
+  const told = attemptsOf(it.state, lists)
+  expect(told).toHaveLength(home.slots + maxLeftovers)
+  expect(told[0]).toEqual(presenceOf(run))
+  // The hub knows none of the others, so it has them stopped; each is removed.
+  expect(it.step({ type: 'stop', ref: told[1]! })).toMatchObject([{ type: 'clear', pod: 'demo' }])
+
+  const rest = list([...made.slice(0, home.slots + maxLeftovers - 1), presenceOf(run)])
+  expect(it.step({ type: 'gathered', lists: rest, refused: [] })).toEqual([{ type: 'touch' }])
+  expect(inventoryFor(it.state).map(({ ready }) => ready)).toEqual([true, true])
+  expect(attemptsOf(it.state, rest)).toHaveLength(home.slots + maxLeftovers)
 })

@@ -46,6 +46,12 @@ const unnamed = '-'
 
 /** Refusals that the pod itself gave: they hold for every agent. */
 const saidByPod: ReadonlySet<RejectReason> = new Set(['start_failed', 'workspace_busy', 'floor'])
+/**
+ * How many attempts a pod may tell beyond its slots: leftovers of a time without an agent. A task can make directories, and one frame tells the
+ * attempts of all pods, so a pod with more must not make that frame too large for all others.
+ */
+export const maxLeftovers = 200
+
 /** Only the latest are kept: an assignment and its repetition are seconds apart. */
 const maxRefused = 1_000
 
@@ -109,6 +115,8 @@ export type RunnerEffect =
   | { readonly type: 'finished'; readonly ref: AttemptRef }
   /** These pods did not answer: send another hello after a while. */
   | { readonly type: 'gather_again'; readonly pods: readonly string[] }
+  /** The pod tells more attempts than it can have: it gets no work until those that the hub does not know are removed. */
+  | { readonly type: 'overfull'; readonly pod: string; readonly attempts: number }
   /** An attempt lives: touch the pods in use now and then, for the orphan TTL. */
   | { readonly type: 'touch' }
 
@@ -232,22 +240,24 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
   const listed = new Map(state.listed)
   const silent: Pod[] = []
   const homes = new Map(state.homes)
-  for (const { pod, found } of lists) {
+  const effects: RunnerEffect[] = []
+  for (const list of lists) {
+    const { pod, found } = list
     const before = homes.get(podKey(pod))
     const home = found === undefined ? before : homeAfter(before, found.home)
     if (home !== undefined) homes.set(podKey(pod), home)
-    if (found === undefined || home?.other !== undefined) {
+    if (overfull(list)) effects.push({ type: 'overfull', pod: pod.name, attempts: found?.attempts.length ?? 0 })
+    if (found === undefined || home?.other !== undefined || overfull(list)) {
       silent.push(pod)
       listed.delete(podKey(pod))
       continue
     }
     if (!listed.has(podKey(pod))) listed.set(podKey(pod), pod.providers)
   }
-  const attempts = attemptsOf({ listed }, lists)
+  const attempts = attemptsOf({ listed, runs: state.runs }, lists)
   // For pods that did not answer, the earlier list is kept.
   const kept = [...state.present].filter(([, found]) => silent.some((pod) => pod.name === found.pod))
   const present = new Map([...kept, ...attempts.map((found) => [nameOf(found), found] as const)])
-  const effects: RunnerEffect[] = []
   if (!state.draining && silent.some((pod) => pod.ready)) effects.push({ type: 'gather_again', pods: silent.map((pod) => pod.name) })
   if (attempts.some((found) => found.state === 'running')) effects.push({ type: 'touch' })
   // The directory existed when the run started. If it is missing, another agent saw the attempt's end and removed it.
@@ -267,9 +277,20 @@ function homeAfter(before: Home | undefined, name: string): Home {
   return times >= newHomeAfter ? { name } : { name: before.name, other: { name, times } }
 }
 
-/** The attempts that a gathering found in the pods whose lists are believed. */
-export const attemptsOf = ({ listed }: Pick<RunnerState, 'listed'>, lists: readonly PodList[]): readonly AttemptPresence[] =>
-  lists.flatMap(({ pod, found }) => (listed.has(podKey(pod)) ? (found?.attempts ?? []) : []))
+const overfull = ({ pod, found }: PodList): boolean => (found?.attempts.length ?? 0) > pod.slots + maxLeftovers
+
+/**
+ * The attempts that a gathering found in the pods whose lists are believed. A pod with too many tells a part, those with a run first: the hub
+ * answers which of them to stop, so each hello removes some.
+ */
+export const attemptsOf = ({ listed, runs }: Pick<RunnerState, 'listed' | 'runs'>, lists: readonly PodList[]): readonly AttemptPresence[] =>
+  lists.flatMap((list) => {
+    const attempts = list.found?.attempts ?? []
+    if (!overfull(list)) return listed.has(podKey(list.pod)) ? attempts : []
+    const known = attempts.filter((found) => runs.has(nameOf(found)))
+    const others = attempts.filter((found) => !runs.has(nameOf(found)))
+    return [...known, ...others].slice(0, list.pod.slots + maxLeftovers)
+  })
 
 function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {
   const pod = podMeant(state, assignment)

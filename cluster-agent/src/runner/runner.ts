@@ -77,6 +77,11 @@ export function createRunner(deps: RunnerDeps): Runner {
       case 'gather_again':
         log('warn', 'pods could not be listed', { pods: effect.pods })
         return named.set('list', listAgainMs, () => hub.hello())
+      case 'overfull':
+        return log('warn', 'a pod has more attempt directories than rdev made: it is not ready until the others are removed', {
+          pod: effect.pod,
+          attempts: effect.attempts,
+        })
       case 'touch':
         return touchWhileLive()
     }

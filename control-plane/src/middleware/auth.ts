@@ -89,7 +89,7 @@ export async function sha256Hex(text: string): Promise<string> {
 }
 
 /** Compares in constant time for texts of the same length. */
-function sameText(a: string, b: string): boolean {
+export function sameText(a: string, b: string): boolean {
   if (a.length !== b.length) return false
   let difference = 0
   for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i)

@@ -2,7 +2,13 @@
 export interface Tokens {
   sign(claims: TokenClaims): Promise<string>
   /** The claims; undefined if the token is forged, expired or of another kind. Never throws. */
-  verify<Kind extends TokenClaims['kind']>(kind: Kind, token: string): Promise<Extract<TokenClaims, { kind: Kind }> | undefined>
+  verify<Kind extends TokenClaims['kind']>(
+    kind: Kind,
+    token: string,
+    options?: { readonly expired?: 'refused' | 'accepted' },
+  ): Promise<Extract<TokenClaims, { kind: Kind }> | undefined>
+  /** A word of 22 characters that only this program can make from that token. It proves that its bearer was told it, not that the token is valid. */
+  proof(token: string): Promise<string>
 }
 
 export type TokenClaims =

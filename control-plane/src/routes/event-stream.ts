@@ -26,6 +26,17 @@ export const serverSentEvents: StreamFormat = {
 }
 
 /**
+ * Server-Sent Events for the bearer of a stream ticket. EventSource comes back with the URL that it has, so with the same ticket, and with the
+ * last id that it was told. Each id ends with a proof of having read this stream, which makes the ticket good beyond its life: `<seq>.<proof>`.
+ * The first id comes before any event, in a block without data, which EventSource remembers and does not dispatch.
+ */
+export const provenServerSentEvents = (after: number, proof: string): StreamFormat => ({
+  ...serverSentEvents,
+  opening: `${serverSentEvents.opening}id: ${after}.${proof}\n\n`,
+  entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}.${proof}\n`}event: ${type}\ndata: ${json}\n\n`,
+})
+
+/**
  * One event on each line; the last one is `task.finished`, and an earlier end has a line of its own. The heartbeat is a single space, which
  * JSON allows before a value (RFC 8259, section 2). An empty line would break readers that parse each line.
  */

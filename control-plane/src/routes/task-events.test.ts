@@ -227,6 +227,51 @@ test('a ticket has the rights of its key when it is used', async () => {
   expect([response.status, (await response.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])
 })
 
+/** The Last-Event-ID that EventSource keeps of a text: the last `id` of a block that is whole. */
+const lastIdOf = (text: string): string => [...text.matchAll(/^id: (.*)$/gm)].at(-1)?.[1] ?? ''
+
+test('EventSource with a ticket goes on after the ticket has expired, with no code of the page, until its key ends', async () => {
+  const { call, id, events, logs, finish, makeKey, stores, clock } = await setup()
+  const { key, row } = await makeKey()
+  const { url } = await (await call('POST', `/v1/tasks/${id}/tickets`, { key })).json<z.infer<typeof streamTicketSchema>>()
+  const open = (last: string) => call('GET', url, { key: null, headers: { ...sse, ...(last && { 'last-event-id': last }) } })
+
+  // A cut before any event: the stream began with an id in a block of its own, which dispatches nothing.
+  let chunks = chunksOf(await open(''))
+  let last = lastIdOf((await chunks.next())!)
+  expect(last).toMatch(/^0\.[\w-]{22}$/)
+  await chunks.cancel()
+
+  const seqs: number[] = []
+  for (const cutAfterMs of [5_000, 70_000, 11 * 60_000]) {
+    clock.advance(cutAfterMs)
+    const response = await open(last)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('access-control-allow-origin')).toBe('*')
+    logs.append(id, 'output', { stream: 'stdout', text: `after ${cutAfterMs} ms` })
+    chunks = chunksOf(response)
+    await chunks.next()
+    const text = (await chunks.next())!
+    seqs.push(...parseSse(text).map(({ data }) => (JSON.parse(data) as { seq: number }).seq))
+    last = lastIdOf(text)
+    await chunks.cancel()
+  }
+  expect(seqs).toEqual([1, 2, 3, 4, 5, 6])
+
+  // Who did not read from the stream of this ticket cannot come back with it, and pages are for the first minute only.
+  const other = await (await call('POST', `/v1/tasks/${id}/tickets`, { key })).json<z.infer<typeof streamTicketSchema>>()
+  const proofOfOther = lastIdOf((await chunksOf(await call('GET', other.url, { key: null, headers: sse })).next())!)
+  for (const wrong of ['', '6', proofOfOther, `6.${'x'.repeat(22)}`]) expect((await open(wrong)).status).toBe(401)
+  await finish(id)
+  expect(parseSse(await (await open(last)).text()).map(({ event }) => event)).toEqual(['task.finished', 'stream.end'])
+  expect((await open(`7.${last.split('.')[1]}`)).status).toBe(204)
+
+  await stores.keys.revoke(row.id, anActor(), clock.now())
+  clock.advance(5_000)
+  expect((await open(last)).status).toBe(401)
+  expect((await call('GET', events, { headers: { ...sse, 'last-event-id': '3.' } })).status).toBe(400)
+})
+
 test('a stream whose key is revoked ends and says so', async () => {
   const streamLimits = { heartbeatMs: 5, rotateMs: 600_000, drainMs: 30_000, recheckMs: 10 }
   const { call, events, makeKey, stores, clock } = await setup({ streamLimits })

@@ -5,12 +5,13 @@ import { isTerminal } from '@rdev/shared/domain/task'
 import { Hono } from 'hono'
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
+import { sameText } from '../middleware/auth.ts'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import type { Deps } from '../ports/deps.ts'
 import { followLog, readLog } from '../usecases/read-log.ts'
 import { getTask } from '../usecases/wait-for-task.ts'
-import { eventStream, ndjson, serverSentEvents } from './event-stream.ts'
+import { eventStream, ndjson, provenServerSentEvents, serverSentEvents } from './event-stream.ts'
 import type { StreamLimits } from './event-stream.ts'
 
 export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
@@ -19,10 +20,15 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
   handle(app, listTaskEvents, async (c) => {
     const id = c.req.param('id')
     const query = c.req.valid('query')
+    const last = lastEventId(c.req.header('last-event-id'))
+    const after = last?.seq ?? query.after ?? 0
     // A request without a caller has no key, so it needs a ticket.
-    const caller: Caller = c.var.caller ?? (await callerOfTicket(deps, c, id, query.ticket ?? ''))
-    const after = lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0
-    const format = negotiate(c)
+    const ticket = c.var.caller === undefined ? (query.ticket ?? '') : null
+    const caller: Caller = ticket === null ? c.var.caller : await callerOfTicket(deps, c, { id, ticket, proof: last?.proof })
+    const wanted = negotiate(c)
+    const format = wanted === serverSentEvents && ticket !== null ? provenServerSentEvents(after, await deps.tokens.proof(ticket)) : wanted
+    // The ticket in the URL is all that admits, so pages of every origin may use it.
+    if (ticket !== null) c.header('access-control-allow-origin', '*')
     const task = await getTask(deps, id, caller.project_ids)
     c.header('vary', 'accept')
 
@@ -33,7 +39,7 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
       return c.body(body, 200, { 'content-type': 'application/json' })
     }
 
-    if (format === serverSentEvents && isTerminal(task.status)) {
+    if (wanted === serverSentEvents && isTerminal(task.status)) {
       const { lines, finished } = await readLog(deps, task, after, 1)
       if (finished && lines.length === 0) return c.body(null, 204)
     }
@@ -53,9 +59,17 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
   return app
 }
 
-async function callerOfTicket({ tokens }: Pick<Deps, 'tokens'>, c: Context<AppEnv>, taskId: string, ticket: string): Promise<Caller> {
-  const claims = await tokens.verify('stream', ticket)
-  if (claims?.task_id !== taskId) throw new DomainError('UNAUTHORIZED', 'this stream ticket is not valid, or not any more')
+interface Presented {
+  readonly id: string
+  readonly ticket: string
+  readonly proof: string | undefined
+}
+
+/** A ticket opens a stream for a minute. Who has read from that stream may come back with it for as long as its key is valid. */
+async function callerOfTicket({ tokens }: Pick<Deps, 'tokens'>, c: Context<AppEnv>, { id, ticket, proof }: Presented): Promise<Caller> {
+  const expired = proof !== undefined && sameText(proof, await tokens.proof(ticket)) ? 'accepted' : 'refused'
+  const claims = await tokens.verify('stream', ticket, { expired })
+  if (claims?.task_id !== id) throw new DomainError('UNAUTHORIZED', 'this stream ticket is not valid, or not any more')
   return c.var.auth.callerOf(claims.key_id)
 }
 
@@ -69,9 +83,11 @@ async function stillAllowed(c: Context<AppEnv>, caller: Caller): Promise<boolean
   }
 }
 
-function lastEventId(value: string | undefined): number | undefined {
+/** `<seq>`, or `<seq>.<proof>` as streams of a ticket tell it. Throws DomainError BAD_REQUEST. */
+function lastEventId(value: string | undefined): { seq: number; proof: string | undefined } | undefined {
   if (value === undefined || value === '') return undefined
-  if (/^\d{1,15}$/.test(value)) return Number(value)
+  const match = /^(\d{1,15})(?:\.([\w-]{22}))?$/.exec(value)
+  if (match) return { seq: Number(match[1]), proof: match[2] }
   const message = 'must be the seq of an event'
   throw new DomainError('BAD_REQUEST', `Last-Event-ID ${message}`, { fields: [{ parameter: 'Last-Event-ID', message }] })
 }

@@ -46,4 +46,38 @@ export function supervisorContract(setup: () => ReturnType<typeof attemptOf>): v
     await until(async () => (await later.run(pod, `cat "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/exit"`, 5_000)).exit_code === 0)
     expect(await later.ended(pod, attempt, never)).toMatchObject({ reason: 'supervisor_died' })
   })
+
+  const forge = (text: string) => `printf '%s\\n' '${text}' >"\${RDEV_HOME:-$HOME/.rdev}/attempts/$RDEV_ATTEMPT/exit"`
+  const forged = JSON.stringify({ exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 1, ended_at: 2, reason: 'cancelled' })
+
+  test.each([
+    ['that says it was cancelled', forge(forged)],
+    ['that is no record', forge('done')],
+    ['of 100 kB', `i=0; x=xxxxxxxxxx; while [ $i -lt 14 ]; do x=$x$x; i=$((i+1)); done; ${forge("'$x'")}`],
+  ])('a record %s, written by the task itself, is not believed: its tree is ended first', async (_what, script) => {
+    const { start, sh, attempt, ended, tree } = setup()
+    await start(`echo up; ${script}; setsid sleep 600 & exec sleep 600`)
+    await until(async () => (await sh(`ls "\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}"`)).includes('exit'))
+    const record = await ended()
+    expect(await tree()).toEqual([])
+    expect(record).toMatchObject({ stdout_bytes: 3 })
+    expect(record?.reason).toMatch(/^(exited|supervisor_died)$/)
+    expect(record?.exit_code).not.toBe(0)
+  })
+
+  test('a task that writes its record and ends has the end that its supervisor saw', async () => {
+    const { start, ended } = setup()
+    await start(`echo up; ${forge('done')}; exit 7`)
+    expect(await ended()).toMatchObject({ exit_code: 7, stdout_bytes: 3, reason: 'exited' })
+  })
+
+  test('a record that the task wrote, and a supervisor that it killed, hide no process from a stop', async () => {
+    const { start, sh, pod, directories, follow, attempt, ended, tree } = setup()
+    await start('echo up; exec sleep 600')
+    for await (const _ of follow()) break
+    await sh(`printf '%s\\n' '${forged}' >"\${RDEV_HOME:-$HOME/.rdev}/attempts/${attempt}/exit"; ${killSupervisor(attempt)}`)
+    await directories.stop(pod, attempt, 1, 'cancelled')
+    expect(await tree()).toEqual([])
+    expect(await ended()).toMatchObject({ stdout_bytes: 3, reason: 'supervisor_died' })
+  })
 }

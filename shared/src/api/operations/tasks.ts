@@ -100,7 +100,9 @@ export const createStreamTicket = defineOperation({
   method: 'POST',
   path: '/v1/tasks/:id/tickets',
   summary: 'Make a stream ticket',
-  description: 'For EventSource in browsers, which cannot set headers. Good for 60 s and for the events of this task only.',
+  description: `For EventSource in browsers, which cannot set headers. It opens the events of this task only, within 60 s, from a page of any origin.
+A stream that was opened in time goes on for as long as its key lives: its ids are \`<seq>.<proof>\`, EventSource sends the last one when it
+comes back, and the proof makes the ticket good for that. Revoking the key ends it within 60 s.`,
   tag: 'tasks',
   scope: 'tasks:read',
   project: 'task',
@@ -132,7 +134,7 @@ Resume with \`after\` or \`Last-Event-ID\`: what follows that seq comes, without
   project: 'task',
   params: taskParams,
   query: eventsQuery,
-  headers: { 'Last-Event-ID': z.string().optional().meta({ description: 'A seq; wins over `after`.' }) },
+  headers: { 'Last-Event-ID': z.string().optional().meta({ description: 'A seq, or an id as a stream told it; wins over `after`.' }) },
   answers: {
     200: {
       description: 'The events.',
