@@ -13,7 +13,7 @@ import { LineReader } from '../lines.ts'
 import { OpenCodeClient, OpenCodeHttpError } from './client.ts'
 import { openCodeScript, passwordLine } from './command.ts'
 import { ofMessages, onEvent, onStatus, type Effect, type OpenCodeContext, type OpenCodeStep } from './events.ts'
-import { asRuleset, rulesOf, type Rules } from './policy.ts'
+import { asConfig, asRuleset, rulesOf, type Rules } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { readOpenCodeState, type OpenCodeState } from './state.ts'
 import { Timer } from '../timer.ts'
@@ -86,7 +86,7 @@ export class OpenCodeRun {
 
   async toEnd(): Promise<AgentResult> {
     const { signal } = this.#attempt
-    const script = openCodeScript(randomBytes(24).toString('base64url'))
+    const script = openCodeScript(randomBytes(24).toString('base64url'), asConfig(this.#rules))
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
     if (signal.aborted) over()
