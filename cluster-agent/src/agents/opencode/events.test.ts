@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { NewEvent } from '../../ports.ts'
 import { isJson, json, list, text, type Json } from '../json.ts'
-import { ofMessages, onEvent, type Effect } from './events.ts'
+import { ofMessages, onEvent } from './events.ts'
 import { rulesOf } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { openCodeStart, readOpenCodeState, type OpenCodeState } from './state.ts'
+import type { Effect } from './step.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures')
 const recordings = readdirSync(fixtures)
