@@ -92,6 +92,15 @@ test('a conversation that is too long even for a summary fails with the reason',
   expect(types()).toEqual(['provider.raw', 'error'])
 })
 
+test('a summary alone is no answer', () => {
+  const { tell, message, say, rest, result } = setup()
+  tell('message.updated', { info: { id: 'msg_01', role: 'assistant', time: { created: 1 } } })
+  tell('session.error', overflow)
+  message('msg_03', { summary: true, finish: 'stop' }, say('What happened so far'))
+  expect(rest()).toBe(true)
+  expect(result()).toMatchObject({ status: 'failed', error: expect.stringContaining('prompt is too long') })
+})
+
 test('an answer that was cut, by the limit of tokens or because the window is full, is no success, and the half is kept', () => {
   const { message, say, rest, result, types } = setup()
   message('msg_01', { finish: 'length' }, say('first half,'))
