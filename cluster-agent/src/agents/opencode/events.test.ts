@@ -126,6 +126,13 @@ test('a long wait makes the run give up, a short one does not, and each is emitt
   expect(run.state.error).toMatchObject({ code: 'RATE_LIMITED', resets_at: new Date(context.now + 600_000).toISOString() })
 })
 
+test('a retry is told with the code of its reason', () => {
+  const status = { type: 'retry', attempt: 1, message: 'invalid x-api-key', next: context.now + 1000 }
+  const { start } = named('plain')
+  const run = new Machine(start).stream([{ type: 'session.status', properties: { sessionID: start.session, status } }])
+  expect(run.events).toMatchObject([{ type: 'error', data: { code: 'AUTH_FAILED' } }])
+})
+
 test('the rules answer a permission each time it is asked, also a subagent’s, and it is emitted once', () => {
   const asked = (id: string, permission: string): Json => ({
     type: 'permission.asked',

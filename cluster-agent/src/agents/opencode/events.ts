@@ -50,7 +50,7 @@ export function onStatus(state: OpenCodeState, status: Json, context: OpenCodeCo
   if (next <= state.retry) return stay(state)
   const words = boundText(text(status.message) ?? 'the provider refused', 4096)
   const attempt = number(status.attempt) ?? 1
-  const code = codeOfWords(words) === 'RATE_LIMITED' ? 'RATE_LIMITED' : 'AGENT_ERROR'
+  const code = codeOfWords(words) ?? 'AGENT_ERROR'
   const resets_at = instant(next)
   const told =
     code === 'RATE_LIMITED'
