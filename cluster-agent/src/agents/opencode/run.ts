@@ -127,6 +127,7 @@ export class OpenCodeRun {
       else if (!this.#over.signal.aborted)
         // Nothing of the agent ran.
         await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`, 'POD_UNAVAILABLE')
+      if (this.#finished && this.#client && hasOpenCalls(this.#state)) await this.#close(this.#client)
       // Only the server has the conversation until the log has it, so the server must not end before.
       if (this.#finished) await Promise.race([this.#attempt.stored(), aborted(signal)])
       // If the attempt is to end, the runner ends the processes and gives the reason.
@@ -144,12 +145,15 @@ export class OpenCodeRun {
     const client = this.#client
     if (!client) return
     await this.#abort()
+    await this.#close(client)
+  }
+
+  /** Tells how the tool calls ended that an abort stopped. */
+  async #close(client: OpenCodeClient): Promise<void> {
     const close = async () => {
       for (let looks = 0; looks < maxClosingLooks && !this.#exited; looks++) {
         if (looks > 0) await wait(closingPauseMs)
-        // A look that runs already may have asked before the abort.
-        await this.#looking?.catch(() => {})
-        await this.#look(client)
+        await this.#read(client)
         if (!hasOpenCalls(this.#state)) return
       }
     }
@@ -360,10 +364,7 @@ export class OpenCodeRun {
     const resting = status.type === undefined || status.type === 'idle'
     for (const asked of [session, ...Object.keys(this.#state.subagents)])
       await this.#step(client, (state, context) => onStatus(state, json(statuses[asked]), context))
-    const messages = await client.messagesSince(session, message)
-    for (const step of ofMessages(messages ?? [])) await this.#step(client, step)
-    for (const subagent of subagentsToRead(this.#state))
-      for (const step of ofSubagent(subagent, await client.messagesAfter(subagent, message))) await this.#step(client, step)
+    await this.#read(client)
     if (this.#rechecks > 0) this.#rechecks--
     if (this.#finished || this.#cancelled || !resting) {
       this.#restingSince = undefined
@@ -382,6 +383,16 @@ export class OpenCodeRun {
       if (this.#attempt.now() - this.#restingSince > this.#limits.unansweredMs)
         await this.#fail('the prompt was accepted, but never answered')
     }
+  }
+
+  /** Emits what the lists of messages have and the stream did not tell. */
+  async #read(client: OpenCodeClient): Promise<void> {
+    const { session, message } = this.#state
+    if (session === undefined || message === undefined) return
+    const messages = await client.messagesSince(session, message)
+    for (const step of ofMessages(messages ?? [])) await this.#step(client, step)
+    for (const subagent of subagentsToRead(this.#state))
+      for (const step of ofSubagent(subagent, await client.messagesAfter(subagent, message))) await this.#step(client, step)
   }
 
   async #fail(message: string, code: TaskErrorCode = 'AGENT_ERROR'): Promise<void> {
