@@ -142,6 +142,8 @@ test('the rules answer a permission each time it is asked, also a subagent’s, 
   expect(run.effects).toMatchObject([{ reply: 'once' }, { reply: 'once' }, { reply: 'reject' }])
   expect(run.types).toEqual(['approval.requested', 'approval.resolved', 'approval.requested', 'approval.resolved'])
   expect(run.events[3]!.data).toMatchObject({ decision: 'denied', by: 'policy' })
+  run.restart().stream([asked('per_2', 'doom_loop'), asked('per_3', 'doom_loop')])
+  expect(openCodeResult(run.state, stopped, '')).toMatchObject({ denied_tools: [{ name: 'doom_loop', count: 2 }] })
 })
 
 test('a part of an unknown kind is kept, and messages of other sessions are left out', () => {

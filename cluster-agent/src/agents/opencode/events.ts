@@ -6,7 +6,7 @@ import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInHeaders } from '../classify.ts'
 import { json, list, number, objects, text, type Json } from '../json.ts'
-import { maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
+import { maxDenied, maxDeniedName, maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
 import { bounded, countStep, fail, stay, type Effect, type OpenCodeContext, type OpenCodeStep } from './step.ts'
 import { isSubagent, onSubagent, withSubagent } from './subagents.ts'
 import { decide } from './policy.ts'
@@ -188,7 +188,14 @@ function permission(state: OpenCodeState, asked: Json, { rules }: OpenCodeContex
     event('approval.requested', { approval_id: id, tool_id, name, patterns: boundValue(patterns, 4096), expires_at: null }),
     event('approval.resolved', { approval_id: id, tool_id, name, decision: decision === 'allow' ? 'allowed' : 'denied', by: 'policy' }),
   ]
-  return { state: remember(state, 'permissions', id), events, effects: [effect] }
+  const next = remember(state, 'permissions', id)
+  return { state: decision === 'allow' ? next : denied(next, name.slice(0, maxDeniedName)), events, effects: [effect] }
+}
+
+function denied(state: OpenCodeState, name: string): OpenCodeState {
+  const times = Object.hasOwn(state.denied, name) ? state.denied[name]! : 0
+  if (times === 0 && Object.keys(state.denied).length >= maxDenied) return state
+  return { ...state, denied: { ...state.denied, [name]: times + 1 } }
 }
 
 /** The meaning of the server's error `{ name, data }`. Undefined for an abort: the one who asked for it knows. */

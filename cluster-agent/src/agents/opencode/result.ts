@@ -6,9 +6,11 @@ import { endedFromOutside } from '../outcome.ts'
 
 /** The result of a run. The server never ends by itself: after `stopped` the run was complete, and the state has its result. */
 export function openCodeResult(state: OpenCodeState, exit: ExitRecord, words: string): AgentResult {
+  const denied_tools = Object.entries(state.denied).map(([name, count]) => ({ name, count }))
   const known = {
     provider_session_id: state.session,
     ...((state.turns > 0 || state.cost_usd > 0) && { usage: state.usage, cost_usd: state.cost_usd, turns: state.turns }),
+    ...(denied_tools.length > 0 && { denied_tools }),
   }
   const outside = endedFromOutside(exit)
   if (outside) return { ...known, ...outside }

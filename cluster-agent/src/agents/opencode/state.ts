@@ -6,6 +6,10 @@ import type { Usage } from '@rdev/shared/domain/event'
 import { json, list, number, text, type Json } from '../json.ts'
 import { usageOf } from '../usage.ts'
 
+/** So many names of what was not allowed are counted, cut to so many characters. */
+export const maxDenied = 64
+export const maxDeniedName = 128
+
 /** So many steps in a row may call no tool. */
 export const maxQuietSteps = 5
 
@@ -51,6 +55,8 @@ export interface OpenCodeState {
   /** How many steps in a row called no tool. */
   readonly quiet: number
   readonly subagents: Readonly<Record<string, Subagent>>
+  /** What was not allowed, by the name of its permission, with how often. */
+  readonly denied: Readonly<Record<string, number>>
   /** When the last emitted retry is due; the next one is later. */
   readonly retry: number
   readonly usage: Usage
@@ -67,6 +73,7 @@ export const openCodeStart: OpenCodeState = {
   told: {},
   quiet: 0,
   subagents: {},
+  denied: {},
   retry: 0,
   usage: { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 },
   cost_usd: 0,
@@ -91,6 +98,7 @@ export function readOpenCodeState(value: unknown): OpenCodeState {
     overflow: state.overflow === undefined ? undefined : { message: text(overflow.message) ?? '', words: text(overflow.words) ?? '' },
     quiet: number(state.quiet) ?? 0,
     subagents: Object.fromEntries(Object.entries(json(state.subagents)).map(([id, subagent]) => [id, readSubagent(json(subagent))])),
+    denied: Object.fromEntries(Object.entries(json(state.denied)).map(([name, times]) => [name, number(times) ?? 1])),
     retry: number(state.retry) ?? 0,
     usage: usageOf(state.usage),
     cost_usd: number(state.cost_usd) ?? 0,
