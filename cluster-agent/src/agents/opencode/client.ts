@@ -3,7 +3,7 @@
 
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { isJson, list, parseObject, type Json } from '../json.ts'
+import { isJson, json, list, parseObject, text, type Json } from '../json.ts'
 import { LineReader } from '../lines.ts'
 
 /** Most calls answer in milliseconds. The first one of a session loads its plugins, which takes seconds on a busy node. */
@@ -22,6 +22,16 @@ export class OpenCodeHttpError extends Error {
   }
 }
 
+/** The server answered, but not what this program can read. */
+export class OpenCodeNonsense extends Error {
+  override readonly name = 'OpenCodeNonsense'
+}
+
+/** There was no connection, which says nothing about the server. */
+export class OpenCodeUnreachable extends Error {
+  override readonly name = 'OpenCodeUnreachable'
+}
+
 export interface Connector {
   connect(port: number): Promise<Duplex>
 }
@@ -35,14 +45,16 @@ export class OpenCodeClient {
   readonly #connector: Connector
   readonly #port: number
   readonly #authorization: string
+  readonly #timeoutMs: number
 
-  constructor(connector: Connector, port: number, password: string) {
+  constructor(connector: Connector, port: number, password: string, timeoutMs: number = requestTimeoutMs) {
+    this.#timeoutMs = timeoutMs
     this.#connector = connector
     this.#port = port
     this.#authorization = `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`
   }
 
-  async call(method: string, path: string, body?: object, timeoutMs: number = requestTimeoutMs): Promise<Answer> {
+  async call(method: string, path: string, body?: object, timeoutMs: number = this.#timeoutMs): Promise<Answer> {
     const signal = AbortSignal.timeout(timeoutMs)
     const response = await this.#send(method, path, body, signal)
     const chunks: Buffer[] = []
@@ -52,19 +64,19 @@ export class OpenCodeClient {
       size += bytes.length
       if (size > maxBodyBytes) {
         response.destroy()
-        throw new Error(`${method} ${path} answered more than ${maxBodyBytes} bytes`)
+        throw new OpenCodeNonsense(`${method} ${path} answered more than ${maxBodyBytes} bytes`)
       }
       chunks.push(bytes)
     }
-    const text = Buffer.concat(chunks).toString('utf8')
+    const answered = Buffer.concat(chunks).toString('utf8')
     const status = response.statusCode ?? 0
-    if (status < 200 || status > 299) throw new OpenCodeHttpError(method, path, status, text)
-    if (text === '') return { body: undefined, headers: response.headers }
+    if (status < 200 || status > 299) throw new OpenCodeHttpError(method, path, status, answered)
+    if (answered === '') return { body: undefined, headers: response.headers }
     try {
-      const parsed: unknown = JSON.parse(text)
+      const parsed: unknown = JSON.parse(answered)
       return { body: parsed, headers: response.headers }
     } catch (cause) {
-      throw new Error(`${method} ${path} answered no JSON: ${text.slice(0, 500)}`, { cause })
+      throw new OpenCodeNonsense(`${method} ${path} answered no JSON: ${answered.slice(0, 500)}`, { cause })
     }
   }
 
@@ -75,7 +87,7 @@ export class OpenCodeClient {
   async *events(signal: AbortSignal): AsyncIterable<Json> {
     const cut = new AbortController()
     const either = AbortSignal.any([signal, cut.signal])
-    let timer = setTimeout(() => cut.abort(), requestTimeoutMs)
+    let timer = setTimeout(() => cut.abort(), this.#timeoutMs)
     try {
       const response = await this.#send('GET', '/event', undefined, either)
       if (response.statusCode !== 200) {
@@ -104,17 +116,29 @@ export class OpenCodeClient {
 
   /** The messages of a session from `messageId` on, oldest first; undefined if the session has no such message. Throws OpenCodeHttpError. */
   async messagesSince(session: string, messageId: string): Promise<readonly Json[] | undefined> {
+    const { found, whole } = await this.#pages(session, (id) => id === messageId)
+    return whole ? undefined : found
+  }
+
+  /** The messages of a session whose ids are after `messageId`, oldest first. The session need not have that message. Throws OpenCodeHttpError. */
+  async messagesAfter(session: string, messageId: string): Promise<readonly Json[]> {
+    const { found } = await this.#pages(session, (id) => id <= messageId)
+    return found.filter((message) => idOf(message) > messageId)
+  }
+
+  /** Reads back, page by page, to the newest message that `isLast`; `whole` if none is. */
+  async #pages(session: string, isLast: (id: string) => boolean): Promise<{ found: readonly Json[]; whole: boolean }> {
     const found: Json[] = []
     let before: string | undefined
     for (;;) {
       const query = before === undefined ? '' : `&before=${encodeURIComponent(before)}`
       const { body, headers } = await this.call('GET', `/session/${session}/message?limit=${pageSize}${query}`)
       const page = list(body).filter(isJson)
-      const at = page.findIndex((message) => isJson(message.info) && message.info.id === messageId)
+      const at = page.findLastIndex((message) => isLast(idOf(message)))
       found.unshift(...(at < 0 ? page : page.slice(at)))
-      if (at >= 0) return found
+      if (at >= 0) return { found, whole: false }
       const next = headers['x-next-cursor']
-      if (typeof next !== 'string' || page.length === 0) return undefined
+      if (typeof next !== 'string' || page.length === 0) return { found, whole: true }
       before = next
     }
   }
@@ -146,12 +170,14 @@ export class OpenCodeClient {
 
 const pageSize = 50
 
+const idOf = (message: Json): string => text(json(message.info).id) ?? ''
+
 /** Rejects when `signal` aborts; a connection that opens afterwards is closed. */
 function abortable(connection: Promise<Duplex>, signal: AbortSignal): Promise<Duplex> {
   return new Promise((resolve, reject) => {
     const abort = () => {
       connection.then((late) => late.destroy()).catch(() => {})
-      reject(new Error('no connection in time'))
+      reject(new OpenCodeUnreachable('no connection in time'))
     }
     if (signal.aborted) return abort()
     signal.addEventListener('abort', abort, { once: true })
@@ -162,7 +188,7 @@ function abortable(connection: Promise<Duplex>, signal: AbortSignal): Promise<Du
       },
       (cause: unknown) => {
         signal.removeEventListener('abort', abort)
-        reject(cause instanceof Error ? cause : new Error('no connection'))
+        reject(new OpenCodeUnreachable(cause instanceof Error ? cause.message : 'no connection', { cause }))
       },
     )
   })

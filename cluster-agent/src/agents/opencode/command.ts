@@ -15,6 +15,11 @@ const quiet = {
 }
 
 /**
+ * The kind of subagent that only looks around would get the task's edits by its rules, which come after those of the kind.
+ */
+const explore = { permission: { edit: 'deny' } }
+
+/**
  * OpenCode reads the key from ANTHROPIC_API_KEY, but not the base URL, which unlike Claude Code's ends in /v1. After a denied tool the model goes
  * on, as with Claude Code, instead of ending the turn.
  */
@@ -24,29 +29,47 @@ const config = (baseUrl: string): string =>
     share: 'disabled',
     snapshot: false,
     experimental: { continue_loop_on_deny: true },
+    agent: { explore },
     ...(baseUrl === '' ? {} : { provider: { anthropic: { options: { baseURL: baseUrl } } } }),
   })
 
+const lock = JSON.stringify({ lockfileVersion: 3, packages: { '': { dependencies: { '@opencode-ai/plugin': '*' } } } })
+
 /**
- * Without installed dependencies in its configuration directory, the server fetches a package that only plugins need. A fresh HOME therefore gets a
- * directory that looks installed; an existing directory is not changed.
+ * Without installed dependencies in a configuration directory, the server fetches a package that only plugins and tools need. A fresh HOME
+ * therefore gets a directory that looks installed. So does a workspace's `.opencode` (here and above, up to the repository) that has neither
+ * plugins nor tools nor packages of its own; the server writes a `.gitignore` there that hides what is added.
  */
-const noInstall = `rdev_dir="\${XDG_CONFIG_HOME:-$HOME/.config}/opencode"
-if [ ! -e "$rdev_dir" ]; then
-  mkdir -p "$rdev_dir/node_modules" && printf '%s\\n' ${quote(
-    JSON.stringify({ lockfileVersion: 3, packages: { '': { dependencies: { '@opencode-ai/plugin': '*' } } } }),
-  )} >"$rdev_dir/package-lock.json"
-fi
-unset rdev_dir
+const noInstall = `rdev_mark() { mkdir -p "$1/node_modules" && printf '%s\\n' ${quote(lock)} >"$1/package-lock.json"; }
+rdev_dir="\${XDG_CONFIG_HOME:-$HOME/.config}/opencode"
+[ -e "$rdev_dir" ] || rdev_mark "$rdev_dir"
+rdev_mark_plain() {
+  [ -d "$1" ] || return 0
+  for rdev_name in node_modules package.json package-lock.json bun.lock plugin plugins tool tools; do
+    if [ -e "$1/$rdev_name" ] || [ -L "$1/$rdev_name" ]; then return 0; fi
+  done
+  rdev_mark "$1"
+}
+rdev_mark_plain "$HOME/.opencode"
+rdev_dir=$PWD
+while [ -n "$rdev_dir" ]; do
+  rdev_mark_plain "$rdev_dir/.opencode"
+  if [ -e "$rdev_dir/.git" ]; then break; fi
+  rdev_dir=\${rdev_dir%/*}
+done
+unset rdev_dir rdev_name
 `
 
 const here = '@rdev-base-url@'
 
-/** The script of the server's process. If the pod has set OPENCODE_CONFIG_CONTENT, it is not changed. */
-export function openCodeScript(password: string): string {
+/**
+ * The script of the server's process. If the pod has set OPENCODE_CONFIG_CONTENT, it is not changed. `permission` is merged over every
+ * configuration, the workspace's too.
+ */
+export function openCodeScript(password: string, permission: object): string {
   const [before, after] = config(here).split(here) as [string, string]
   return `printf '%s\\n' ${quote(`${passwordLine}${password}`)}
-${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password })}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
+${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password, OPENCODE_PERMISSION: JSON.stringify(permission) })}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
   rdev_url=\${ANTHROPIC_BASE_URL:-}
   rdev_url=\${rdev_url%/}
   case "$rdev_url" in

@@ -3,10 +3,11 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { NewEvent } from '../../ports.ts'
 import { isJson, json, list, text, type Json } from '../json.ts'
-import { ofMessages, onEvent, type Effect } from './events.ts'
+import { ofMessages, onEvent } from './events.ts'
 import { rulesOf } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { openCodeStart, readOpenCodeState, type OpenCodeState } from './state.ts'
+import type { Effect } from './step.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures')
 const recordings = readdirSync(fixtures)
@@ -125,6 +126,13 @@ test('a long wait makes the run give up, a short one does not, and each is emitt
   expect(run.state.error).toMatchObject({ code: 'RATE_LIMITED', resets_at: new Date(context.now + 600_000).toISOString() })
 })
 
+test('a retry is told with the code of its reason', () => {
+  const status = { type: 'retry', attempt: 1, message: 'invalid x-api-key', next: context.now + 1000 }
+  const { start } = named('plain')
+  const run = new Machine(start).stream([{ type: 'session.status', properties: { sessionID: start.session, status } }])
+  expect(run.events).toMatchObject([{ type: 'error', data: { code: 'AUTH_FAILED' } }])
+})
+
 test('the rules answer a permission each time it is asked, also a subagent’s, and it is emitted once', () => {
   const asked = (id: string, permission: string): Json => ({
     type: 'permission.asked',
@@ -134,6 +142,8 @@ test('the rules answer a permission each time it is asked, also a subagent’s, 
   expect(run.effects).toMatchObject([{ reply: 'once' }, { reply: 'once' }, { reply: 'reject' }])
   expect(run.types).toEqual(['approval.requested', 'approval.resolved', 'approval.requested', 'approval.resolved'])
   expect(run.events[3]!.data).toMatchObject({ decision: 'denied', by: 'policy' })
+  run.restart().stream([asked('per_2', 'doom_loop'), asked('per_3', 'doom_loop')])
+  expect(openCodeResult(run.state, stopped, '')).toMatchObject({ denied_tools: [{ name: 'doom_loop', count: 2 }] })
 })
 
 test('a part of an unknown kind is kept, and messages of other sessions are left out', () => {

@@ -1,44 +1,25 @@
 // Turns what OpenCode's server tells into events: (state, event) → (state, events, effects). It is pure and repeatable: a part that comes twice,
 // from the stream and from the list of messages after a cut, gives one event. What the run should do (answer a permission) is an effect.
 
-import type { EventData } from '@rdev/shared/domain/event'
 import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInHeaders } from '../classify.ts'
-import { count, json, list, number, objects, text, type Json } from '../json.ts'
-import { maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
-import { decide, type Rules } from './policy.ts'
-
-export type Effect =
-  | { readonly type: 'reply'; readonly permission: string; readonly reply: 'once' | 'reject' }
-  | { readonly type: 'reject_question'; readonly question: string }
-  /** The session says that it rests: look whether that is the end. */
-  | { readonly type: 'idle' }
-  /** The provider asks to wait longer than a run should. */
-  | { readonly type: 'give_up' }
-
-export interface OpenCodeStep {
-  readonly state: OpenCodeState
-  readonly events: readonly NewEvent[]
-  readonly effects: readonly Effect[]
-}
-
-export interface OpenCodeContext {
-  readonly rules: Rules
-  readonly now: number
-  /** A retry that is due later than this ends the run instead: the slot is free then, and the error says when to try again. */
-  readonly maxRetryWaitMs: number
-  readonly maxRetries: number
-}
+import { json, list, number, objects, text, type Json } from '../json.ts'
+import { maxDenied, maxDeniedName, maxTold, type OpenCodeError, type OpenCodeState } from './state.ts'
+import { bounded, countStep, fail, stay, type Effect, type OpenCodeContext, type OpenCodeStep } from './step.ts'
+import { isSubagent, onSubagent, withSubagent } from './subagents.ts'
+import { decide } from './policy.ts'
 
 const provider = 'opencode'
-const stay = (state: OpenCodeState, ...events: readonly NewEvent[]): OpenCodeStep => ({ state, events, effects: [] })
 
 /** Parts that concern only the server, or that a message repeats. */
 const ignored: ReadonlySet<unknown> = new Set(['step-start', 'snapshot'])
 
-/** One event of the stream. Of other sessions (a subagent's) only the questions count: their tool call tells the rest. */
+/** In `told`: the message is the server's summary of the conversation. */
+const summaryMark = '~summary'
+
+/** One event of the stream. Of a subagent's conversation the questions, the waits and the usage count: its tool call tells the rest. */
 export function onEvent(state: OpenCodeState, message: Json, context: OpenCodeContext): OpenCodeStep {
   const properties = json(message.properties)
   if (message.type === 'permission.asked') return permission(state, properties, context)
@@ -46,7 +27,9 @@ export function onEvent(state: OpenCodeState, message: Json, context: OpenCodeCo
     const effects: Effect[] = [{ type: 'reject_question', question: text(properties.id) ?? '' }]
     return { state, events: [], effects }
   }
-  if (properties.sessionID !== state.session) return stay(state)
+  if (message.type === 'session.status' && (properties.sessionID === state.session || isSubagent(state, properties.sessionID)))
+    return onStatus(state, json(properties.status), context)
+  if (properties.sessionID !== state.session) return onSubagent(state, message)
   switch (message.type) {
     case 'message.updated':
       return onMessage(state, json(properties.info), context)
@@ -54,8 +37,6 @@ export function onEvent(state: OpenCodeState, message: Json, context: OpenCodeCo
       return onPart(state, json(properties.part))
     case 'session.error':
       return failed(state, json(properties.error), context)
-    case 'session.status':
-      return onStatus(state, json(properties.status), context)
     case 'session.idle':
       return { state, events: [], effects: [{ type: 'idle' }] }
     default:
@@ -69,7 +50,7 @@ export function onStatus(state: OpenCodeState, status: Json, context: OpenCodeCo
   if (next <= state.retry) return stay(state)
   const words = boundText(text(status.message) ?? 'the provider refused', 4096)
   const attempt = number(status.attempt) ?? 1
-  const code = codeOfWords(words) === 'RATE_LIMITED' ? 'RATE_LIMITED' : 'AGENT_ERROR'
+  const code = codeOfWords(words) ?? 'AGENT_ERROR'
   const resets_at = instant(next)
   const told =
     code === 'RATE_LIMITED'
@@ -89,10 +70,49 @@ export function onMessage(state: OpenCodeState, info: Json, context: OpenCodeCon
     const told = Object.fromEntries(Object.entries(state.told).filter(([message]) => message > state.completed!))
     next = { ...next, through: state.completed, completed: undefined, told }
   }
-  // The result is the text of the model's last message, so the text of earlier ones is dropped.
-  if (!(id in next.told)) next = { ...next, text: '', told: { ...next.told, [id]: [] } }
-  if (number(json(info.time).completed) !== undefined) next = { ...next, completed: id }
-  return info.error === undefined ? stay(next) : failed(next, json(info.error), context)
+  const isSummary = info.summary === true
+  let begun = stay(next)
+  if (!(id in next.told)) {
+    // The result is the text of the model's last message, so the text of earlier ones is dropped.
+    const quiet = isSummary ? next.quiet : next.quiet + 1
+    next = { ...next, text: '', finish: undefined, quiet, told: { ...next.told, [id]: isSummary ? [summaryMark] : [] } }
+    begun = bounded(next, quiet)
+    next = begun.state
+  }
+  const error = json(info.error)
+  if (number(json(info.time).completed) !== undefined) {
+    const finish = error.name === 'MessageAbortedError' ? 'aborted' : text(info.finish)
+    next = { ...next, completed: id, finish }
+    // The server made a summary of what was too long, and the model went on.
+    if (next.overflow && id > next.overflow.message && !isSummary && info.error === undefined) next = { ...next, overflow: undefined }
+  }
+  const ended = info.error === undefined ? stay(next) : failed(next, error, context)
+  return { state: ended.state, events: [...begun.events, ...ended.events], effects: begun.effects }
+}
+
+/** What the end of the newest message says against its answer. */
+const cuts: Readonly<Record<string, string>> = {
+  length: 'the answer was cut: it reached the limit of its tokens, or the context window was full',
+  aborted: 'the server stopped its answer',
+}
+
+const newest = (state: OpenCodeState): string | undefined =>
+  Object.keys(state.told)
+    .filter((id) => id.startsWith('msg_'))
+    .sort()
+    .at(-1)
+
+/** Whether a tool call was begun and not ended. */
+export const hasOpenCalls = (state: OpenCodeState): boolean =>
+  Object.values(state.told).some((ids) => ids.some((id) => id.endsWith('+') && !ids.includes(id.slice(0, -1))))
+
+/** The server rests. The run is over if the model's newest message is complete, or an error ended it. */
+export function onRest(state: OpenCodeState): OpenCodeStep & { readonly over: boolean } {
+  if (state.error) return { ...stay(state), over: true }
+  const last = newest(state)
+  if (last === undefined || last !== state.completed) return { ...stay(state), over: false }
+  const message = state.overflow?.words ?? cuts[state.finish ?? '']
+  return { ...(message === undefined ? stay(state) : fail(state, { code: 'AGENT_ERROR', message })), over: true }
 }
 
 /** A part of one of the model's messages. */
@@ -107,6 +127,7 @@ export function onPart(state: OpenCodeState, part: Json): OpenCodeStep {
       const words = text(part.text) ?? ''
       const next = remember(state, message, id)
       if (words.trim() === '') return stay(next)
+      if (told.includes(summaryMark)) return stay(next, raw(provider, 'summary', { text: words }))
       return stay({ ...next, text: boundText(words, maxResultTextBytes) }, event('message.assistant', { text: boundText(words) }))
     }
     case 'reasoning': {
@@ -117,25 +138,8 @@ export function onPart(state: OpenCodeState, part: Json): OpenCodeStep {
     }
     case 'tool':
       return tool(state, part, message, id, told)
-    case 'step-finish': {
-      const tokens = json(part.tokens)
-      const cache = json(tokens.cache)
-      const usage = {
-        input_tokens: count(tokens.input),
-        output_tokens: count(tokens.output) + count(tokens.reasoning),
-        cache_read_tokens: count(cache.read),
-        cache_write_tokens: count(cache.write),
-      }
-      const cost_usd = number(part.cost) ?? 0
-      const total = {
-        input_tokens: state.usage.input_tokens + usage.input_tokens,
-        output_tokens: state.usage.output_tokens + usage.output_tokens,
-        cache_read_tokens: state.usage.cache_read_tokens + usage.cache_read_tokens,
-        cache_write_tokens: state.usage.cache_write_tokens + usage.cache_write_tokens,
-      }
-      const next = { ...remember(state, message, id), usage: total, cost_usd: state.cost_usd + cost_usd, turns: state.turns + 1 }
-      return stay(next, event('usage', { ...usage, cost_usd }))
-    }
+    case 'step-finish':
+      return countStep({ ...remember(state, message, id), turns: state.turns + 1 }, part)
     default:
       if (ignored.has(part.type)) return stay(state)
       return stay(remember(state, message, id), raw(provider, `part/${String(part.type)}`, part))
@@ -148,7 +152,7 @@ function tool(state: OpenCodeState, part: Json, message: string, id: string, tol
   const tool_id = text(part.callID) ?? id
   const began = `${id}+`
   const events: NewEvent[] = []
-  let next = state
+  let next = withSubagent({ ...state, quiet: 0 }, part)
   if (!told.includes(began)) {
     events.push(event('tool.started', { tool_id, name: text(part.tool) ?? '', input: boundValue(run.input ?? {}) }))
     next = remember(next, message, began)
@@ -184,7 +188,14 @@ function permission(state: OpenCodeState, asked: Json, { rules }: OpenCodeContex
     event('approval.requested', { approval_id: id, tool_id, name, patterns: boundValue(patterns, 4096), expires_at: null }),
     event('approval.resolved', { approval_id: id, tool_id, name, decision: decision === 'allow' ? 'allowed' : 'denied', by: 'policy' }),
   ]
-  return { state: remember(state, 'permissions', id), events, effects: [effect] }
+  const next = remember(state, 'permissions', id)
+  return { state: decision === 'allow' ? next : denied(next, name.slice(0, maxDeniedName)), events, effects: [effect] }
+}
+
+function denied(state: OpenCodeState, name: string): OpenCodeState {
+  const times = Object.hasOwn(state.denied, name) ? state.denied[name]! : 0
+  if (times === 0 && Object.keys(state.denied).length >= maxDenied) return state
+  return { ...state, denied: { ...state.denied, [name]: times + 1 } }
 }
 
 /** The meaning of the server's error `{ name, data }`. Undefined for an abort: the one who asked for it knows. */
@@ -199,12 +210,18 @@ export function errorOf(error: Json, now: number): OpenCodeError | undefined {
 }
 
 function failed(state: OpenCodeState, told: Json, { now }: OpenCodeContext): OpenCodeStep {
+  if (told.name === 'ContextOverflowError') {
+    // The server goes on by itself if it can: only at its rest this is known to be the end.
+    if (state.error || state.overflow) return stay(state)
+    const words = boundText(text(json(told.data).message) ?? 'the conversation is too long', 4096)
+    return stay(
+      { ...state, overflow: { message: newest(state) ?? '', words } },
+      raw(provider, 'session.error', { name: told.name, message: words }),
+    )
+  }
   const error = errorOf(told, now)
-  // The session and its message tell the same error; the first one counts.
-  if (!error || state.error) return stay(state)
-  const { code, message, resets_at } = error
-  const data: EventData = code === 'RATE_LIMITED' ? { provider, message, resets_at } : { code, message }
-  return stay({ ...state, error }, event(code === 'RATE_LIMITED' ? 'limit.reached' : 'error', data))
+  // The session and its message tell the same error.
+  return error ? fail(state, error) : stay(state)
 }
 
 /** Turns the server's list of messages, oldest first, into steps in the order of the stream. */

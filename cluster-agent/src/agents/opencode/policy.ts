@@ -1,5 +1,5 @@
 // What OpenCode may do without asking, from the same two fields that Claude Code gets. The session gets the rules before the prompt, so an allowed
-// tool costs no round trip. A question that still comes (a subagent's, for instance) is answered by the same rules.
+// tool costs no round trip. Its subagents get them by the configuration. A question that still comes is answered by the same rules.
 
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { usualTools } from '../usual-tools.ts'
@@ -77,8 +77,37 @@ export function decide(rules: Rules, permission: string, subjects: readonly stri
   return (subjects.length === 0 ? ['*'] : subjects).every((subject) => actionOf(subject) === 'allow') ? 'allow' : 'deny'
 }
 
-/** The rules as a session's ruleset, in order. They come after those of any configuration, and the last that matches counts. */
-export const asRuleset = (rules: Rules): readonly { permission: string; pattern: string; action: Action }[] =>
-  Object.entries(rules).flatMap(([permission, patterns]) =>
-    Object.entries(patterns).map(([pattern, action]) => ({ permission, pattern, action })),
-  )
+/** Nobody is there to be asked, and nobody to leave the plan to. */
+const never = ['question', 'plan_enter', 'plan_exit']
+
+interface SessionRule {
+  readonly permission: string
+  readonly pattern: string
+  readonly action: Action | 'ask'
+}
+
+/**
+ * The rules as a session's ruleset, in order. They come after those of any configuration, and the last that matches counts. OpenCode hands a
+ * session's denials on to the sessions of its subagents, but not what it allows, and adds each task's rules to those of the tasks before. So
+ * what is not allowed is asked about, and answered by `decide`: with `*` denied a subagent had no tool at all.
+ */
+export const asRuleset = (rules: Rules): readonly SessionRule[] => [
+  ...Object.entries(rules).flatMap(([permission, patterns]) =>
+    Object.entries(patterns).map(([pattern, action]): SessionRule => ({ permission, pattern, action: action === 'deny' ? 'ask' : action })),
+  ),
+  ...never.map((permission): SessionRule => ({ permission, pattern: '*', action: 'deny' })),
+]
+
+/** What the rules of a subagent's kind say, unless a configuration names it: no lists of work, and no subagents of its own. */
+const ofTheKind: ReadonlySet<string> = new Set(['task', 'todowrite'])
+
+/**
+ * The rules as the `permission` of OpenCode's configuration, which its subagents get. One action each, because some permissions take no
+ * patterns; those with patterns are asked about.
+ */
+export function asConfig(rules: Rules): Readonly<Record<string, Action | 'ask'>> {
+  const config = Object.entries(rules)
+    .filter(([permission]) => !ofTheKind.has(permission))
+    .map(([permission, patterns]) => [permission, Object.keys(patterns).length > 1 ? 'ask' : (patterns['*'] ?? 'ask')] as const)
+  return Object.fromEntries([...config, ...never.map((permission) => [permission, 'deny'] as const)])
+}

@@ -6,15 +6,19 @@ import { endedFromOutside } from '../outcome.ts'
 
 /** The result of a run. The server never ends by itself: after `stopped` the run was complete, and the state has its result. */
 export function openCodeResult(state: OpenCodeState, exit: ExitRecord, words: string): AgentResult {
+  const denied_tools = Object.entries(state.denied).map(([name, count]) => ({ name, count }))
   const known = {
     provider_session_id: state.session,
-    ...(state.turns > 0 && { usage: state.usage, cost_usd: state.cost_usd, turns: state.turns }),
+    ...((state.turns > 0 || state.cost_usd > 0) && { usage: state.usage, cost_usd: state.cost_usd, turns: state.turns }),
+    ...(denied_tools.length > 0 && { denied_tools }),
   }
   const outside = endedFromOutside(exit)
   if (outside) return { ...known, ...outside }
   if (state.error) {
     const { code, message, resets_at } = state.error
-    return { ...known, status: 'failed', error_code: code, error: message, ...(code === 'RATE_LIMITED' && { resets_at }) }
+    // Half an answer is worth keeping.
+    const half = state.finish === 'length' && state.text.trim() !== '' ? { result: state.text } : {}
+    return { ...known, ...half, status: 'failed', error_code: code, error: message, ...(code === 'RATE_LIMITED' && { resets_at }) }
   }
   if (exit.reason === 'exited') {
     const { exit_code } = exit

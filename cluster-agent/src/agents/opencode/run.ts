@@ -6,21 +6,28 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
+import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { Attempt, NewEvent } from '../../ports.ts'
 import { boundText, event, maxWordsLength } from '../bounded.ts'
 import { isJson, json, list, parseObject, text, type Json } from '../json.ts'
 import { LineReader } from '../lines.ts'
-import { OpenCodeClient, OpenCodeHttpError } from './client.ts'
+import { OpenCodeClient, OpenCodeHttpError, OpenCodeNonsense, OpenCodeUnreachable, requestTimeoutMs } from './client.ts'
 import { openCodeScript, passwordLine } from './command.ts'
-import { ofMessages, onEvent, onStatus, type Effect, type OpenCodeContext, type OpenCodeStep } from './events.ts'
-import { asRuleset, rulesOf, type Rules } from './policy.ts'
+import { hasOpenCalls, ofMessages, onEvent, onRest, onStatus } from './events.ts'
+import { asConfig, asRuleset, rulesOf, type Rules } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { readOpenCodeState, type OpenCodeState } from './state.ts'
+import { fail, type Effect, type OpenCodeContext, type OpenCodeStep } from './step.ts'
+import { ofSubagent, subagentsToRead } from './subagents.ts'
 import { Timer } from '../timer.ts'
 
 export interface OpenCodeLimits {
-  /** From the process's start to its "listening" line. */
+  /** From the process's start to its "listening" line. It takes 6 s of processor, which a full node may not have for minutes. */
   readonly startMs: number
+  /** Of one request. */
+  readonly answerMs: number
+  /** A server that takes connections, and answers nothing for so long, is not asked any more. */
+  readonly silentMs: number
   /** If the server rests for so long after it accepted the prompt, it will not answer it any more. */
   readonly unansweredMs: number
   /** How often the server is asked whether it rests, in case the event that says so was lost. */
@@ -30,7 +37,9 @@ export interface OpenCodeLimits {
 }
 
 export const openCodeLimits: OpenCodeLimits = {
-  startMs: 60_000,
+  startMs: 300_000,
+  answerMs: requestTimeoutMs,
+  silentMs: 600_000,
   unansweredMs: 30_000,
   lookMs: 30_000,
   maxRetryWaitMs: 60_000,
@@ -43,6 +52,10 @@ const noteName = 'opencode'
 const maxRefusals = 5
 /** The limit of a request that is repeated anyway, so it is short. */
 const askTimeoutMs = 10_000
+/** After an abort the server is asked so often how its tool calls ended, with a pause before each but the first. */
+const abortMs = 2000
+const maxClosingLooks = 8
+const closingPauseMs = 150
 
 interface Server {
   readonly port: number
@@ -64,6 +77,11 @@ export class OpenCodeRun {
   #client: OpenCodeClient | undefined
   #sent = false
   #finished = false
+  /** A cancel was asked for: the exit record says how the run ended, not the messages. */
+  #cancelled = false
+  #exited = false
+  /** Whether the current connection told something new. */
+  #progress = false
   #restingSince: number | undefined
   #looking: Promise<void> | undefined
   /** How many looks are still to be made soon, because the session said that it rests. */
@@ -86,7 +104,7 @@ export class OpenCodeRun {
 
   async toEnd(): Promise<AgentResult> {
     const { signal } = this.#attempt
-    const script = openCodeScript(randomBytes(24).toString('base64url'))
+    const script = openCodeScript(randomBytes(24).toString('base64url'), asConfig(this.#rules))
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
     if (signal.aborted) over()
@@ -96,13 +114,20 @@ export class OpenCodeRun {
     const late = new Timer(this.#limits.startMs, () => listening.resolve(undefined))
     late.restart()
     const ended = this.#readOutput(listening.resolve).then(() => this.#attempt.exited())
-    ended.then(over, over)
+    const exited = () => {
+      this.#exited = true
+      over()
+    }
+    ended.then(exited, exited)
     this.#over.signal.addEventListener('abort', () => listening.resolve(undefined), { once: true })
     try {
       const server = await listening.promise
       late.stop()
       if (server) await this.#converse(server)
-      else if (!this.#over.signal.aborted) await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`)
+      else if (!this.#over.signal.aborted)
+        // Nothing of the agent ran.
+        await this.#fail(`the server did not start within ${this.#limits.startMs / 1000} s`, 'POD_UNAVAILABLE')
+      if (this.#finished && this.#client && hasOpenCalls(this.#state)) await this.#close(this.#client)
       // Only the server has the conversation until the log has it, so the server must not end before.
       if (this.#finished) await Promise.race([this.#attempt.stored(), aborted(signal)])
       // If the attempt is to end, the runner ends the processes and gives the reason.
@@ -114,10 +139,30 @@ export class OpenCodeRun {
     }
   }
 
-  /** Asks the server to stop its work. Resolves soon, also if the server does not answer. */
+  /** Asks the server to stop its work, and tells how its tool calls ended. Resolves soon, also if the server does not answer. */
   async cancel(): Promise<void> {
+    this.#cancelled = true
+    const client = this.#client
+    if (!client) return
+    await this.#abort()
+    await this.#close(client)
+  }
+
+  /** Tells how the tool calls ended that an abort stopped. */
+  async #close(client: OpenCodeClient): Promise<void> {
+    const close = async () => {
+      for (let looks = 0; looks < maxClosingLooks && !this.#exited; looks++) {
+        if (looks > 0) await wait(closingPauseMs)
+        await this.#read(client)
+        if (!hasOpenCalls(this.#state)) return
+      }
+    }
+    await Promise.race([close(), wait(abortMs)]).catch(() => {})
+  }
+
+  async #abort(): Promise<void> {
     const { session } = this.#state
-    if (session !== undefined) await this.#client?.call('POST', `/session/${session}/abort`, undefined, 2000).catch(() => {})
+    if (session !== undefined) await this.#client?.call('POST', `/session/${session}/abort`, undefined, abortMs).catch(() => {})
   }
 
   /** Reads stdout from its beginning each time, because its few lines tell port and password. Stderr becomes events. */
@@ -148,21 +193,27 @@ export class OpenCodeRun {
 
   /** Opens one connection after the other until the run is over, because a port-forward may be cut at any moment. */
   async #converse({ port, password }: Server): Promise<void> {
-    const client = new OpenCodeClient(this.#attempt, port, password)
+    const client = new OpenCodeClient(this.#attempt, port, password, this.#limits.answerMs)
     this.#client = client
     let refusals = 0
+    let silentSince: number | undefined
     for (let tries = 0; !this.#finished && !this.#over.signal.aborted; tries++) {
+      this.#progress = false
       try {
         await this.#connection(client)
         refusals = 0
         tries = 0
+        silentSince = undefined
       } catch (error) {
         if (this.#over.signal.aborted) return
-        // A broken connection says nothing about the run; an answer that is an error does.
-        if (error instanceof OpenCodeHttpError && (error.status < 500 || ++refusals >= maxRefusals)) {
-          await this.#fail(error.message)
-          return
-        }
+        // A broken connection says nothing about the run; an answer that is an error, or that is none, does.
+        const refused = error instanceof OpenCodeHttpError || error instanceof OpenCodeNonsense
+        const final = error instanceof OpenCodeUnsupported || (error instanceof OpenCodeHttpError && error.status < 500)
+        if (final || (refused && ++refusals >= maxRefusals)) return this.#fail((error as Error).message)
+        if (this.#progress || error instanceof OpenCodeUnreachable) silentSince = undefined
+        else silentSince ??= this.#attempt.now()
+        if (silentSince !== undefined && this.#attempt.now() - silentSince > this.#limits.silentMs)
+          return this.#fail(`the server takes connections, and does not answer: ${(error as Error).message}`)
       }
       if (!this.#finished)
         await wait(Math.random() * Math.min(2000, 100 * 2 ** Math.min(tries, 5)), undefined, { signal: this.#over.signal }).catch(() => {})
@@ -189,7 +240,10 @@ export class OpenCodeRun {
           // From the first event on the stream misses nothing; the list has what was before it.
           known = true
           await this.#send(client, text(told.id) ?? '')
-        } else if (!(await this.#tell(client, told))) continue
+        } else {
+          this.#progress = true
+          if (!(await this.#tell(client, told))) continue
+        }
         if (!this.#finished) await this.#look(client)
         again()
         if (this.#finished) return
@@ -214,10 +268,15 @@ export class OpenCodeRun {
       const permission = asRuleset(this.#rules)
       const { body } =
         provider_session_id === undefined
-          ? await client.call('POST', '/session', { permission })
+          ? // With a title of ours the server asks no model for one.
+            await client.call('POST', '/session', { permission, title: `Task ${this.#attempt.assignment.task_id}` })
           : await client.call('PATCH', `/session/${encodeURIComponent(provider_session_id)}`, { permission })
       session = text(json(body).id) ?? ''
       message = messageId(firstEvent)
+      if (message === undefined)
+        throw new OpenCodeUnsupported(
+          `version ${text(json(body).version) ?? 'unknown'} of opencode is not supported: its events have no ids`,
+        )
       note = { session, message, directory: json(body).directory, version: json(body).version }
       await this.#attempt.writeNote(noteName, JSON.stringify(note))
     }
@@ -251,10 +310,15 @@ export class OpenCodeRun {
   /** Emits what an event tells. True if it is time to look whether the run has ended, or if it has. */
   async #tell(client: OpenCodeClient, told: Json): Promise<boolean> {
     if (this.#request.deltas) this.#delta(told)
-    const { effects } = await this.#take((state, context) => onEvent(state, told, context))
+    return (await this.#step(client, (state, context) => onEvent(state, told, context))) || this.#finished
+  }
+
+  /** Takes a step and does what follows from it. True if the server says that it rests. */
+  async #step(client: OpenCodeClient, step: (state: OpenCodeState, context: OpenCodeContext) => OpenCodeStep): Promise<boolean> {
+    const { effects } = await this.#take(step)
     let resting = false
     for (const effect of effects) resting = (await this.#do(client, effect)) || resting
-    return resting || this.#finished
+    return resting
   }
 
   async #do(client: OpenCodeClient, effect: Effect): Promise<boolean> {
@@ -270,7 +334,7 @@ export class OpenCodeRun {
         await answer(`/question/${effect.question}/reject`, {})
         return false
       case 'give_up':
-        await this.cancel()
+        await this.#abort()
         this.#finished = true
         return false
       case 'idle':
@@ -295,24 +359,24 @@ export class OpenCodeRun {
     const ask = async (path: string) => (await client.call('GET', path, undefined, askTimeoutMs)).body
     for (const asked of list(await ask('/permission')).filter(isJson))
       await this.#tell(client, { type: 'permission.asked', properties: asked })
-    const status = json(json(await ask('/session/status'))[session])
+    const statuses = json(await ask('/session/status'))
+    const status = json(statuses[session])
     const resting = status.type === undefined || status.type === 'idle'
-    if (status.type === 'retry') {
-      const { effects } = await this.#take((state, context) => onStatus(state, status, context))
-      for (const effect of effects) await this.#do(client, effect)
-    }
-    const messages = await client.messagesSince(session, message)
-    for (const step of ofMessages(messages ?? [])) await this.#take(step)
+    for (const asked of [session, ...Object.keys(this.#state.subagents)])
+      await this.#step(client, (state, context) => onStatus(state, json(statuses[asked]), context))
+    await this.#read(client)
     if (this.#rechecks > 0) this.#rechecks--
-    if (this.#finished || !resting) {
+    if (this.#finished || this.#cancelled || !resting) {
       this.#restingSince = undefined
       return
     }
-    const newest = Object.keys(this.#state.told)
-      .filter((id) => id.startsWith('msg_'))
-      .sort()
-      .at(-1)
-    if (this.#state.error || (newest !== undefined && newest === this.#state.completed)) this.#finished = true
+    let over = false
+    await this.#take((state) => {
+      const rest = onRest(state)
+      over = rest.over
+      return rest
+    })
+    if (over) this.#finished = true
     else {
       // The server rests without an answer: it has not begun yet, or it never will.
       this.#restingSince ??= this.#attempt.now()
@@ -321,11 +385,19 @@ export class OpenCodeRun {
     }
   }
 
-  async #fail(message: string): Promise<void> {
+  /** Emits what the lists of messages have and the stream did not tell. */
+  async #read(client: OpenCodeClient): Promise<void> {
+    const { session, message } = this.#state
+    if (session === undefined || message === undefined) return
+    const messages = await client.messagesSince(session, message)
+    for (const step of ofMessages(messages ?? [])) await this.#step(client, step)
+    for (const subagent of subagentsToRead(this.#state))
+      for (const step of ofSubagent(subagent, await client.messagesAfter(subagent, message))) await this.#step(client, step)
+  }
+
+  async #fail(message: string, code: TaskErrorCode = 'AGENT_ERROR'): Promise<void> {
     this.#finished = true
-    if (this.#state.error) return
-    this.#state = { ...this.#state, error: { code: 'AGENT_ERROR', message: boundText(message, 4096) } }
-    await this.#emit([event('error', { ...this.#state.error })])
+    await this.#take((state) => fail(state, { code, message: boundText(message, 4096) }))
   }
 
   async #take(step: (state: OpenCodeState, context: OpenCodeContext) => OpenCodeStep): Promise<OpenCodeStep> {
@@ -362,12 +434,14 @@ const aborted = (signal: AbortSignal) =>
 
 const base62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
 
+/** No other connection would mend it. */
+class OpenCodeUnsupported extends Error {}
+
 /**
  * The server orders messages by their ids, which begin with the time, and the prompt must come before its answer. So the time is taken from an id
- * that the server made just now, by the pod's clock. Throws if that id has no time.
+ * that the server made just now, by the pod's clock. Undefined if that id has no time.
  */
-function messageId(made: string): string {
+function messageId(made: string): string | undefined {
   const time = /^evt_([0-9a-f]{12})/.exec(made)?.[1]
-  if (time === undefined) throw new Error('the server made an id that has no time')
-  return `msg_${time}${Array.from(randomBytes(14), (byte) => base62[byte % 62]).join('')}`
+  return time === undefined ? undefined : `msg_${time}${Array.from(randomBytes(14), (byte) => base62[byte % 62]).join('')}`
 }

@@ -30,7 +30,9 @@ export async function createPod(env: Readonly<Record<string, string>>): Promise<
   const home = await mkdtemp(join(tmpdir(), 'rdev-pod-'))
   const workspace = join(home, 'workspace')
   await mkdir(workspace)
-  const PATH = [binaries, '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter)
+  // Other versions than the pinned ones: dev/test-providers.ts.
+  const others = process.env.RDEV_TEST_BINARIES
+  const PATH = [...(others === undefined ? [] : [others]), binaries, '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter)
   return { home, workspace, env: { HOME: home, PATH, ...env }, remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }) }
 }
 
