@@ -45,6 +45,15 @@ test('another cluster’s key, an ordinary key and even the admin key do not spe
   expect(connected).toEqual([])
 })
 
+test('a key with a list of projects does not connect: the socket would get the tasks of every project of the cluster', async () => {
+  const { call, makeKey, connected } = await setup()
+  // No such key can be made any more; an older row may be one.
+  const { key } = await makeKey({ scopes: ['cluster:connect'], cluster_id: 'home', project_ids: ['demo'] })
+  const response = await call('GET', '/v1/clusters/home/connect', { key, headers: upgrade })
+  expect([response.status, (await response.json<Problem>()).code]).toEqual([403, 'FORBIDDEN'])
+  expect(connected).toEqual([])
+})
+
 test('an attempt connects with its token', async () => {
   const { call, line, token, claims, connected } = await setup()
   expect((await call('GET', line, { key: token, headers: upgrade })).status).toBe(200)

@@ -1,5 +1,6 @@
 import type { Problem } from '@rdev/shared/api/problem'
 import { createdKeySchema, keyPageSchema, keySchema } from '@rdev/shared/api/resources'
+import { serviceWideScopes } from '@rdev/shared/domain/api-key'
 import type { z } from 'zod'
 import { expect, test } from 'vitest'
 import { anActor } from '../testing/actor.ts'
@@ -50,11 +51,27 @@ test('a key gives no scope or project that it lacks', async () => {
   expect(await create({ scopes: ['tasks:write'] })).toEqual([403, '/scopes'])
   expect(await create({ scopes: ['admin'] })).toEqual([403, '/scopes'])
   expect(await create({ scopes: ['cluster:connect'], cluster_id: 'away' })).toEqual([403, '/scopes'])
-  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([201, ['demo']])
+  // A cluster's socket gets the tasks of all its projects, so no list bounds it.
+  expect(await create({ scopes: ['cluster:connect'], cluster_id: 'home' })).toEqual([403, '/scopes'])
   expect(await create({ project_ids: ['demo', 'other'] })).toEqual([403, '/project_ids'])
   expect(await create({ project_ids: ['demo'] })).toEqual([201, ['demo']])
   // "Every project" means every project of the creating key.
   expect(await create({ project_ids: null })).toEqual([201, ['demo']])
+})
+
+test.each(serviceWideScopes)('only a caller of every project gives %s, and a key with a list of projects cannot have it', async (scope) => {
+  const { call, makeKey } = await setup()
+  const cluster = scope === 'cluster:connect' ? { cluster_id: 'home' } : {}
+  const create = async (key: string | undefined, more: object = {}) => {
+    const response = await call('POST', '/v1/keys', { ...(key && { key }), body: { name: 'x', scopes: [scope], ...cluster, ...more } })
+    return [response.status, (await response.json<Problem>()).errors?.[0]?.pointer]
+  }
+  const restricted = await makeKey({ scopes: ['admin'], project_ids: ['other'] })
+  expect(await create(restricted.key)).toEqual([403, '/scopes'])
+  expect(await create(undefined, { project_ids: ['other'] })).toEqual([400, '/project_ids'])
+  expect(await create(undefined)).toEqual([201, undefined])
+  const everywhere = await makeKey({ scopes: ['admin'] })
+  expect(await create(everywhere.key)).toEqual([201, undefined])
 })
 
 test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { scopes } from '../domain/api-key.ts'
+import { isServiceWide, scopes } from '../domain/api-key.ts'
 import { agentProviders, permissionModes } from '../domain/code-agent.ts'
 import { podRoles } from '../domain/pod.ts'
 import { projectLimits } from '../domain/project.ts'
@@ -94,7 +94,9 @@ export const createKeySchema = z
       .max(200)
       .nullable()
       .default(null)
-      .meta({ description: 'Null: every project that the creating key may use.' }),
+      .meta({
+        description: 'Null: every project that the creating key may use. No list goes with `cluster:connect`, which no list bounds.',
+      }),
     cluster_id: clusterIdSchema
       .nullable()
       .default(null)
@@ -104,6 +106,10 @@ export const createKeySchema = z
   .superRefine((value, ctx) => {
     if (value.scopes.includes('cluster:connect') !== (value.cluster_id !== null)) {
       ctx.addIssue({ code: 'custom', path: ['cluster_id'], message: 'cluster_id goes with the scope cluster:connect, and only with it' })
+    }
+    const unbounded = value.scopes.filter(isServiceWide)
+    if (value.project_ids !== null && unbounded.length > 0) {
+      ctx.addIssue({ code: 'custom', path: ['project_ids'], message: `no list of projects bounds ${unbounded.join(', ')}: leave it out` })
     }
   })
   .meta({ id: 'CreateKey' })

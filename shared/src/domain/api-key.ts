@@ -15,6 +15,26 @@ export const scopes = [
 ] as const
 export type Scope = (typeof scopes)[number]
 
+/**
+ * How far each scope reaches. `projects`: the objects of the key's projects. `service`: what no list of projects can bound, as a cluster's
+ * socket, which gets the tasks of all projects of the cluster. A key with a list of projects has no scope of the service.
+ */
+const reach: Readonly<Record<Scope, 'projects' | 'service'>> = {
+  'tasks:read': 'projects',
+  'tasks:write': 'projects',
+  'sessions:read': 'projects',
+  'projects:read': 'projects',
+  'projects:write': 'projects',
+  'workers:read': 'projects',
+  'keys:read': 'projects',
+  'keys:write': 'projects',
+  'cluster:connect': 'service',
+  // Everything that the key's projects bound, and only for a key of every project also the rest.
+  admin: 'projects',
+}
+export const isServiceWide = (scope: Scope): boolean => reach[scope] === 'service'
+export const serviceWideScopes: readonly Scope[] = scopes.filter(isServiceWide)
+
 export interface ApiKey {
   readonly id: string
   readonly name: string
@@ -41,8 +61,9 @@ export interface Caller {
   readonly cluster_id: string | null
 }
 
-export const hasScope = (caller: Pick<Caller, 'scopes'>, scope: Scope): boolean =>
-  caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))
+export const hasScope = (caller: Pick<Caller, 'scopes' | 'project_ids'>, scope: Scope): boolean =>
+  (caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))) &&
+  (caller.project_ids === null || !isServiceWide(scope))
 
 export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
   caller.project_ids === null || caller.project_ids.includes(projectId)

@@ -8,7 +8,8 @@ export const createKey = defineOperation({
   method: 'POST',
   path: '/v1/keys',
   summary: 'Create an API key',
-  description: 'The key is shown this one time. A key can grant only scopes and projects that it has itself.',
+  description:
+    'The key is shown this one time. A key can grant only scopes and projects that it has itself, and `cluster:connect` only if it is of every project.',
   tag: 'keys',
   scope: 'keys:write',
   project: 'body.project_ids',
