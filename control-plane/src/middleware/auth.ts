@@ -18,7 +18,7 @@ export interface Authentication {
 const rememberMs = 5_000
 /** Bounds the memory of an isolate; the oldest entry is dropped. */
 const maxRemembered = 2_000
-const adminCaller: Caller = { key_id: 'admin', scopes: ['admin'], project_ids: null, cluster_id: null }
+const adminCaller: Caller = { key_id: 'admin', scopes: ['admin'], project_ids: null, cluster_id: null, expires_at: null }
 /** Compared with unknown keys, so that they take as long as known ones. */
 const noHash = '0'.repeat(64)
 
@@ -43,7 +43,8 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
   function callerFrom(key: ApiKey): Caller {
     if (key.revoked_at !== null) throw new DomainError('KEY_REVOKED')
     if (key.expires_at !== null && key.expires_at <= clock.now()) throw new DomainError('KEY_EXPIRED')
-    return { key_id: key.id, scopes: key.scopes, project_ids: key.project_ids, cluster_id: key.cluster_id }
+    const { scopes, project_ids, cluster_id, expires_at } = key
+    return { key_id: key.id, scopes, project_ids, cluster_id, expires_at }
   }
 
   return {

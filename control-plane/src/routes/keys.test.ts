@@ -1,5 +1,5 @@
 import type { Problem } from '@rdev/shared/api/problem'
-import { createdKeySchema, keyPageSchema, keySchema } from '@rdev/shared/api/resources'
+import { createdKeySchema, keyPageSchema, keySchema, revokedKeySchema } from '@rdev/shared/api/resources'
 import { serviceWideScopes } from '@rdev/shared/domain/api-key'
 import type { z } from 'zod'
 import { expect, test } from 'vitest'
@@ -74,6 +74,59 @@ test.each(serviceWideScopes)('only a caller of every project gives %s, and a key
   expect(await create(everywhere.key)).toEqual([201, undefined])
 })
 
+test('a key that ends gives no key that outlives it', async () => {
+  const { call, makeKey, clock } = await setup()
+  const ends = clock.now() + 60_000
+  const { key } = await makeKey({ expires_at: ends, scopes: ['keys:write', 'tasks:read'] })
+  const create = async (expires_at: number | null) => {
+    const body = { name: 'x', scopes: ['tasks:read'], expires_at: expires_at === null ? null : new Date(expires_at).toISOString() }
+    const response = await call('POST', '/v1/keys', { key, body })
+    const made = await response.json<Problem & CreatedKey>()
+    return [response.status, made.errors?.[0]?.pointer ?? Date.parse(made.expires_at!)]
+  }
+  expect(await create(ends + 1)).toEqual([403, '/expires_at'])
+  expect(await create(ends)).toEqual([201, ends])
+  expect(await create(ends - 1)).toEqual([201, ends - 1])
+  // "No end" means the end of the creating key, as "every project" means its projects.
+  expect(await create(null)).toEqual([201, ends])
+})
+
+test('revoking a key tells which keys it made, and takes them along if asked', async () => {
+  const { call, makeKey, clock } = await setup()
+  const parent = await makeKey()
+  const make = async (key: string, name: string) =>
+    (await call('POST', '/v1/keys', { key, body: { name, scopes: ['keys:write', 'tasks:read'] } })).json<CreatedKey>()
+  const child = await make(parent.key, 'child')
+  const grandchild = await make(child.key, 'grandchild')
+  const sister = await makeKey()
+  const revoke = async (query: string, id = parent.row.id) =>
+    (await (await call('POST', `/v1/keys/${id}/revoke${query}`)).json<Key & { made_keys: Key[] }>()).made_keys.map(({ name }) => name)
+  const status = async (key: string) => (await call('GET', '/v1/tasks', { key })).status
+
+  expect(await revoke('')).toEqual(['grandchild', 'child'])
+  expect([await status(parent.key), await status(child.key), await status(grandchild.key)]).toEqual([401, 200, 200])
+  expect(await revoke('?made_keys=keep')).toEqual(['grandchild', 'child'])
+  // A revoked key in between does not hide what it made.
+  expect(await revoke('', child.id)).toEqual(['grandchild'])
+  expect(await revoke('')).toEqual(['grandchild'])
+  expect(await revoke('?made_keys=revoke')).toEqual([])
+  expect([await status(child.key), await status(grandchild.key), await status(sister.key)]).toEqual([401, 401, 200])
+  clock.advance(1)
+  expect(await revoke('?made_keys=revoke')).toEqual([])
+  expect((await call('POST', `/v1/keys/${parent.row.id}/revoke?made_keys=perhaps`)).status).toBe(400)
+})
+
+test('a key that was revoked a moment ago makes none, also where it is remembered as valid', async () => {
+  const { call, makeKey, stores, clock } = await setup()
+  const { key, row } = await makeKey()
+  expect((await call('GET', '/v1/tasks', { key })).status).toBe(200)
+  // By another isolate.
+  await stores.keys.revoke(row.id, anActor(), clock.now())
+  const response = await call('POST', '/v1/keys', { key, body: { name: 'x', scopes: ['tasks:read'] } })
+  expect([response.status, (await response.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])
+  expect(await stores.keys.madeBy(row.id, clock.now())).toEqual([])
+})
+
 test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {
   const { call, makeKey, clock, stores } = await setup()
   for (const [method, path] of [
@@ -83,6 +136,7 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
     const { key, row } = await makeKey()
     expect((await call('GET', '/v1/tasks', { key })).status).toBe(200)
     const revoked = await (await call(method, `/v1/keys/${row.id}${path}`)).json<Key>()
+    expect(revokedKeySchema.parse(revoked)).toEqual(revoked)
     expect(revoked.revoked_at).not.toBeNull()
     const refused = await call('GET', '/v1/tasks', { key })
     expect([refused.status, (await refused.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])

@@ -88,20 +88,14 @@ export const createKeySchema = z
   .strictObject({
     name: z.string().min(1).max(100).meta({ example: 'release bot' }),
     scopes: z.array(z.enum(scopes)).min(1),
-    project_ids: z
-      .array(projectIdSchema)
-      .min(1)
-      .max(200)
-      .nullable()
-      .default(null)
-      .meta({
-        description: 'Null: every project that the creating key may use. No list goes with `cluster:connect`, which no list bounds.',
-      }),
+    project_ids: z.array(projectIdSchema).min(1).max(200).nullable().default(null).meta({
+      description: 'Null: every project that the creating key may use. No list goes with `cluster:connect`, which no list bounds.',
+    }),
     cluster_id: clusterIdSchema
       .nullable()
       .default(null)
       .meta({ description: 'With `cluster:connect`: the cluster that the key speaks for.' }),
-    expires_at: instantSchema.nullable().default(null),
+    expires_at: instantSchema.nullable().default(null).meta({ description: 'Null: with the creating key, or never.' }),
   })
   .superRefine((value, ctx) => {
     if (value.scopes.includes('cluster:connect') !== (value.cluster_id !== null)) {
@@ -130,5 +124,19 @@ export const keySchema = z
 export const createdKeySchema = keySchema
   .extend({ key: z.string().meta({ description: 'Shown this one time.' }) })
   .meta({ id: 'CreatedKey' })
+export const revokedKeySchema = keySchema
+  .extend({
+    made_keys: z.array(keySchema).meta({
+      description:
+        'Valid keys that this one made, itself or through others: at most 200, newest first. `made_keys=revoke` takes them along.',
+    }),
+  })
+  .meta({ id: 'RevokedKey' })
+export const revokeKeyQuery = z.strictObject({
+  made_keys: z
+    .enum(['keep', 'revoke'])
+    .default('keep')
+    .meta({ description: 'What becomes of keys that this one made, itself or through others.' }),
+})
 export const keyPageSchema = pageOf(keySchema, 'KeyPage')
 export const listQuery = z.strictObject(pageQuery)

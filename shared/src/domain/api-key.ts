@@ -59,6 +59,8 @@ export interface Caller {
   readonly scopes: readonly Scope[]
   readonly project_ids: readonly string[] | null
   readonly cluster_id: string | null
+  /** When its key ends; null: never. */
+  readonly expires_at: number | null
 }
 
 export const hasScope = (caller: Pick<Caller, 'scopes' | 'project_ids'>, scope: Scope): boolean =>

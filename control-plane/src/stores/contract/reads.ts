@@ -217,6 +217,39 @@ export function readContract(setup: () => Contract): void {
       await expect(keys.insert({ ...first, id: id('key') }, anActor())).rejects.toThrow()
     })
 
+    it('know what they made, through keys that are revoked too, and can take it along', async () => {
+      const { keys, id } = setup()
+      const now = Date.now()
+      const of = (maker: string, more = {}) => key(id('key'), { created_by: maker, ...more })
+      const parent = of('key_admin')
+      const child = of(parent.id)
+      const grandchildren = [of(child.id), of(child.id)]
+      const others = [of(child.id, { expires_at: now }), of('key_admin')]
+      for (const one of [parent, child, ...grandchildren, ...others]) await keys.insert(one, anActor())
+      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren].reverse().concat(child))
+      await keys.revoke(child.id, anActor(), 1_000)
+      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren].reverse())
+      const revoked = await keys.revokeMadeBy(parent.id, anActor(), 2_000)
+      expect(revoked.map((one) => [one.id, one.revoked_at]).sort()).toEqual(
+        [...grandchildren, others[0]!].map((one) => [one.id, 2_000]).sort(),
+      )
+      expect(await keys.madeBy(parent.id, now)).toEqual([])
+      expect(await keys.get(child.id, null)).toMatchObject({ revoked_at: 1_000 })
+      expect(await keys.get(others[1]!.id, null)).toEqual(others[1])
+      expect(await keys.get(parent.id, null)).toEqual(parent)
+      expect(await keys.revokeMadeBy('a\u0000b', anActor(), 2_000)).toEqual([])
+    })
+
+    it('are not made by a key that is revoked', async () => {
+      const { keys, id } = setup()
+      const maker = key(id('key'))
+      await keys.insert(maker, anActor())
+      await keys.revoke(maker.id, anActor(), 1_000)
+      const late = key(id('key'), { created_by: maker.id })
+      await expect(keys.insert(late, anActor())).rejects.toMatchObject({ code: 'KEY_REVOKED' })
+      expect(await keys.get(late.id, null)).toBeUndefined()
+    })
+
     it('are revoked once; the first time stays', async () => {
       const { keys, id } = setup()
       const first = key(id('key'))

@@ -1,6 +1,7 @@
 // The stores in memory, for tests of everything that uses the ports. They run the domain's own transitions, and pass the same contract suite
 // as the Postgres stores.
-import { liesWithin } from '@rdev/shared/domain/api-key'
+import { liesWithin, type ApiKey } from '@rdev/shared/domain/api-key'
+import { DomainError } from '@rdev/shared/domain/errors'
 import { projectDefaults } from '@rdev/shared/domain/project'
 import type { Task } from '@rdev/shared/domain/task'
 import type { ProjectFilter } from '../../ports/actor.ts'
@@ -18,6 +19,12 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
   const keyWithin = (id: string, projects: ProjectFilter) => {
     const key = rows.keys.get(id)
     return key && liesWithin(key, projects) ? key : undefined
+  }
+  /** The map has the order of insertion, so a key comes after its maker. */
+  const madeBy = (id: string): ApiKey[] => {
+    const line = new Set([id])
+    for (const key of rows.keys.values()) if (line.has(key.created_by)) line.add(key.id)
+    return [...rows.keys.values()].filter((key) => key.id !== id && line.has(key.id))
   }
   return {
     tasks: memoryTasks(rows, clock),
@@ -94,6 +101,7 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         if (rows.keys.has(key.id) || [...rows.keys.values()].some((other) => other.prefix === key.prefix)) {
           throw new Error('that key exists already')
         }
+        if ((rows.keys.get(key.created_by)?.revoked_at ?? null) !== null) throw new DomainError('KEY_REVOKED')
         rows.keys.set(key.id, structuredClone(key))
       },
       findByPrefix: async (prefix) => [...rows.keys.values()].find((key) => key.prefix === prefix),
@@ -107,6 +115,16 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         const key = keyWithin(id, actor.project_ids)
         if (key && key.revoked_at === null) rows.keys.set(id, { ...key, revoked_at: now })
         return keyWithin(id, actor.project_ids)
+      },
+      madeBy: async (id, now) =>
+        pageDown(
+          madeBy(id).filter((key) => key.revoked_at === null && (key.expires_at === null || key.expires_at > now)),
+          { limit: 200 },
+        ).data,
+      async revokeMadeBy(id, _actor, now) {
+        const revoked = madeBy(id).flatMap((key) => (key.revoked_at === null ? { ...key, revoked_at: now } : []))
+        for (const key of revoked) rows.keys.set(key.id, key)
+        return revoked
       },
     },
 
