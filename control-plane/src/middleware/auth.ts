@@ -1,7 +1,7 @@
 // Finds the caller of a request by its API key. A malformed key is refused by its checksum without a query. Keys are compared as SHA-256 in
 // constant time. A key that was found is cached for at most 5 s in this isolate, so a revocation takes at most 5 s to be seen elsewhere.
 
-import { parseApiKey } from '@rdev/shared/domain/api-key'
+import { parseApiKey, refusalOf } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Authenticator } from '../ports/authenticator.ts'
@@ -41,8 +41,8 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
   }
 
   function callerFrom(key: ApiKey): Caller {
-    if (key.revoked_at !== null) throw new DomainError('KEY_REVOKED')
-    if (key.expires_at !== null && key.expires_at <= clock.now()) throw new DomainError('KEY_EXPIRED')
+    const refusal = refusalOf(key, clock.now())
+    if (refusal !== null) throw new DomainError(refusal)
     const { scopes, project_ids, cluster_id, expires_at } = key
     return { key_id: key.id, scopes, project_ids, cluster_id, expires_at }
   }

@@ -151,6 +151,16 @@ test('a revoked key is refused at once here, within 5 s elsewhere, and revoking 
   expect((await call('GET', '/v1/tasks', { key })).status).toBe(401)
 })
 
+test('the hub is told of a revoked key of its cluster, also of one that is taken along', async () => {
+  const { call, makeKey, hubs } = await setup()
+  const parent = await makeKey()
+  const cluster = await makeKey({ scopes: ['cluster:connect'], cluster_id: 'home', created_by: parent.row.id })
+  await call('POST', `/v1/keys/${parent.row.id}/revoke`)
+  expect(hubs.revoked).toEqual([])
+  await call('POST', `/v1/keys/${parent.row.id}/revoke?made_keys=revoke`)
+  expect(hubs.revoked).toEqual([['home', cluster.row.id]])
+})
+
 test('a key is looked up once in 5 s, and a malformed one never', async () => {
   const { call, makeKey, deps, clock } = await setup()
   let queries = 0

@@ -8,7 +8,9 @@ import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import type { Deps } from '../ports/deps.ts'
 import { createKey } from '../usecases/create-key.ts'
+import { waitUntil } from '../usecases/later.ts'
 import { getKey, revokeKey } from '../usecases/revoke-key.ts'
+import { laterOf } from './later.ts'
 import { toKeyView, toPageView } from './views.ts'
 
 export function keys(deps: Deps): Hono<AppEnv> {
@@ -30,7 +32,15 @@ export function keys(deps: Deps): Hono<AppEnv> {
 
   const revoke = async (c: Context<AppEnv>, id: string, { made_keys }: z.output<typeof revokeKeyQuery>) => {
     const { key, made, along } = await revokeKey(deps, c.var.actor, id, made_keys)
-    for (const revoked of [key, ...along]) c.var.auth.forget(revoked)
+    for (const revoked of [key, ...along]) {
+      c.var.auth.forget(revoked)
+      const { id: key_id, cluster_id } = revoked
+      // A hint: open sockets judge their key again by themselves.
+      if (cluster_id !== null)
+        void waitUntil(deps, laterOf(c), 'hub was not told of a revoked key', { cluster_id, key_id }, () =>
+          deps.hubs.keyRevoked(cluster_id, key_id),
+        )
+    }
     return c.json({ ...toKeyView(key), made_keys: made.map(toKeyView) })
   }
   handle(app, operations.revokeKey, (c) => revoke(c, c.req.param('id'), c.req.valid('query')))

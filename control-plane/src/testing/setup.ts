@@ -123,7 +123,15 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
       Array.from({ length: slots }, () => ({ pod: name, pod_uid: uid, project_id })),
     )
     const claimId = newId('claim', clock.now(), random.bytes(10))
-    const claimed = await stores.dispatch.claim({ clusterId: 'home', claimId, slots, leaseMs: 60_000, generation: 0, number: ++claims })
+    const claimed = await stores.dispatch.claim({
+      clusterId: 'home',
+      claimId,
+      keyId: null,
+      slots,
+      leaseMs: 60_000,
+      generation: 0,
+      number: ++claims,
+    })
     const live = claimed.find(({ task }) => task.id === taskId)
     if (!live) throw new Error('that task was not claimed')
     await stores.dispatch.markStarted([{ task_id: taskId, attempt: live.task.attempt, started_at: clock.now() }])

@@ -67,6 +67,16 @@ export const hasScope = (caller: Pick<Caller, 'scopes' | 'project_ids'>, scope: 
   (caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))) &&
   (caller.project_ids === null || !isServiceWide(scope))
 
+/** Why the key is refused; null: it is valid. */
+export const refusalOf = (key: Pick<ApiKey, 'revoked_at' | 'expires_at'>, now: number): 'KEY_REVOKED' | 'KEY_EXPIRED' | null => {
+  if (key.revoked_at !== null) return 'KEY_REVOKED'
+  return key.expires_at !== null && key.expires_at <= now ? 'KEY_EXPIRED' : null
+}
+
+/** Whether the key speaks for the cluster now: asked at the door of its sockets, and again while they are open. Undefined: there is no such key. */
+export const speaksFor = (key: ApiKey | undefined, clusterId: string, now: number): boolean =>
+  key !== undefined && key.cluster_id === clusterId && hasScope(key, 'cluster:connect') && refusalOf(key, now) === null
+
 export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
   caller.project_ids === null || caller.project_ids.includes(projectId)
 

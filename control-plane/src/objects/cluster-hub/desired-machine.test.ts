@@ -7,7 +7,7 @@ const desired = (version: number) => ({ version, resources: [{ kind: 'pool', nam
 
 function connected(protocol = resourcesSinceProtocol) {
   const hub = setup()
-  hub.step({ type: 'connected', connection: 'a' })
+  hub.connect('a')
   hub.hello([aPod()], [], 'a', protocol)
   return {
     ...hub,
@@ -93,6 +93,6 @@ test('what the agent observed is kept as long as it is connected', () => {
   hub.loaded()
   hub.frame({ type: 'observed', version: 1, resources: [{ kind: 'pool', name: 'main', state: 'ready', detail: null }] })
   expect(hub.state().observed).toEqual({ version: 1, resources: [{ kind: 'pool', name: 'main', state: 'ready', detail: null }] })
-  hub.step({ type: 'connected', connection: 'b' })
+  hub.connect('b')
   expect(hub.state().observed).toBe(null)
 })

@@ -81,7 +81,7 @@ test('the time starts again with a new connection, not with another hello on the
   hub.loaded()
   hub.claimed()
   expect(hub.take('inspect_queue')).toMatchObject([{ pods: ['pod-1'] }])
-  hub.step({ type: 'connected', connection: 'b' })
+  hub.connect('b')
   // The answer to an inspection of the connection before.
   hub.queueInspected(true, null, ['gone'])
   hub.hello([aPod()], [], 'b')

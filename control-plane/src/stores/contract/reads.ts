@@ -1,9 +1,8 @@
-import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import { cancel, type Task } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import type { Page } from '../../ports/page.ts'
-import { type Contract, pod } from './setup.ts'
+import { aKey, type Contract, pod } from './setup.ts'
 
 export function readContract(setup: () => Contract): void {
   describe('tasks: insert, get, list', () => {
@@ -151,25 +150,10 @@ export function readContract(setup: () => Contract): void {
   })
 
   describe('keys', () => {
-    const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
-      id,
-      name: 'bot "1"',
-      prefix: newApiKey(crypto.getRandomValues(new Uint8Array(80))).prefix,
-      hash: 'ab'.repeat(32),
-      scopes: ['tasks:read', 'admin'],
-      project_ids: ['demo', 'other'],
-      cluster_id: null,
-      created_by: 'key_admin',
-      created_at: Date.now(),
-      expires_at: null,
-      revoked_at: null,
-      ...more,
-    })
-
     it('are found by prefix and by id as they were stored', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
-      const second = key(id('key'), { project_ids: null, scopes: ['cluster:connect'], cluster_id: 'home', expires_at: Date.now() + 5 })
+      const first = aKey(id('key'))
+      const second = aKey(id('key'), { project_ids: null, scopes: ['cluster:connect'], cluster_id: 'home', expires_at: Date.now() + 5 })
       await keys.insert(first, anActor())
       await keys.insert(second, anActor())
       expect(await keys.get(first.id, null)).toEqual(first)
@@ -181,10 +165,10 @@ export function readContract(setup: () => Contract): void {
 
     it('are seen and revoked inside the projects of who asks, in whole pages', async () => {
       const { keys, id } = setup()
-      const mine = [key(id('key'), { project_ids: ['demo'] }), key(id('key'), { project_ids: [] }), key(id('key'))]
+      const mine = [aKey(id('key'), { project_ids: ['demo'] }), aKey(id('key'), { project_ids: [] }), aKey(id('key'))]
       for (const one of mine) {
         await keys.insert(one, anActor())
-        for (const project_ids of [['demo', 'far'], null, ['far']]) await keys.insert(key(id('key'), { project_ids }), anActor())
+        for (const project_ids of [['demo', 'far'], null, ['far']]) await keys.insert(aKey(id('key'), { project_ids }), anActor())
       }
       const projects = ['demo', 'other', 'a\u0000b']
       const seen: string[] = []
@@ -200,7 +184,7 @@ export function readContract(setup: () => Contract): void {
       expect((await keys.list(null, { limit: 20 })).data).toHaveLength(12)
 
       const [own] = mine
-      const everywhere = key(id('key'), { project_ids: null })
+      const everywhere = aKey(id('key'), { project_ids: null })
       await keys.insert(everywhere, anActor())
       expect(await keys.get(own!.id, ['demo'])).toEqual(own)
       expect(await keys.get(own!.id, ['other'])).toBeUndefined()
@@ -212,7 +196,7 @@ export function readContract(setup: () => Contract): void {
 
     it('have a prefix of their own', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
+      const first = aKey(id('key'))
       await keys.insert(first, anActor())
       await expect(keys.insert({ ...first, id: id('key') }, anActor())).rejects.toThrow()
     })
@@ -220,15 +204,15 @@ export function readContract(setup: () => Contract): void {
     it('know what they made, through keys that are revoked too, and can take it along', async () => {
       const { keys, id } = setup()
       const now = Date.now()
-      const of = (maker: string, more = {}) => key(id('key'), { created_by: maker, ...more })
+      const of = (maker: string, more = {}) => aKey(id('key'), { created_by: maker, ...more })
       const parent = of('key_admin')
       const child = of(parent.id)
       const grandchildren = [of(child.id), of(child.id)]
       const others = [of(child.id, { expires_at: now }), of('key_admin')]
       for (const one of [parent, child, ...grandchildren, ...others]) await keys.insert(one, anActor())
-      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren].reverse().concat(child))
+      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren.toReversed(), child])
       await keys.revoke(child.id, anActor(), 1_000)
-      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren].reverse())
+      expect(await keys.madeBy(parent.id, now)).toEqual(grandchildren.toReversed())
       const revoked = await keys.revokeMadeBy(parent.id, anActor(), 2_000)
       expect(revoked.map((one) => [one.id, one.revoked_at]).sort()).toEqual(
         [...grandchildren, others[0]!].map((one) => [one.id, 2_000]).sort(),
@@ -242,17 +226,17 @@ export function readContract(setup: () => Contract): void {
 
     it('are not made by a key that is revoked', async () => {
       const { keys, id } = setup()
-      const maker = key(id('key'))
+      const maker = aKey(id('key'))
       await keys.insert(maker, anActor())
       await keys.revoke(maker.id, anActor(), 1_000)
-      const late = key(id('key'), { created_by: maker.id })
+      const late = aKey(id('key'), { created_by: maker.id })
       await expect(keys.insert(late, anActor())).rejects.toMatchObject({ code: 'KEY_REVOKED' })
       expect(await keys.get(late.id, null)).toBeUndefined()
     })
 
     it('are revoked once; the first time stays', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
+      const first = aKey(id('key'))
       await keys.insert(first, anActor())
       expect(await keys.revoke(first.id, anActor(), 1_000)).toEqual({ ...first, revoked_at: 1_000 })
       expect(await keys.revoke(first.id, anActor(), 2_000)).toEqual({ ...first, revoked_at: 1_000 })
