@@ -123,6 +123,7 @@ async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, m
   await projects.report(
     clusterId,
     Array.from({ length: projectCount }, (_, i) => podOf(`p${i}`)),
+    Array.from({ length: projectCount }, (_, i) => `p${i}`),
   )
   await client.query(`SET statement_timeout = 0`)
   await client.query('UPDATE projects SET max_running = 10000')

@@ -84,7 +84,7 @@ describe(`tables of ${name}`, () => {
     const versions = () =>
       postgres.rows(`select 'p' || id as id, xmin, xmax from projects union all select 'c' || id, xmin, xmax from clusters order by 1`)
     const before = await versions()
-    for (let i = 0; i < 3; i++) await t.projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
+    for (let i = 0; i < 3; i++) await t.projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')], [])
     expect(await versions()).toEqual(before)
   })
 

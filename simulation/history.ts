@@ -131,6 +131,7 @@ export class History {
     await this.database.stores.projects.report(
       clusterId,
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
+      [...this.cluster.pods.values()].flatMap(({ inventory }) => inventory.project_id ?? []),
     )
     for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
     await this.plane.keys.replace(this.plane.now())

@@ -217,6 +217,7 @@ export class ControlPlane {
     const { kernel, database } = this
     const hubs: Hubs = {
       poke: () => this.#poke(life),
+      projectRegistered: () => Promise.reject(new Error('the simulator registers no project')),
       keyRevoked: (_clusterId, keyId) => this.#rpc(life, this.hub, (hub: ClusterHubDriver) => hub.keyRevoked(keyId)),
       status: () => Promise.reject(new Error('the simulator does not ask for the status')),
     }

@@ -36,6 +36,7 @@ export class ModelKeys {
       scopes: ['cluster:connect'],
       project_ids: null,
       cluster_id: this.#clusterId,
+      cluster_project_ids: [],
       created_by: 'admin',
       created_at: now,
       expires_at: null,

@@ -18,7 +18,14 @@ export interface Authentication {
 const rememberMs = 5_000
 /** Bounds the memory of an isolate; the oldest entry is dropped. */
 const maxRemembered = 2_000
-const adminCaller: Caller = { key_id: 'admin', scopes: ['admin'], project_ids: null, cluster_id: null, expires_at: null }
+const adminCaller: Caller = {
+  key_id: 'admin',
+  scopes: ['admin'],
+  project_ids: null,
+  cluster_id: null,
+  cluster_project_ids: [],
+  expires_at: null,
+}
 /** Compared with unknown keys, so that they take as long as known ones. */
 const noHash = '0'.repeat(64)
 
@@ -43,8 +50,8 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
   function callerFrom(key: ApiKey): Caller {
     const refusal = refusalOf(key, clock.now())
     if (refusal !== null) throw new DomainError(refusal)
-    const { scopes, project_ids, cluster_id, expires_at } = key
-    return { key_id: key.id, scopes, project_ids, cluster_id, expires_at }
+    const { scopes, project_ids, cluster_id, cluster_project_ids, expires_at } = key
+    return { key_id: key.id, scopes, project_ids, cluster_id, cluster_project_ids, expires_at }
   }
 
   return {

@@ -50,7 +50,7 @@ export async function objects() {
   const cluster = `c-${newId('claim', Date.now(), bytes(10)).slice(-10)}`
   const project = `p-${cluster}`
   const pod = (change: Partial<Pod> = {}): Pod => aPod({ project_id: project, ...change })
-  await world.stores.projects.report(cluster, [pod()])
+  await world.stores.projects.report(cluster, [pod()], [project])
 
   const began = Date.now() - 60_000
   let queued = 0
@@ -87,6 +87,7 @@ export async function objects() {
       scopes: ['cluster:connect'],
       project_ids: null,
       cluster_id: cluster,
+      cluster_project_ids: [],
       created_by: 'test',
       created_at: Date.now(),
       expires_at: null,
@@ -107,6 +108,7 @@ export async function objects() {
   return {
     world,
     cluster,
+    project,
     pod,
     queue,
     claim,

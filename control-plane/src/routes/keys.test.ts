@@ -127,6 +127,23 @@ test('a key that was revoked a moment ago makes none, also where it is remembere
   expect(await stores.keys.madeBy(row.id, clock.now())).toEqual([])
 })
 
+test('only the key of a cluster names projects for it, and gives no more names than it has', async () => {
+  const { call, makeKey } = await setup()
+  const cluster = { scopes: ['cluster:connect'], cluster_id: 'home' } as const
+  const create = async (body: object, key?: string) => {
+    const response = await call('POST', '/v1/keys', { ...(key && { key }), body: { name: 'x', ...cluster, ...body } })
+    const made = await response.json<Problem & CreatedKey>()
+    return [response.status, made.errors?.[0]?.pointer ?? made.cluster_project_ids]
+  }
+  expect(await create({ cluster_project_ids: ['shop', 'blog'] })).toEqual([201, ['shop', 'blog']])
+  expect(await create({})).toEqual([201, []])
+  expect(await create({ cluster_project_ids: ['Not A Label'] })).toEqual([400, '/cluster_project_ids/0'])
+  expect(await create({ scopes: ['tasks:read'], cluster_id: null, cluster_project_ids: ['shop'] })).toEqual([400, '/cluster_project_ids'])
+  const { key } = await makeKey({ scopes: ['keys:write', 'cluster:connect'], cluster_id: 'home', cluster_project_ids: ['shop'] })
+  expect(await create({ cluster_project_ids: ['shop'] }, key)).toEqual([201, ['shop']])
+  expect(await create({ cluster_project_ids: ['shop', 'blog'] }, key)).toEqual([403, '/cluster_project_ids'])
+})
+
 test('a revoked key is refused at once here, within 5 s elsewhere, and revoking again changes nothing', async () => {
   const { call, makeKey, clock, stores } = await setup()
   for (const [method, path] of [

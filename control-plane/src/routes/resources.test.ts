@@ -15,6 +15,23 @@ test('projects are listed and read, and a restricted key sees its own', async ()
   expect((await call('GET', '/v1/projects/other', { key })).status).toBe(404)
 })
 
+test('an operator registers a project for a cluster, once, and its hub is told', async () => {
+  const { call, hubs, makeKey } = await setup()
+  const register = async (id: string, cluster_id: string, key?: string) => {
+    const response = await call('POST', '/v1/projects', { ...(key && { key }), body: { id, cluster_id } })
+    return [response.status, (await response.json<Problem & { cluster_id: string }>()).cluster_id ?? response.headers.get('location')]
+  }
+  expect(await register('fresh', 'home')).toEqual([201, 'home'])
+  expect(await register('fresh', 'home')).toEqual([201, 'home'])
+  expect(await register('fresh', 'away')).toEqual([409, null])
+  expect(await register('Not A Label', 'home')).toEqual([400, null])
+  expect(hubs.registered).toEqual(['home', 'home'])
+  expect((await call('GET', '/v1/projects/fresh')).status).toBe(200)
+  // Which cluster has a project concerns all of its projects.
+  const { key } = await makeKey({ project_ids: ['mine'] })
+  expect(await register('mine', 'home', key)).toEqual([403, null])
+})
+
 test('sessions are listed and read, and a restricted key sees its own', async () => {
   const { call, createTask, makeKey } = await setup()
   const { key } = await makeKey({ project_ids: ['demo'] })

@@ -11,6 +11,7 @@ export interface NewKey {
   readonly scopes: readonly Scope[]
   readonly project_ids: readonly string[] | null
   readonly cluster_id: string | null
+  readonly cluster_project_ids: readonly string[]
   readonly expires_at: number | null
 }
 
@@ -31,6 +32,9 @@ export async function createKey(
   const foreign = asked.project_ids?.filter((id) => !mayUseProject(actor, id)) ?? []
   if (foreign.length > 0)
     throw refuse('FORBIDDEN', 'project_ids', `this API key may not give projects that it lacks: ${foreign.join(', ')}`)
+  const unnamed = actor.scopes.includes('admin') ? [] : asked.cluster_project_ids.filter((id) => !actor.cluster_project_ids.includes(id))
+  if (unnamed.length > 0)
+    throw refuse('FORBIDDEN', 'cluster_project_ids', `this API key may not name projects for a cluster: ${unnamed.join(', ')}`)
   const ends = actor.expires_at
   if (ends !== null && asked.expires_at !== null && asked.expires_at > ends)
     throw refuse('FORBIDDEN', 'expires_at', 'this API key may not give a key that outlives it')

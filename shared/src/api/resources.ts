@@ -6,6 +6,8 @@ import { projectLimits } from '../domain/project.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 import { projectIdSchema } from './tasks.ts'
 
+export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
+
 export const projectSchema = z
   .object({
     id: z.string(),
@@ -31,6 +33,8 @@ export const changeProjectSchema = z
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'give at least one field to change' })
   .meta({ id: 'ChangeProject' })
+
+export const createProjectSchema = z.strictObject({ id: projectIdSchema, cluster_id: clusterIdSchema }).meta({ id: 'CreateProject' })
 
 export const sessionSchema = z
   .object({
@@ -82,8 +86,6 @@ export const providerSchema = z
   .meta({ id: 'Provider' })
 export const providerPageSchema = pageOf(providerSchema, 'ProviderPage')
 
-export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
-
 export const createKeySchema = z
   .strictObject({
     name: z.string().min(1).max(100).meta({ example: 'release bot' }),
@@ -95,11 +97,18 @@ export const createKeySchema = z
       .nullable()
       .default(null)
       .meta({ description: 'With `cluster:connect`: the cluster that the key speaks for.' }),
+    cluster_project_ids: z.array(projectIdSchema).max(200).default([]).meta({
+      description:
+        'With `cluster:connect`: projects that the cluster may register by reporting their pods. Those that are registered already go on without.',
+    }),
     expires_at: instantSchema.nullable().default(null).meta({ description: 'Null: with the creating key, or never.' }),
   })
   .superRefine((value, ctx) => {
     if (value.scopes.includes('cluster:connect') !== (value.cluster_id !== null)) {
       ctx.addIssue({ code: 'custom', path: ['cluster_id'], message: 'cluster_id goes with the scope cluster:connect, and only with it' })
+    }
+    if (value.cluster_id === null && value.cluster_project_ids.length > 0) {
+      ctx.addIssue({ code: 'custom', path: ['cluster_project_ids'], message: 'goes only with cluster_id' })
     }
     const unbounded = value.scopes.filter(isServiceWide)
     if (value.project_ids !== null && unbounded.length > 0) {
@@ -116,6 +125,7 @@ export const keySchema = z
     scopes: z.array(z.enum(scopes)),
     project_ids: z.array(z.string()).nullable(),
     cluster_id: z.string().nullable(),
+    cluster_project_ids: z.array(z.string()),
     created_at: instantSchema,
     expires_at: instantSchema.nullable(),
     revoked_at: instantSchema.nullable(),

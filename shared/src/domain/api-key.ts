@@ -47,6 +47,8 @@ export interface ApiKey {
   readonly project_ids: readonly string[] | null
   /** With `cluster:connect`: the only cluster that the key may speak for. */
   readonly cluster_id: string | null
+  /** With `cluster:connect`: projects that the cluster may register by reporting their pods. Those that it has already go on without. */
+  readonly cluster_project_ids: readonly string[]
   readonly created_by: string
   readonly created_at: number
   readonly expires_at: number | null
@@ -59,6 +61,7 @@ export interface Caller {
   readonly scopes: readonly Scope[]
   readonly project_ids: readonly string[] | null
   readonly cluster_id: string | null
+  readonly cluster_project_ids: readonly string[]
   /** When its key ends; null: never. */
   readonly expires_at: number | null
 }

@@ -91,6 +91,10 @@ export class ClusterHubDriver implements ObjectDriver {
     this.#loop.step({ type: 'poke' })
   }
 
+  projectRegistered(): void {
+    this.#loop.step({ type: 'project_registered' })
+  }
+
   /** A hint: the key was revoked. */
   keyRevoked(keyId: string): void {
     this.#loop.step({ type: 'key_revoked', key_id: keyId })

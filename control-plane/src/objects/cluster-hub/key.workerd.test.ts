@@ -73,3 +73,20 @@ test('the next agent, with another key, goes on with what runs', async () => {
   expect(welcome).toMatchObject({ type: 'welcome', adopt: [{ task_id: first.id, attempt: 1 }] })
   expect((await row(first)).status).toBe('running')
 })
+
+test('a cluster registers the projects that its key names, and an operator’s word adds one whose pod is there already', async () => {
+  const { agent: connect, world, cluster, pod, project } = await objects()
+  const named = `${project}-a`
+  const unnamed = `${project}-b`
+  const agent = await connect({ cluster_project_ids: [named] })
+  const pods = [pod(), pod({ name: 'pod-2', project_id: named }), pod({ name: 'pod-3', project_id: unnamed })]
+  agent.hello([], pods)
+  await expect.poll(async () => (await world.stores.projects.get(named, null))?.pod).toBe('pod-2')
+  expect(await world.stores.projects.get(unnamed, null)).toBeUndefined()
+
+  await world.stores.projects.register(unnamed, cluster, anActor())
+  await hubs.projectRegistered(cluster)
+  for (;;) if ((await agent.next()).type === 'sync') break
+  agent.hello([], pods)
+  await expect.poll(async () => (await world.stores.projects.get(unnamed, null))?.pod).toBe('pod-3')
+})

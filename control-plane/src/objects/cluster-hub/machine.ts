@@ -69,6 +69,8 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'poke':
       d.queued = true
       return d.connection === null ? startInspection(d, now) : tryClaim(d, now)
+    case 'project_registered':
+      return askHello(d)
     case 'key_revoked':
       return refuseKey(d, input.key_id, now)
     case 'key_judged':
@@ -183,7 +185,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
   d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
   d.ready = false
-  write(d, { kind: 'report', key_id: connection.key.id, pods: up.pods })
+  write(d, { kind: 'report', key_id: connection.key.id, pods: d.pods })
   startLoad(d)
   readDesired(d)
 }
@@ -200,7 +202,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
       return wantClaim(d, now)
     case 'pods':
       knowPods(d, up.pods, now)
-      write(d, { kind: 'report', key_id: connection.key.id, pods: up.pods })
+      write(d, { kind: 'report', key_id: connection.key.id, pods: d.pods })
       checkPods(d, random, now)
       return wantClaim(d, now)
   }

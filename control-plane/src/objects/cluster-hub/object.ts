@@ -34,6 +34,10 @@ export class ClusterHubObject extends SocketObject {
   async resourcesChanged(): Promise<void> {
     this.driver.resourcesChanged()
   }
+  /** A project of the cluster was registered. */
+  async projectRegistered(): Promise<void> {
+    this.driver.projectRegistered()
+  }
   /** A key of the cluster was revoked. The call may be lost: open sockets judge their key again. */
   async keyRevoked(keyId: string): Promise<void> {
     this.driver.keyRevoked(keyId)

@@ -161,6 +161,8 @@ export type HubInput =
   | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
+  /** A project of the cluster was registered: what the agent says of its pod counts now. */
+  | { readonly type: 'project_registered' }
   /** A hint: this key was revoked. */
   | { readonly type: 'key_revoked'; readonly key_id: string }
   /** `valid`: whether the connection's key still speaks for the cluster; null: that could not be asked. */

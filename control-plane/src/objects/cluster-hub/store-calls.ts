@@ -40,9 +40,11 @@ export async function carryOut(
 ): Promise<readonly Task[]> {
   const { tasks, dispatch, projects, logs, clock } = deps
   switch (write.kind) {
-    case 'report':
-      if (await isKeyValid(deps, clusterId, write.key_id)) await projects.report(clusterId, write.pods)
+    case 'report': {
+      const key = await deps.keys.get(write.key_id, null)
+      if (key !== undefined && speaksFor(key, clusterId, clock.now())) await projects.report(clusterId, write.pods, key.cluster_project_ids)
       return []
+    }
     case 'mark_started':
       await dispatch.markStarted(write.started)
       return []

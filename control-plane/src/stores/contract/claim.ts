@@ -93,7 +93,7 @@ export function claimContract(setup: () => Contract): void {
     it('leases to a hub that took over before the cluster was registered', async () => {
       const { dispatch, projects, add } = setup()
       expect(await dispatch.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
-      await projects.report('new', [pod('new-pod', 'new')])
+      await projects.report('new', [pod('new-pod', 'new')], ['new'])
       const task = await add({ project_id: 'new' })
       const claim = { clusterId: 'new', keyId: null, slots: slots('new-pod', 'new'), leaseMs: 60_000 }
       expect(ids(await dispatch.claim({ ...claim, claimId: 'first', generation: 1, number: 1 }))).toEqual([task.id])

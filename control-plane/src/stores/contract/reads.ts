@@ -117,7 +117,7 @@ export function readContract(setup: () => Contract): void {
   })
 
   describe('projects and clusters', () => {
-    it('come into being with the report of their pods', async () => {
+    it('come into being with the report of their pods, if the cluster may register them', async () => {
       const { projects, clusters } = setup()
       expect(await clusters.list()).toEqual([{ id: 'away' }, { id: 'home' }])
       expect(await projects.get('demo', null)).toMatchObject({ cluster_id: 'home', pod: 'demo-pod', max_running: 4 })
@@ -127,24 +127,50 @@ export function readContract(setup: () => Contract): void {
       expect((await projects.list(null, { limit: 2, cursor: next_cursor! })).data.map((project) => project.id)).toEqual(['other'])
     })
 
+    it('are not registered by a cluster that may not, nor under a name that is none', async () => {
+      const { projects } = setup()
+      const names = ['wanted', 'unwanted', 'Not A Label', '../<b>', 'x'.repeat(64), 'a\u0000b']
+      const pods = names.map((name, i) => pod(`pod-${i}`, name))
+      await projects.report('home', pods, ['wanted', 'absent', ...names.slice(2)])
+      expect((await projects.list(null, { limit: 20 })).data.map(({ id }) => id)).toEqual(['demo', 'far', 'other', 'wanted'])
+      // Once it is there, its cluster goes on with it, with whatever key.
+      await projects.report('home', [pod('other-name', 'wanted')], [])
+      expect(await projects.get('wanted', null)).toMatchObject({ cluster_id: 'home', pod: 'other-name' })
+    })
+
+    it('are registered by an operator’s word, once and for one cluster', async () => {
+      const { projects, clusters } = setup()
+      const project = await projects.register('early', 'later', anActor())
+      expect(project).toMatchObject({ id: 'early', cluster_id: 'later', pod: null, max_running: 4, paused: false })
+      expect(await clusters.list()).toContainEqual({ id: 'later' })
+      expect(await projects.register('early', 'later', anActor())).toEqual(project)
+      expect(await projects.register('early', 'home', anActor())).toEqual(project)
+      await projects.report('later', [pod('early-pod', 'early', { allow_bypass_permissions: true })], [])
+      expect(await projects.get('early', null)).toMatchObject({ pod: 'early-pod', allow_bypass_permissions: true })
+    })
+
     it('follow their pods, and change only when these do', async () => {
       const { projects } = setup()
       const before = await projects.get('demo', null)
-      await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other'), pod('worker-1', null)])
+      await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other'), pod('worker-1', null)], [])
       expect(await projects.get('demo', null)).toEqual(before)
-      await projects.report('home', [pod('demo-2', 'demo', { allow_bypass_permissions: true }), pod('demo-1', 'demo', { ready: false })])
+      await projects.report(
+        'home',
+        [pod('demo-2', 'demo', { allow_bypass_permissions: true }), pod('demo-1', 'demo', { ready: false })],
+        [],
+      )
       expect(await projects.get('demo', null)).toMatchObject({ pod: 'demo-2', allow_bypass_permissions: true })
       expect(await projects.get('other', null)).toMatchObject({ pod: null, cluster_id: 'home' })
-      await projects.report('home', [])
+      await projects.report('home', [], [])
       expect(await projects.get('demo', null)).toMatchObject({ pod: null, allow_bypass_permissions: true })
     })
 
     it('of another cluster are left alone', async () => {
       const { projects } = setup()
       const before = await projects.get('far', null)
-      await projects.report('home', [pod('mine-now', 'far', { allow_bypass_permissions: true })])
+      await projects.report('home', [pod('mine-now', 'far', { allow_bypass_permissions: true })], ['far'])
       expect(await projects.get('far', null)).toEqual(before)
-      await projects.report('new', [])
+      await projects.report('new', [], [])
       expect(await projects.get('far', null)).toEqual(before)
     })
   })

@@ -43,6 +43,7 @@ export const aKey = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
   scopes: ['tasks:read', 'admin'],
   project_ids: ['demo', 'other'],
   cluster_id: null,
+  cluster_project_ids: [],
   created_by: 'key_admin',
   created_at: Date.now(),
   expires_at: null,
@@ -50,7 +51,7 @@ export const aKey = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
   ...more,
 })
 /** What a cluster's key is. */
-export const ofCluster = { scopes: ['cluster:connect'], project_ids: null, cluster_id: 'home' } as const
+export const ofCluster = { scopes: ['cluster:connect'], project_ids: null, cluster_id: 'home', cluster_project_ids: ['demo'] } as const
 
 export const demoSlots = (count = 1) => slots('demo-pod', 'demo', count)
 export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
@@ -59,8 +60,8 @@ let serial = 0
 
 export async function contractSetup({ stores }: StoresUnderTest) {
   const { dispatch, tasks, projects } = stores
-  await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
-  await projects.report('away', [pod('far-pod', 'far')])
+  await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')], ['demo', 'other'])
+  await projects.report('away', [pod('far-pod', 'far')], ['far'])
 
   const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
   let generation = 0

@@ -60,13 +60,14 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
           page,
         )
       },
-      async report(clusterId, pods) {
+      async report(clusterId, pods, mayRegister) {
         const now = clock.now()
         rows.clusters.add(clusterId)
         const reported = projectPods(pods)
         for (const { id, pod, allow_bypass_permissions } of reported) {
           const before = rows.projects.get(id)
           if (!before) {
+            if (!mayRegister.includes(id)) continue
             const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions }
             rows.projects.set(id, { ...fresh, created_at: now, updated_at: now })
           } else if (
@@ -82,6 +83,16 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
             rows.projects.set(project.id, { ...project, pod: null, updated_at: now })
           }
         }
+      },
+      async register(id, clusterId) {
+        const before = rows.projects.get(id)
+        if (before) return before
+        const now = clock.now()
+        const unknown = { pod: null, allow_bypass_permissions: false, created_at: now, updated_at: now }
+        const project = { id, cluster_id: clusterId, ...projectDefaults, ...unknown }
+        rows.clusters.add(clusterId)
+        rows.projects.set(id, project)
+        return project
       },
       async change(id, actor, change) {
         const before = rows.projects.get(id)

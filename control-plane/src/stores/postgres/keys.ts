@@ -40,7 +40,13 @@ export function postgresKeys(database: Database): KeyStore {
   return {
     get,
     async insert(key: ApiKey) {
-      const row = { ...key, name: storable(key.name), scopes: [...key.scopes], project_ids: key.project_ids && [...key.project_ids] }
+      const row = {
+        ...key,
+        name: storable(key.name),
+        scopes: [...key.scopes],
+        project_ids: key.project_ids && [...key.project_ids],
+        cluster_project_ids: [...key.cluster_project_ids],
+      }
       const columns = Object.entries(getTableColumns(apiKeys))
       const values = columns.map(([name, column]) => {
         const value = row[name as keyof ApiKey]
