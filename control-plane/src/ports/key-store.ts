@@ -12,8 +12,11 @@ export interface KeyStore {
   list(projects: ProjectFilter, page: PageRequest): Promise<Page<ApiKey>>
   /** Sets `revoked_at` if it is not set. Answers the key afterwards; undefined if there is none inside the actor's projects. */
   revoke(id: string, actor: Actor, now: number): Promise<ApiKey | undefined>
-  /** The valid keys that this one made, itself or through keys that it made, valid or not. Newest first, at most 200. */
-  madeBy(id: string, now: number): Promise<readonly ApiKey[]>
-  /** Revokes all that this key made, itself or through others; the caller may revoke the key. Answers what it changed. */
+  /**
+   * The valid keys that this one made, itself or through keys that it made, valid or not, inside these projects. Newest first, at
+   * most 200.
+   */
+  madeBy(id: string, projects: ProjectFilter, now: number): Promise<readonly ApiKey[]>
+  /** Revokes all that this key made, itself or through others, inside the actor's projects. Answers what it changed. */
   revokeMadeBy(id: string, actor: Actor, now: number): Promise<readonly ApiKey[]>
 }

@@ -124,7 +124,7 @@ test('a key that was revoked a moment ago makes none, also where it is remembere
   await stores.keys.revoke(row.id, anActor(), clock.now())
   const response = await call('POST', '/v1/keys', { key, body: { name: 'x', scopes: ['tasks:read'] } })
   expect([response.status, (await response.json<Problem>()).code]).toEqual([401, 'KEY_REVOKED'])
-  expect(await stores.keys.madeBy(row.id, clock.now())).toEqual([])
+  expect(await stores.keys.madeBy(row.id, null, clock.now())).toEqual([])
 })
 
 test('only the key of a cluster names projects for it, and gives no more names than it has', async () => {
@@ -236,6 +236,8 @@ test('a restricted key gets whole pages of what it sees', async () => {
   }
   const page = keyPageSchema.parse(await (await call('GET', '/v1/keys?limit=2', { key })).json())
   expect(page.data).toHaveLength(2)
+  // The cursor is the id of a key that it sees, and of no other.
+  expect(page.next_cursor).toBe(page.data[1]!.id)
   const rest = keyPageSchema.parse(await (await call('GET', `/v1/keys?limit=2&cursor=${page.next_cursor}`, { key })).json())
   expect([...page.data, ...rest.data].map(({ id }) => id)).toEqual(visible.toSorted().toReversed())
   expect(rest.next_cursor).toBeNull()

@@ -1,6 +1,7 @@
 import type { Problem } from '@rdev/shared/api/problem'
 import { projectPageSchema, providerPageSchema, sessionPageSchema, workerPageSchema } from '@rdev/shared/api/resources'
 import { expect, test } from 'vitest'
+import { anActor } from '../testing/actor.ts'
 import { maxBodyBytes } from '../middleware/validation.ts'
 import { setup } from '../testing/setup.ts'
 
@@ -45,6 +46,26 @@ test('sessions are listed and read, and a restricted key sees its own', async ()
   expect(await list('?project_id=other', { key })).toEqual([])
   expect(await (await call('GET', `/v1/sessions/${mine.session_id}`)).json()).toMatchObject({ project_id: 'demo' })
   expect((await call('GET', `/v1/sessions/${foreign.session_id}`, { key })).status).toBe(404)
+})
+
+test('a restricted key sees only clusters that one of its projects is in, whatever their pools are', async () => {
+  const { call, makeKey, hubs, stores } = await setup()
+  const [pool] = (await hubs.status('home')).pods.filter(({ project_id }) => project_id === null)
+  await stores.projects.register('far', 'away', anActor())
+  await stores.projects.register('empty', 'quiet', anActor())
+  hubs.connect('away', '2.0.0', [{ ...pool!, name: 'away-0' }])
+  const seen = async (project_ids: string[] | null) => {
+    const { key } = await makeKey({ project_ids })
+    const page = workerPageSchema.parse(await (await call('GET', '/v1/workers', { key })).json())
+    return [page.clusters.map(({ id }) => id), page.data.map(({ name }) => name)]
+  }
+  expect(await seen(['far'])).toEqual([['away'], ['away-0']])
+  expect(await seen(['empty', 'demo'])).toEqual([
+    ['home', 'quiet'],
+    ['demo-0', 'worker-0'],
+  ])
+  expect(await seen(['nowhere'])).toEqual([[], []])
+  expect((await seen(null))[0]).toEqual(['away', 'home', 'quiet'])
 })
 
 test('workers are the pods of all clusters, and a restricted key sees its own and the pool', async () => {

@@ -30,7 +30,7 @@ export async function revokeKey(
   const revoked = await keys.revoke(id, actor, clock.now())
   if (!revoked) throw noSuchKey()
   const along = madeKeys === 'revoke' ? await keys.revokeMadeBy(id, actor, clock.now()) : []
-  return { key: revoked, made: await keys.madeBy(id, clock.now()), along }
+  return { key: revoked, made: await keys.madeBy(id, actor.project_ids, clock.now()), along }
 }
 
 export async function getKey({ keys }: Pick<Deps, 'keys'>, projects: ProjectFilter, id: string): Promise<ApiKey> {

@@ -236,14 +236,16 @@ export function readContract(setup: () => Contract): void {
       const grandchildren = [of(child.id), of(child.id)]
       const others = [of(child.id, { expires_at: now }), of('key_admin')]
       for (const one of [parent, child, ...grandchildren, ...others]) await keys.insert(one, anActor())
-      expect(await keys.madeBy(parent.id, now)).toEqual([...grandchildren.toReversed(), child])
+      expect(await keys.madeBy(parent.id, null, now)).toEqual([...grandchildren.toReversed(), child])
       await keys.revoke(child.id, anActor(), 1_000)
-      expect(await keys.madeBy(parent.id, now)).toEqual(grandchildren.toReversed())
+      expect(await keys.madeBy(parent.id, null, now)).toEqual(grandchildren.toReversed())
+      expect(await keys.madeBy(parent.id, ['demo'], now)).toEqual([])
+      expect(await keys.revokeMadeBy(parent.id, anActor({ project_ids: ['demo'] }), 2_000)).toEqual([])
       const revoked = await keys.revokeMadeBy(parent.id, anActor(), 2_000)
       expect(revoked.map((one) => [one.id, one.revoked_at]).sort()).toEqual(
         [...grandchildren, others[0]!].map((one) => [one.id, 2_000]).sort(),
       )
-      expect(await keys.madeBy(parent.id, now)).toEqual([])
+      expect(await keys.madeBy(parent.id, null, now)).toEqual([])
       expect(await keys.get(child.id, null)).toMatchObject({ revoked_at: 1_000 })
       expect(await keys.get(others[1]!.id, null)).toEqual(others[1])
       expect(await keys.get(parent.id, null)).toEqual(parent)

@@ -21,10 +21,10 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
     return key && liesWithin(key, projects) ? key : undefined
   }
   /** The map has the order of insertion, so a key comes after its maker. */
-  const madeBy = (id: string): ApiKey[] => {
+  const madeBy = (id: string, projects: ProjectFilter): ApiKey[] => {
     const line = new Set([id])
     for (const key of rows.keys.values()) if (line.has(key.created_by)) line.add(key.id)
-    return [...rows.keys.values()].filter((key) => key.id !== id && line.has(key.id))
+    return [...rows.keys.values()].filter((key) => key.id !== id && line.has(key.id) && liesWithin(key, projects))
   }
   return {
     tasks: memoryTasks(rows, clock),
@@ -127,13 +127,13 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         if (key && key.revoked_at === null) rows.keys.set(id, { ...key, revoked_at: now })
         return keyWithin(id, actor.project_ids)
       },
-      madeBy: async (id, now) =>
+      madeBy: async (id, projects, now) =>
         pageDown(
-          madeBy(id).filter((key) => key.revoked_at === null && (key.expires_at === null || key.expires_at > now)),
+          madeBy(id, projects).filter((key) => key.revoked_at === null && (key.expires_at === null || key.expires_at > now)),
           { limit: 200 },
         ).data,
-      async revokeMadeBy(id, _actor, now) {
-        const revoked = madeBy(id).flatMap((key) => (key.revoked_at === null ? { ...key, revoked_at: now } : []))
+      async revokeMadeBy(id, { project_ids }, now) {
+        const revoked = madeBy(id, project_ids).flatMap((key) => (key.revoked_at === null ? { ...key, revoked_at: now } : []))
         for (const key of revoked) rows.keys.set(key.id, key)
         return revoked
       },

@@ -83,24 +83,24 @@ returning id`)
       const [row] = await database.run(db.update(apiKeys).set({ revoked_at: now }).where(first).returning())
       return row ?? get(id, project_ids)
     },
-    async madeBy(id, now) {
+    async madeBy(id, projects, now) {
       if (!isStorable(id)) return []
       return database.run(
         db
           .select()
           .from(apiKeys)
-          .where(and(madeBy(id), isNull(apiKeys.revoked_at), or(isNull(apiKeys.expires_at), gt(apiKeys.expires_at, now))))
+          .where(and(madeBy(id), within(projects), isNull(apiKeys.revoked_at), or(isNull(apiKeys.expires_at), gt(apiKeys.expires_at, now))))
           .orderBy(desc(apiKeys.id))
           .limit(200),
       )
     },
-    async revokeMadeBy(id, _actor, now) {
+    async revokeMadeBy(id, { project_ids }, now) {
       if (!isStorable(id)) return []
       return database.run(
         db
           .update(apiKeys)
           .set({ revoked_at: now })
-          .where(and(madeBy(id), isNull(apiKeys.revoked_at)))
+          .where(and(madeBy(id), within(project_ids), isNull(apiKeys.revoked_at)))
           .returning(),
       )
     },
