@@ -13,9 +13,12 @@ export function hasKeyEnded({ connection }: Draft, now: number): boolean {
   return expiresAt !== null && expiresAt <= now
 }
 
-export function judgeKey(d: Draft, now: number): void {
+/** A key that was judged so long ago gets nothing new before it is judged again. */
+export const newThingsMs = 5_000
+
+export function judgeKey(d: Draft, now: number, everyMs: number = judgeKeyEveryMs): void {
   const { connection } = d
-  if (connection === null || connection.judging || now - connection.judgedAt < judgeKeyEveryMs) return
+  if (connection === null || connection.judging || now - connection.judgedAt < everyMs) return
   d.connection = { ...connection, judging: true }
   d.effects.push({ type: 'judge_key', connection: connection.id, key_id: connection.key.id })
 }

@@ -24,10 +24,10 @@ import {
   write,
   type Draft,
 } from './draft.ts'
-import { closeLines, hasKeyEnded, judgeKey, keyJudged } from './key-machine.ts'
-import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
+import { closeLines, hasKeyEnded, judgeKey, keyJudged, newThingsMs } from './key-machine.ts'
+import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired, tellHeld } from './desired-machine.ts'
 import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
-import { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+import { judgeKeyEveryMs, leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 import {
   doneLimitMs,
   maxClaimSlots,
@@ -74,9 +74,10 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'key_revoked':
       return refuseKey(d, input.key_id, now)
     case 'key_judged':
-      if (!keyJudged(d, input, now)) refuseKey(d, d.connection?.key.id ?? '', now)
-      return
+      if (!keyJudged(d, input, now)) return refuseKey(d, d.connection?.key.id ?? '', now)
+      return tellHeld(d)
     case 'resources_changed':
+      judgeKey(d, now, newThingsMs)
       return readDesired(d)
     case 'desired_read':
       return desiredRead(d, input.desired)
@@ -120,7 +121,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
   }
 }
 
-const newConnection = { version: null, protocol: 0, hello: null, draining: false, judging: false } as const
+const newConnection = { version: null, protocol: 0, hello: null, draining: false, judging: false, desiredHeld: false } as const
 
 function connected(d: Draft, { connection: id, key }: Extract<HubInput, { type: 'connected' }>, now: number): void {
   if (d.connection !== null) {
@@ -154,7 +155,8 @@ function refuseKey(d: Draft, keyId: string, now: number): void {
 }
 
 function frame(d: Draft, { id }: Connection, up: HubUp, random: number, now: number): void {
-  judgeKey(d, now)
+  // After `hello` comes what the agent did not know before.
+  judgeKey(d, now, up.type === 'hello' ? newThingsMs : judgeKeyEveryMs)
   const { connection } = d
   if (connection?.id !== id) return
   switch (up.type) {

@@ -50,6 +50,8 @@ export interface Connection {
   /** When the key was last known to be valid. */
   readonly judgedAt: number
   readonly judging: boolean
+  /** The desired resources wait until the key is judged. */
+  readonly desiredHeld: boolean
   readonly version: string | null
   /** Protocol version that `hello` named; 0 before it. */
   readonly protocol: number
