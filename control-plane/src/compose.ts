@@ -95,8 +95,10 @@ export const composeProduction = (env: Env): Composition => {
   return compose(env, productionParts(config), config)
 }
 
-/** The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on,
- * and what the route knows of the key. */
+/**
+ * The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on, and
+ * what the route knows of the key.
+ */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
   hub: (request, clusterId, { key_id, expires_at }) => {
     const told = request.headers.get(protocolHeader)

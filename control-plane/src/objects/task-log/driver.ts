@@ -208,11 +208,24 @@ export class TaskLogDriver implements ObjectDriver {
 
   #judgeKey(connection: string, keyId: string): void {
     const { keys, clock } = this.#deps
-    const question = async () => {
-      const valid = speaksFor(await keys.get(keyId, null), this.#loop.state.durable.cluster_id, clock.now())
-      return { type: 'key_judged' as const, connection, valid }
+    this.#loop.hint('a key could not be judged', async () => {
+      let valid: boolean | null = null
+      try {
+        valid = speaksFor(await keys.get(keyId, null), this.#loop.state.durable.cluster_id, clock.now())
+      } finally {
+        this.#keyJudged(connection, valid)
+      }
+    })
+  }
+
+  #keyJudged(connection: string, valid: boolean | null): void {
+    try {
+      this.#loop.step({ type: 'key_judged', connection, valid })
+    } catch (error) {
+      // Frames that waited could not be stored: as in `message`, the attempt sends them again on its next connection.
+      const line = this.#lines.get(connection)
+      if (line !== undefined) this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)
     }
-    this.#loop.ask('a key could not be judged', question, { type: 'key_judged', connection, valid: null })
   }
 
   #load(): void {

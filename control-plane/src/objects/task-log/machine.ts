@@ -112,7 +112,7 @@ export type TaskLogEffect =
 export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
 /** Frames that wait for a line's key to be judged; bounds the memory that a line can take. */
-const maxHeldFrames = 64
+const maxHeldFrames = 32
 
 /** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
