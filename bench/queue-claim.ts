@@ -123,6 +123,7 @@ async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, m
   await projects.report(
     clusterId,
     Array.from({ length: projectCount }, (_, i) => podOf(`p${i}`)),
+    Array.from({ length: projectCount }, (_, i) => `p${i}`),
   )
   await client.query(`SET statement_timeout = 0`)
   await client.query('UPDATE projects SET max_running = 10000')
@@ -130,7 +131,7 @@ async function fill({ projects, tasks, dispatch }: BenchStore, client: Client, m
   await tasks.insert([sample])
   if (mix.live) {
     const { generation } = await dispatch.takeOver(clusterId, 1)
-    await dispatch.claim({ clusterId, claimId: 'first', slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
+    await dispatch.claim({ clusterId, claimId: 'first', keyId: null, slots: slotsFor(1), leaseMs: 3_600_000, generation, number: 1 })
   }
 
   // Every column as the store wrote it, but for those that the mix is about.
@@ -185,7 +186,7 @@ async function claimAgain(
     const before = await clock()
     const claimId = `claim_${slots}_${i}_${randomBytes(4).toString('hex')}`
     // A claim that the database's time limit ended counts as one that takes for ever.
-    const ask = { clusterId, claimId, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
+    const ask = { clusterId, claimId, keyId: null, slots: slotsFor(slots, spread), leaseMs: 60_000, generation, number: i + 1 }
     const taken = await dispatch.claim(ask).catch(() => null)
     if (taken === null) return { tookMs: [Number.POSITIVE_INFINITY], claimed: 0, processorMs: Number.NaN }
     // The first prepare what every later one finds.

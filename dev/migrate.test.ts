@@ -102,7 +102,15 @@ it('keeps what waited, ran and had ended before there were lanes', async () => {
     ...Array.from({ length: 3 }, () => ({ pod: 'demo-pod', pod_uid: 'uid-1', project_id: 'demo' })),
     { pod: 'worker', pod_uid: 'uid-2', project_id: null },
   ]
-  const claimed = await stores.dispatch.claim({ clusterId: 'home', claimId: 'now', slots, leaseMs: 60_000, generation, number: 1 })
+  const claimed = await stores.dispatch.claim({
+    clusterId: 'home',
+    claimId: 'now',
+    keyId: null,
+    slots,
+    leaseMs: 60_000,
+    generation,
+    number: 1,
+  })
   expect(claimed.map(({ task, provider_session_id }) => [task.id, task.pod, provider_session_id])).toEqual([
     ['task_1', 'demo-pod', null],
     ['task_2', 'worker', null],

@@ -84,7 +84,7 @@ describe(`tables of ${name}`, () => {
     const versions = () =>
       postgres.rows(`select 'p' || id as id, xmin, xmax from projects union all select 'c' || id, xmin, xmax from clusters order by 1`)
     const before = await versions()
-    for (let i = 0; i < 3; i++) await t.projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
+    for (let i = 0; i < 3; i++) await t.projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')], [])
     expect(await versions()).toEqual(before)
   })
 
@@ -171,7 +171,7 @@ describe('a database that cannot be asked', () => {
     const away = { name: 'DomainError', code: 'SERVICE_UNAVAILABLE' }
     await expect(stores.tasks.get('task_x', null)).rejects.toMatchObject(away)
     await expect(
-      stores.dispatch.claim({ clusterId: 'c', claimId: 'x', slots: [], leaseMs: 1, generation: 1, number: 1 }),
+      stores.dispatch.claim({ clusterId: 'c', claimId: 'x', keyId: null, slots: [], leaseMs: 1, generation: 1, number: 1 }),
     ).rejects.toMatchObject(away)
     await expect(stores.dispatch.finish({ task_id: 'x', attempt: 1 }, outcome('lost'), null)).rejects.toMatchObject(away)
     await expect(stores.keys.findByPrefix('x')).rejects.toMatchObject(away)

@@ -13,6 +13,7 @@ import { createDatabase } from './neon-proxy/own-database.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
 
 export const clusterId = 'local'
+const demo = 'demo'
 const connectMs = 120_000
 
 export interface StackOptions {
@@ -24,6 +25,8 @@ export interface StackOptions {
   readonly model?: { readonly apiKey: string; readonly baseUrl: string | undefined } | undefined
   readonly logLevel?: string
   readonly onLog?: (text: string) => void
+  /** The projects whose pods `podHost` makes. Default: the demo's. */
+  readonly projects?: readonly string[]
   /** Slots of each local pod. */
   readonly slots?: number
   /** A directory before the PATH of the pods, for a program that replaces a provider's binary. */
@@ -85,7 +88,7 @@ export function localPods(dataDirectory: string, env: Readonly<Record<string, st
     env,
     allow_bypass_permissions: false,
   })
-  return [pod('demo', 'project'), pod('worker-1', 'worker'), pod('worker-2', 'worker')]
+  return [pod(demo, 'project'), pod('worker-1', 'worker'), pod('worker-2', 'worker')]
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -157,6 +160,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
         name: 'agent of this machine',
         scopes: ['cluster:connect'],
         cluster_id: clusterId,
+        cluster_project_ids: options.projects ?? [demo],
       })
       await saveSecrets(dataDirectory, { ...secrets, clusterKey: created.key })
       return (secrets.clusterKey = created.key)

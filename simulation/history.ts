@@ -131,8 +131,10 @@ export class History {
     await this.database.stores.projects.report(
       clusterId,
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
+      [...this.cluster.pods.values()].flatMap(({ inventory }) => inventory.project_id ?? []),
     )
     for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
+    await this.plane.keys.replace(this.plane.now())
     this.startAgent()
     for (const fault of allFaults) {
       if (this.faultNames.includes(fault.name)) {
@@ -181,8 +183,13 @@ export class History {
       else if (pod.life.dead) pod.restart()
     }
     cluster.changed()
-    const [first, ...others] = this.agents
+    // One agent stays, with a key that is valid.
+    const [first, ...others] = this.agents.toSorted((a, b) => Number(this.#isRefused(a)) - Number(this.#isRefused(b)))
     for (const agent of [...others, ...this.#leaving]) this.#kill(agent)
+    if (first !== undefined && this.#isRefused(first)) {
+      this.#kill(first)
+      return void this.startAgent()
+    }
     if (first === undefined) this.startAgent()
     else kernel.cont(first.life)
   }
@@ -233,10 +240,42 @@ export class History {
   // Agents.
 
   startAgent(): AgentProcess {
-    const agent = new AgentProcess(this.kernel, this.network, this.cluster, this.resources, `agent ${++this.#agentCount}`)
+    const agent = new AgentProcess(
+      this.kernel,
+      this.network,
+      this.cluster,
+      this.resources,
+      `agent ${++this.#agentCount}`,
+      this.plane.keys.current,
+    )
     this.agents.push(agent)
     agent.start()
     return agent
+  }
+
+  #isRefused(agent: AgentProcess): boolean {
+    return !this.plane.keys.isValid(agent.keyId)
+  }
+
+  /** The operator makes a new key, starts an agent with it soon, and revokes the old key. Agents that have the old one go on for a while. */
+  async replaceKey(): Promise<void> {
+    const { kernel, plane } = this
+    const { random } = kernel
+    const old = plane.keys.current
+    await plane.keys.replace(plane.now())
+    kernel.after(random.skewed(0, 120_000), kernel.world, () => {
+      if (this.agents.every((agent) => this.#isRefused(agent) || agent.keyId === old)) this.startAgent()
+    })
+    kernel.after(random.skewed(0, 30_000), kernel.world, () => {
+      kernel.count('key revoked')
+      kernel.say('client', () => `revokes ${old}`)
+      void plane.keys.revoke(old, plane.now())
+      // The hint is lost, or the revocation was made by a Worker that died.
+      if (random.maybe(0.4)) plane.tellRevoked(old).catch(() => kernel.count('hub was not told of a revoked key'))
+    })
+    kernel.after(random.skewed(60_000, 600_000), kernel.world, () => {
+      for (const agent of this.agents.filter(({ keyId }) => keyId === old)) this.retire(agent)
+    })
   }
 
   #kill(agent: AgentProcess): void {

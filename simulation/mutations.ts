@@ -276,6 +276,27 @@ export const mutations: readonly Mutation[] = [
     put: '',
   },
   {
+    name: 'claim-key',
+    guards: 'a claim leases nothing for a key that is revoked',
+    module: store,
+    find: 'superseded || keyRefused ||',
+    put: 'superseded ||',
+  },
+  {
+    name: 'hub-key',
+    guards: 'the key of the hub’s open socket is judged again',
+    module: 'control-plane/src/objects/cluster-hub/key-machine.ts',
+    find: 'if (connection === null || connection.judging',
+    put: 'if (connection === null || now > 0 || connection.judging',
+  },
+  {
+    name: 'line-key',
+    guards: 'the key of an open line is judged again',
+    module: taskLog,
+    find: 'if (age < judgeKeyEveryMs && line.held.length === 0) return',
+    put: 'if (age < Infinity) return',
+  },
+  {
     name: 'retry-policy',
     guards: 'after a confirmed start only the retry policy gives another attempt',
     module: task,

@@ -2,12 +2,13 @@
 
 import { orphanTtlS } from '@rdev/shared/domain/limits'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
+import { projectIdPattern } from '@rdev/shared/domain/project'
 import { z } from 'zod'
 
 export const localPodSchema = z.strictObject({
   name: z.string().min(1).max(253),
   role: z.enum(['project', 'worker']),
-  project_id: z.string().min(1).max(63).nullable().default(null),
+  project_id: z.string().regex(projectIdPattern).nullable().default(null),
   slots: z.int().min(1).max(1000).default(1),
   /** The pod's home. */
   directory: z.string().min(1),

@@ -52,6 +52,7 @@ const samples: Readonly<Record<OperationId, Sample>> = {
   getSession: ofSession,
   listWorkers: {},
   listProviders: {},
+  createProject: { body: { id: 'fresh', cluster_id: 'home' } },
   createKey: { body: { name: 'x', scopes: ['keys:write'], project_ids: ['demo'] } },
   listKeys: {},
   getKey: ofKey,

@@ -68,6 +68,7 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       ...parts,
       tasks: stores.tasks,
       dispatch: stores.dispatch,
+      keys: stores.keys,
       hubs,
       rowEnded: async (clusterId, ref) => env.CLUSTER_HUB.getByName(clusterId).ended(ref),
     },
@@ -76,11 +77,13 @@ export function compose(env: Env, { stores, ...parts }: Parts, config: Config): 
       tasks: stores.tasks,
       dispatch: stores.dispatch,
       projects: stores.projects,
+      keys: stores.keys,
       tokens,
       resources: noResources,
       logs: {
         sync: logs.sync,
         received: async (task) => env.TASK_LOG.getByName(task.id).received(task),
+        keyRevoked: async (task, keyId) => env.TASK_LOG.getByName(task.id).keyRevoked(keyId),
         end: async (task, outcome) => env.TASK_LOG.getByName(task.id).end(task, outcome),
       },
     },
@@ -92,13 +95,29 @@ export const composeProduction = (env: Env): Composition => {
   return compose(env, productionParts(config), config)
 }
 
-/** The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on. */
+/**
+ * The route has authenticated the caller. The objects trust these requests, so nothing of the caller's request but a number is passed on, and
+ * what the route knows of the key.
+ */
 const connectHandlers = ({ CLUSTER_HUB, TASK_LOG }: Env): ConnectHandlers => ({
-  hub: (request, clusterId) => {
+  hub: (request, clusterId, { key_id, expires_at }) => {
     const told = request.headers.get(protocolHeader)
-    return CLUSTER_HUB.getByName(clusterId).fetch(`http://hub/connect${told === null ? '' : `?protocol=${Number(told)}`}`, upgrade)
+    const query = new URLSearchParams({
+      key_id,
+      ...(expires_at !== null && { expires_at: `${expires_at}` }),
+      ...(told !== null && { protocol: `${Number(told)}` }),
+    })
+    return CLUSTER_HUB.getByName(clusterId).fetch(`http://hub/connect?${query}`, upgrade)
   },
-  attempt: (_request, { task_id, attempt, epoch }) =>
-    TASK_LOG.getByName(task_id).fetch(`http://log/line?attempt=${attempt}&epoch=${epoch}`, upgrade),
+  attempt: (_request, { task_id, attempt, epoch, key_id, expires_at }, judgedAt) => {
+    const query = new URLSearchParams({
+      attempt: `${attempt}`,
+      epoch: `${epoch}`,
+      key_id,
+      expires_at: `${expires_at}`,
+      judged_at: `${judgedAt}`,
+    })
+    return TASK_LOG.getByName(task_id).fetch(`http://log/line?${query}`, upgrade)
+  },
 })
 const upgrade = { headers: { upgrade: 'websocket' } }

@@ -4,7 +4,7 @@ import { ConfigError, readConfig } from './config.ts'
 const good = {
   DATABASE_URL: 'postgres://user:password@host/db',
   NEON_FETCH_ENDPOINT: 'http://127.0.0.1:5000/sql',
-  RDEV_ADMIN_KEY: 'an admin key of some length',
+  RDEV_ADMIN_KEY: 'an admin key of thirty-two chars',
   RDEV_TOKEN_SECRET: 'a secret of at least thirty-two characters',
 }
 
@@ -20,6 +20,13 @@ test('reads what is set; an optional name that is empty or missing is not set', 
     fetchEndpoint: undefined,
     adminKey: null,
   })
+})
+
+test('an admin key or token secret of fewer than 32 characters is refused', () => {
+  for (const name of ['RDEV_ADMIN_KEY', 'RDEV_TOKEN_SECRET'] as const) {
+    expect(() => readConfig({ ...good, [name]: 'x'.repeat(31) })).toThrow(`${name} must be at least 32 characters`)
+    expect(() => readConfig({ ...good, [name]: 'x'.repeat(32) })).not.toThrow()
+  }
 })
 
 test('lists every wrong name at once, and never a value', () => {

@@ -29,14 +29,14 @@ const optional = <Schema extends z.ZodType>(schema: Schema) =>
 const schema = z.object({
   DATABASE_URL: z.string().regex(/^postgres(ql)?:\/\/.+/),
   NEON_FETCH_ENDPOINT: optional(z.url({ protocol: /^https?$/ })),
-  RDEV_ADMIN_KEY: optional(z.string().min(16)),
+  RDEV_ADMIN_KEY: optional(z.string().min(32)),
   RDEV_TOKEN_SECRET: z.string().min(32),
 })
 
 const expected: Readonly<Record<keyof z.infer<typeof schema>, string>> = {
   DATABASE_URL: 'a postgres:// URL',
   NEON_FETCH_ENDPOINT: 'an http(s) URL, or not set',
-  RDEV_ADMIN_KEY: 'at least 16 characters, or not set',
+  RDEV_ADMIN_KEY: 'at least 32 characters, or not set',
   RDEV_TOKEN_SECRET: 'at least 32 characters',
 }
 

@@ -58,6 +58,7 @@ test('published ids do not change', async () => {
     'POST /v1/projects/{id}/opencode': 'runOpenCode',
     'POST /v1/projects/{id}/shell': 'runShell',
     'POST /v1/projects/{id}/git': 'runGit',
+    'POST /v1/projects': 'createProject',
     'GET /v1/projects': 'listProjects',
     'GET /v1/projects/{id}': 'getProject',
     'PATCH /v1/projects/{id}': 'updateProject',

@@ -9,7 +9,7 @@ function setup() {
   return {
     clock,
     tokens,
-    attempt: { kind: 'attempt', task_id: 'task_x', attempt: 2, cluster_id: 'home', epoch: 7, expires_at } as const,
+    attempt: { kind: 'attempt', task_id: 'task_x', attempt: 2, cluster_id: 'home', epoch: 7, key_id: 'key_home', expires_at } as const,
     stream: { kind: 'stream', task_id: 'task_x', key_id: 'key_y', expires_at } as const,
   }
 }

@@ -19,6 +19,7 @@ const claimsSchema: z.ZodType<TokenClaims> = z.discriminatedUnion('kind', [
     attempt: z.int(),
     cluster_id: z.string(),
     epoch: z.int(),
+    key_id: z.string(),
     expires_at: z.int(),
   }),
   z.object({ kind: z.literal('stream'), task_id: z.string(), key_id: z.string(), expires_at: z.int() }),

@@ -17,21 +17,24 @@ export class AgentProcess {
   readonly network: Network
   readonly name: string
   readonly life: Life
+  /** Its API key. */
+  readonly keyId: string
   /** Its wall clock minus the true one. */
   skewMs = 0
   readonly #agent: Agent
 
-  constructor(kernel: Kernel, network: Network, cluster: Cluster, resources: SimulatedResources, name: string) {
+  constructor(kernel: Kernel, network: Network, cluster: Cluster, resources: SimulatedResources, name: string, keyId: string) {
     this.kernel = kernel
     this.network = network
     this.name = name
+    this.keyId = keyId
     this.life = new Life(name, kernel.world)
     const timers = simTimers(kernel, this.life, () => epochMs + kernel.now + this.skewMs)
     const directories = new SimDirectories(cluster, this.life)
     this.#agent = createAgent({
       url: 'http://control-plane',
       clusterId: 'hub',
-      key: 'key',
+      key: keyId,
       instance: `${name}-instance`,
       host: {
         watch: (tell) =>

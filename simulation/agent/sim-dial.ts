@@ -5,8 +5,8 @@ import type { Dial, DialTarget } from '../../cluster-agent/src/ports.ts'
 import type { Kernel, Life } from '../world/kernel.ts'
 import type { Network } from '../world/network.ts'
 
-/** The target of a line comes from its token, which names the task, the attempt and the epoch. */
-const placeOf = ({ url, bearer }: DialTarget): string => (url.includes('/clusters/') ? 'hub' : bearer)
+/** The target of a line comes from its token, which names the task, the attempt, the epoch and the key of its connection. */
+const placeOf = ({ url, bearer }: DialTarget): string => (url.includes('/clusters/') ? `hub ${bearer}` : bearer)
 
 export const simDial =
   (kernel: Kernel, life: Life, network: Network): Dial =>

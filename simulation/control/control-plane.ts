@@ -26,6 +26,7 @@ import { Network } from '../world/network.ts'
 import type { Database } from './database.ts'
 import { hubKind } from './hub-cell.ts'
 import { ObjectCell, Platform, type CellKind } from './objects.ts'
+import { keyIn, ModelKeys } from './keys.ts'
 import { ModelResources } from './resources.ts'
 import { eventsIn, taskLogKind, type ReaderSocket, type StoredLog } from './task-log-cell.ts'
 
@@ -35,6 +36,8 @@ const schemas = { hubDown: hubDownSchema, taskDown: taskDownSchema }
 /** The actor of every request. */
 export const client: KeyActor = { key_id: 'key_simulated', project_ids: null, request_id: 'req_simulated' }
 
+/** The promise for open sockets. */
+const revokedGraceMs = 60_000
 export interface RpcFaults {
   fails: number
   slowMs: number
@@ -46,6 +49,7 @@ export class ControlPlane {
   readonly platform: Platform
   readonly network: Network
   readonly resources = new ModelResources()
+  readonly keys: ModelKeys
   /** The observed resources that the hub received last. */
   observed: ObservedResources | null = null
   readonly rpcFaults: RpcFaults = { fails: 0, slowMs: 0 }
@@ -53,6 +57,8 @@ export class ControlPlane {
   strict = false
   /** Called when a log took an event from a line that is older than one that it had opened. */
   onStale: (taskId: string, attempt: number, what: string) => void = () => {}
+  /** Called when a socket was of use after its key had been revoked for longer than is promised. */
+  onRevoked: (name: string, what: string) => void = () => {}
   /** Called when an object logs what must never happen: a frame that it refuses, an alarm that fails. */
   onComplaint: (name: string, what: string) => void = () => {}
   readonly #epochs = new Map<string, number>()
@@ -64,11 +70,13 @@ export class ControlPlane {
   constructor(kernel: Kernel, database: Database) {
     this.kernel = kernel
     this.database = database
+    this.keys = new ModelKeys(database.stores.keys, clusterId, client)
     this.platform = new Platform(kernel)
     this.network = new Network(kernel, this.platform)
     this.platform.network = this.network
     this.platform.route = (target) => {
       const [kind, id = '', attempt, epoch, expires] = target.split(' ')
+      if (!this.keys.isValid(keyIn(target))) return closeCodes.unauthorized
       if (kind === 'hub') return this.hub
       if (attempt === undefined || epoch === undefined || Number(expires) <= this.now()) return closeCodes.unauthorized
       return this.log(id)
@@ -120,7 +128,7 @@ export class ControlPlane {
   readonly tokens = {
     sign: async (claims: TokenClaims): Promise<string> => {
       if (claims.kind !== 'attempt') throw new Error('the simulator signs only tokens of attempts')
-      return `line ${claims.task_id} ${claims.attempt} ${claims.epoch} ${claims.expires_at}`
+      return `line ${claims.task_id} ${claims.attempt} ${claims.epoch} ${claims.expires_at} ${claims.key_id}`
     },
   }
 
@@ -174,6 +182,7 @@ export class ControlPlane {
     return {
       sync: (task) => call(task.id, (log) => log.sync(task)),
       cancel: (task, graceS) => call(task.id, (log) => log.cancel(task, graceS)),
+      keyRevoked: (task, keyId) => call(task.id, (log) => log.keyRevoked(keyId)),
       received: (task) => call(task.id, (log) => log.received(task)),
       end: (task, outcome) => call(task.id, (log) => log.end(task, outcome)),
     }
@@ -208,14 +217,17 @@ export class ControlPlane {
     const { kernel, database } = this
     const hubs: Hubs = {
       poke: () => this.#poke(life),
+      projectRegistered: () => Promise.reject(new Error('the simulator registers no project')),
+      keyRevoked: (_clusterId, keyId) => this.#rpc(life, this.hub, (hub: ClusterHubDriver) => hub.keyRevoked(keyId)),
       status: () => Promise.reject(new Error('the simulator does not ask for the status')),
     }
-    const { tasks, dispatch, sessions, projects } = database.stores
+    const { tasks, dispatch, sessions, projects, keys } = database.stores
     return {
       tasks: database.port(tasks, life),
       dispatch: database.port(dispatch, life),
       sessions: database.port(sessions, life),
       projects: database.port(projects, life),
+      keys: database.port(keys, life),
       resources: database.port({ desired: (id: string) => this.resources.desired(id) }, life),
       hubs,
       logs: this.logs(life),
@@ -236,6 +248,15 @@ export class ControlPlane {
 
   create(asked: AskedTask): Promise<Task> {
     return this.#call((life) => createTask(this.depsOf(life), client, asked, ignore))
+  }
+  /** What the route does after a revocation: it tells the hub, once. */
+  tellRevoked(keyId: string): Promise<void> {
+    return this.#call((life) => this.depsOf(life).hubs.keyRevoked(clusterId, keyId))
+  }
+  /** Something happened on a socket whose key was revoked more than 60 s ago, while the database answered. Then it must be closed by now. */
+  isOverdue(target: string): boolean {
+    const longAgo = this.keys.revokedForMs(keyIn(target), this.now()) > revokedGraceMs
+    return longAgo && this.kernel.now - this.database.troubledAt > revokedGraceMs
   }
   /** Changes the desired resources, then tells the hub. If that fails, the operator does it again. */
   changeResources(): Promise<void> {

@@ -29,6 +29,8 @@ export class Database {
   /** Called after each statement with its name; the judge looks at the rows then. */
   onStatement: (method: string, args: readonly unknown[], result: unknown) => void = () => {}
   statements = 0
+  /** When a statement last failed or was slow, in virtual time. */
+  troubledAt = -Infinity
 
   constructor(kernel: Kernel, stores: Stores) {
     this.#kernel = kernel
@@ -56,6 +58,7 @@ export class Database {
         })
       }
       const fail = (why: string) => () => {
+        this.troubledAt = kernel.now
         kernel.say('database', () => `${name}: ${why}`)
         reject(new DatabaseError(`${name}: ${why}`))
       }
@@ -66,6 +69,7 @@ export class Database {
         return answer(random.skewed(1, deadlineMs), fail('failed before it ran'))
       }
       const slow = random.maybe(this.faults.slow)
+      if (slow) this.troubledAt = kernel.now + deadlineMs
       const runsIn = slow ? Math.round(5 + 60_000 * random.chance() ** 3) : 1 + random.int(0, 3)
       if (random.maybe(this.faults.repeated)) {
         kernel.count('statement ran twice')

@@ -39,6 +39,10 @@ function inputWords(input: HubInput): string {
     case 'written':
     case 'write_failed':
       return `${input.type} ${input.id}`
+    case 'key_judged':
+      return `key of ${input.connection} judged: ${input.valid}`
+    case 'key_revoked':
+      return `told that ${input.key_id} was revoked`
     default:
       return input.type
   }

@@ -9,10 +9,14 @@ import {
 import type { HubMemory } from '../../control-plane/src/objects/cluster-hub/state.ts'
 import { CellPlatform } from './cell-platform.ts'
 import type { ControlPlane } from './control-plane.ts'
+import { keyIn } from './keys.ts'
 import { describeHub } from './describe-hub.ts'
 import type { CellKind } from './objects.ts'
 
 type Stored = Partial<HubMemory>
+
+/** A statement of a database that is not slow, and a late step of the object. */
+const judgedWithinMs = 10_000
 
 class Platform extends CellPlatform<Stored, Stored, Stored, HubAttachment> implements HubPlatform {
   load(): Stored {
@@ -26,11 +30,12 @@ class Platform extends CellPlatform<Stored, Stored, Stored, HubAttachment> imple
 export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, dispatch, projects, logs, resources, ...rest } = plane.depsOf(life)
+    const { tasks, dispatch, projects, keys, logs, resources, ...rest } = plane.depsOf(life)
     const outside = {
       tasks: platform.outside(tasks),
       dispatch: platform.outside(dispatch),
       projects: platform.outside(projects),
+      keys: platform.outside(keys),
       logs: platform.outside(logs),
       resources: platform.outside(resources),
     }
@@ -43,7 +48,14 @@ export const hubKind = (plane: ControlPlane): CellKind<Stored> => ({
     }
     return { driver: new ClusterHubDriver(platform, deps, onStep), platform }
   },
-  connected: (_, driver, { id }) => (driver as ClusterHubDriver).connect(id),
-  message: (_, driver, { id }, text) => driver.message(id, text),
+  connected: (_, driver, { id, target }) => (driver as ClusterHubDriver).connect(id, { id: keyIn(target), expires_at: null }),
+  message: (cell, driver, { id, target }, text) => {
+    driver.message(id, text)
+    if (!plane.isOverdue(target)) return
+    // The frame makes the hub judge the key.
+    cell.kernel.after(judgedWithinMs, cell.kernel.world, () => {
+      if (cell.sockets.has(id) && plane.isOverdue(target)) plane.onRevoked('the hub', `has a connection of ${keyIn(target)} open`)
+    })
+  },
   checked: (text) => plane.checked('hubDown', text),
 })

@@ -9,9 +9,10 @@ import {
   type TaskLogPlatform,
   type TaskLogWrite,
 } from '../../control-plane/src/objects/task-log/driver.ts'
-import type { TaskLogMemory } from '../../control-plane/src/objects/task-log/machine.ts'
+import type { Line, TaskLogMemory } from '../../control-plane/src/objects/task-log/machine.ts'
 import { CellPlatform } from './cell-platform.ts'
 import type { ControlPlane } from './control-plane.ts'
+import { keyIn } from './keys.ts'
 import type { CellKind } from './objects.ts'
 
 export interface StoredLog {
@@ -46,24 +47,22 @@ class Platform extends CellPlatform<StoredLog, TaskLogMemory | undefined, TaskLo
   }
 }
 
-interface Target {
-  readonly attempt: number
-  readonly epoch: number
-}
+type Target = Pick<Line, 'attempt' | 'epoch' | 'expires_at' | 'key_id'>
 const targetOf = (target: string): Target => {
-  const [, , attempt, epoch] = target.split(' ')
-  return { attempt: Number(attempt), epoch: Number(epoch) }
+  const [, , attempt, epoch, expires] = target.split(' ')
+  return { attempt: Number(attempt), epoch: Number(epoch), expires_at: Number(expires), key_id: keyIn(target) }
 }
 
 export const taskLogKind = (plane: ControlPlane): CellKind<StoredLog> => ({
   wake: (cell, life) => {
     const platform = new Platform(cell, life)
-    const { tasks, dispatch, hubs, ...rest } = plane.depsOf(life)
+    const { tasks, dispatch, keys, hubs, ...rest } = plane.depsOf(life)
     const { rowEnded } = platform.outside({ rowEnded: plane.rowEnded(life) })
     const deps = {
       ...rest,
       tasks: platform.outside(tasks),
       dispatch: platform.outside(dispatch),
+      keys: platform.outside(keys),
       hubs: platform.outside(hubs),
       rowEnded,
       log: plane.logOf(cell.name, life),
@@ -75,7 +74,7 @@ export const taskLogKind = (plane: ControlPlane): CellKind<StoredLog> => ({
   },
 
   connected: (cell, driver, { id, target }) => {
-    const line = { connection: id, ...targetOf(target) }
+    const line = { connection: id, ...targetOf(target), judged_at: plane.now() }
     ;(driver as TaskLogDriver).connectLine(line)
     const { memory } = cell.stored ?? {}
     if (memory?.attempt === line.attempt) plane.opened(`${cell.name}.${line.attempt}`, memory.epoch)
@@ -86,6 +85,9 @@ export const taskLogKind = (plane: ControlPlane): CellKind<StoredLog> => ({
     const { attempt, epoch } = targetOf(target)
     const newest = plane.newestEpoch(`${cell.name}.${attempt}`)
     driver.message(id, text)
+    const more = (now: StoredLog | undefined) => `${now?.memory.received} ${now?.memory.result !== null}`
+    if (before !== undefined && more(cell.stored) !== more(before) && plane.isOverdue(target))
+      plane.onRevoked(`${cell.name}.${attempt}`, `took what came on a line of ${keyIn(target)}`)
     const grown = (cell.stored?.batches.length ?? 0) > (before?.batches.length ?? 0)
     if (!grown || before === undefined) return
     const here = before.memory.attempt

@@ -4,6 +4,7 @@
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import type { TaskEvent } from '@rdev/shared/domain/event'
 import { isLive, isTerminal, retryClassOf, type Task } from '@rdev/shared/domain/task'
+import type { Claim } from '../../control-plane/src/ports/dispatch-store.ts'
 import type { History } from '../history.ts'
 import type { Life } from '../world/kernel.ts'
 import type { ProcessFacts } from '../world/ledger.ts'
@@ -37,14 +38,26 @@ export class Judge {
         if (type === 'drain') this.#leaving.add(client.life)
       },
       dialled: ({ client, target }) => {
-        if (target !== 'hub' || !this.#leaving.has(client.life)) return
+        if (!target.startsWith('hub ') || !this.#leaving.has(client.life)) return
         this.violated(9, `${client.life.name} told the hub that it drains, and connected again: it supersedes the agent that took over`)
       },
     }
     history.plane.onComplaint = (name, what) => this.violated(3, `${shortName(name)} logs: ${what}`)
-    history.database.onStatement = (method, _args, result) => {
+    history.plane.onRevoked = (name, what) => this.violated(10, `${shortName(name)} ${what}, which was revoked more than 60 s before`)
+    history.database.onStatement = (method, args, result) => {
+      if (method === 'claim') this.#claimed(args[0] as Claim, rowsIn(result))
       for (const task of rowsIn(result)) this.#row(task)
       if (method === 'claim' || method === 'markStarted') void this.#live()
+    }
+  }
+
+  /** No statement leases a task for a key that is revoked by then. */
+  #claimed({ keyId }: Claim, rows: readonly Task[]): void {
+    const { plane } = this.#history
+    if (keyId === null || plane.keys.isValid(keyId)) return
+    for (const task of rows) {
+      if (task.attempt > (this.#attempts.get(task.id) ?? 0))
+        this.violated(10, `${shortName(`${task.id}.${task.attempt}`)} was leased for ${keyId}, which was revoked`)
     }
   }
 

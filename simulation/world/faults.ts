@@ -143,6 +143,10 @@ export const faults: readonly Fault[] = [
       }),
   },
   {
+    name: 'keys revoked',
+    begin: (history, until) => often(history, until, history.scaled(120_000), () => void history.replaceKey()),
+  },
+  {
     name: 'commands lost',
     begin: ({ cluster, kernel }) => {
       cluster.faults.lost = 0.02 + kernel.random.chance() * 0.25

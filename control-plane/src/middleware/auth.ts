@@ -1,7 +1,7 @@
 // Finds the caller of a request by its API key. A malformed key is refused by its checksum without a query. Keys are compared as SHA-256 in
 // constant time. A key that was found is cached for at most 5 s in this isolate, so a revocation takes at most 5 s to be seen elsewhere.
 
-import { parseApiKey } from '@rdev/shared/domain/api-key'
+import { parseApiKey, refusalOf } from '@rdev/shared/domain/api-key'
 import type { ApiKey, Caller } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Authenticator } from '../ports/authenticator.ts'
@@ -18,7 +18,14 @@ export interface Authentication {
 const rememberMs = 5_000
 /** Bounds the memory of an isolate; the oldest entry is dropped. */
 const maxRemembered = 2_000
-const adminCaller: Caller = { key_id: 'admin', scopes: ['admin'], project_ids: null, cluster_id: null }
+const adminCaller: Caller = {
+  key_id: 'admin',
+  scopes: ['admin'],
+  project_ids: null,
+  cluster_id: null,
+  cluster_project_ids: [],
+  expires_at: null,
+}
 /** Compared with unknown keys, so that they take as long as known ones. */
 const noHash = '0'.repeat(64)
 
@@ -41,9 +48,10 @@ export function createAuthentication({ keys, clock, adminKey }: Pick<Deps, 'keys
   }
 
   function callerFrom(key: ApiKey): Caller {
-    if (key.revoked_at !== null) throw new DomainError('KEY_REVOKED')
-    if (key.expires_at !== null && key.expires_at <= clock.now()) throw new DomainError('KEY_EXPIRED')
-    return { key_id: key.id, scopes: key.scopes, project_ids: key.project_ids, cluster_id: key.cluster_id }
+    const refusal = refusalOf(key, clock.now())
+    if (refusal !== null) throw new DomainError(refusal)
+    const { scopes, project_ids, cluster_id, cluster_project_ids, expires_at } = key
+    return { key_id: key.id, scopes, project_ids, cluster_id, cluster_project_ids, expires_at }
   }
 
   return {

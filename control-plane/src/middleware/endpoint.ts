@@ -1,7 +1,7 @@
 // Registers handlers of operations. Before a handler runs, the caller's rights, the parameters and the body are checked by the same data that
 // `/openapi.json` shows. The handler gets an authenticated caller with the scope, and parsed values by `c.req.valid`. All routes use `handle`.
 
-import type { BodyOf, Operation, QueryOf } from '@rdev/shared/api/operation'
+import type { BodyOf, Operation, ProjectRule, QueryOf } from '@rdev/shared/api/operation'
 import { hasScope } from '@rdev/shared/domain/api-key'
 import type { Scope } from '@rdev/shared/domain/api-key'
 import { DomainError } from '@rdev/shared/domain/errors'
@@ -32,12 +32,12 @@ export function handle<const Op extends Operation>(
 }
 
 function doorOf(operation: Operation): MiddlewareHandler<AppEnv> {
-  const { scope, ticket, params = {}, query, body, eachOnItsOwn, idempotent } = operation
+  const { scope, project, ticket, params = {}, query, body, eachOnItsOwn, idempotent } = operation
   return async (c, next) => {
     c.set('operation', operation)
     // The handler itself checks tickets and attempts' tokens, because it knows what they must match.
     const byTicket = ticket && presentedKey(c.req.raw.headers) === undefined && c.req.query('ticket')
-    if (scope !== 'public' && scope !== 'attempt' && !byTicket) await admit(c, scope)
+    if (scope !== 'public' && scope !== 'attempt' && !byTicket) await admit(c, scope, project)
     for (const [name, schema] of Object.entries(params)) {
       if (!schema.safeParse(c.req.param(name)).success) throw new DomainError('NOT_FOUND')
     }
@@ -53,9 +53,11 @@ function doorOf(operation: Operation): MiddlewareHandler<AppEnv> {
   }
 }
 
-async function admit(c: Context<AppEnv>, scope: Scope): Promise<void> {
+async function admit(c: Context<AppEnv>, scope: Scope, project: ProjectRule): Promise<void> {
   const caller = await c.var.auth.authenticate(presentedKey(c.req.raw.headers))
   if (!hasScope(caller, scope)) throw new DomainError('FORBIDDEN', `this API key lacks the scope ${scope}`)
+  if (project === 'service' && caller.project_ids !== null)
+    throw new DomainError('FORBIDDEN', 'only an API key of every project may do that')
   c.set('caller', caller)
   c.set('actor', { ...caller, request_id: c.var.requestId })
 }

@@ -50,7 +50,7 @@ export async function objects() {
   const cluster = `c-${newId('claim', Date.now(), bytes(10)).slice(-10)}`
   const project = `p-${cluster}`
   const pod = (change: Partial<Pod> = {}): Pod => aPod({ project_id: project, ...change })
-  await world.stores.projects.report(cluster, [pod()])
+  await world.stores.projects.report(cluster, [pod()], [project])
 
   const began = Date.now() - 60_000
   let queued = 0
@@ -70,25 +70,51 @@ export async function objects() {
   const claim = async (): Promise<Task> => {
     const slots = [{ pod: 'pod-1', pod_uid: pod().uid, project_id: project }]
     const { generation } = await world.stores.dispatch.takeOver(cluster, 0)
-    const ask = { clusterId: cluster, claimId: crypto.randomUUID(), slots, leaseMs: 60_000, generation, number: ++claims }
+    const ask = { clusterId: cluster, claimId: crypto.randomUUID(), keyId: null, slots, leaseMs: 60_000, generation, number: ++claims }
     const [live] = await world.stores.dispatch.claim(ask)
     if (!live) throw new Error('nothing to claim')
     return live.task
   }
   const log = (task: Pick<Task, 'id'>) => env.TASK_LOG.getByName(task.id)
-  const line = async (task: Pick<Task, 'id'>, attempt = 1, epoch = 1) => {
-    const claims = { kind: 'attempt' as const, task_id: task.id, attempt, cluster_id: cluster, epoch, expires_at: Date.now() + 60_000 }
+  const makeKey = async (change: Partial<ApiKey> = {}) => {
+    const { key, prefix } = newApiKey(bytes(80))
+    const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key)))]
+    const row: ApiKey = {
+      id: newId('key', Date.now(), bytes(10)),
+      name: 'agent',
+      prefix,
+      hash: hash.map((byte) => byte.toString(16).padStart(2, '0')).join(''),
+      scopes: ['cluster:connect'],
+      project_ids: null,
+      cluster_id: cluster,
+      cluster_project_ids: [],
+      created_by: 'test',
+      created_at: Date.now(),
+      expires_at: null,
+      revoked_at: null,
+      ...change,
+    }
+    await world.stores.keys.insert(row, anActor())
+    return { key, row }
+  }
+  /** The key of the lines' tokens. */
+  const { row: lineKey } = await makeKey()
+  const line = async (task: Pick<Task, 'id'>, attempt = 1, epoch = 1, key_id = lineKey.id) => {
+    const ref = { task_id: task.id, attempt, cluster_id: cluster }
+    const claims = { kind: 'attempt' as const, ...ref, epoch, key_id, expires_at: Date.now() + 60_000 }
     return dial<TaskUp, TaskDown>(`/v1/tasks/${task.id}/attempts/${attempt}/connect`, await tokens.sign(claims))
   }
 
   return {
     world,
     cluster,
+    project,
     pod,
     queue,
     claim,
     log,
     line,
+    lineWith: (task: Pick<Task, 'id'>, token: string) => dial<TaskUp, TaskDown>(`/v1/tasks/${task.id}/attempts/1/connect`, token),
     hub: () => env.CLUSTER_HUB.getByName(cluster),
     row: async (task: Pick<Task, 'id'>) => (await world.stores.tasks.get(task.id, null))!,
     /** A task that was leased, its log told so, and the line of its attempt. */
@@ -100,26 +126,12 @@ export async function objects() {
       await attempt.next()
       return { task, attempt }
     },
-    async agent() {
-      const { key, prefix } = newApiKey(bytes(80))
-      const hash = [...new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(key)))]
-      const row: ApiKey = {
-        id: newId('key', Date.now(), bytes(10)),
-        name: 'agent',
-        prefix,
-        hash: hash.map((byte) => byte.toString(16).padStart(2, '0')).join(''),
-        scopes: ['cluster:connect'],
-        project_ids: null,
-        cluster_id: cluster,
-        created_by: 'test',
-        created_at: Date.now(),
-        expires_at: null,
-        revoked_at: null,
-      }
-      await world.stores.keys.insert(row, anActor())
+    async agent(change: Partial<ApiKey> = {}) {
+      const { key, row } = await makeKey(change)
       const socket = await dial<HubUp, HubDown>(`/v1/clusters/${cluster}/connect`, key)
       return {
         ...socket,
+        key: row,
         hello: (attempts: readonly AttemptPresence[] = [], pods: readonly Pod[] = [pod()]) =>
           socket.send({
             type: 'hello',

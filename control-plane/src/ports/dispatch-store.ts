@@ -18,6 +18,8 @@ export interface LiveTask {
 export interface Claim {
   readonly clusterId: string
   readonly claimId: string
+  /** The key of the cluster's connection. If it is revoked or has ended, the claim leases nothing. Null: there is no connection, as in tests. */
+  readonly keyId: string | null
   readonly slots: readonly Slot[]
   readonly leaseMs: number
   /** Generation of the hub's last `takeOver`. */

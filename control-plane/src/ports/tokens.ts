@@ -18,6 +18,8 @@ export type TokenClaims =
       readonly attempt: number
       readonly cluster_id: string
       readonly epoch: number
+      /** The key of the connection on which it was given: it opens nothing any more when that is revoked or ends. */
+      readonly key_id: string
       readonly expires_at: number
     }
   | { readonly kind: 'stream'; readonly task_id: string; readonly key_id: string; readonly expires_at: number }

@@ -9,6 +9,7 @@ import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import type { Deps } from '../ports/deps.ts'
 import { changeProject } from '../usecases/change-project.ts'
+import { registerProject } from '../usecases/register-project.ts'
 import { laterOf } from './later.ts'
 import { toPageView, toProjectView } from './views.ts'
 
@@ -22,6 +23,11 @@ export function projects(deps: Deps): Hono<AppEnv> {
   handle(app, operations.listProjects, async (c) =>
     c.json(toPageView(await deps.projects.list(c.var.caller.project_ids, c.req.valid('query')), toProjectView)),
   )
+
+  handle(app, operations.createProject, async (c) => {
+    const project = await registerProject(deps, c.req.valid('json'), c.var.actor, laterOf(c))
+    return c.json(toProjectView(project), 201, { location: `/v1/projects/${project.id}` })
+  })
 
   handle(app, operations.getProject, async (c) => {
     const project = await deps.projects.get(c.req.param('id'), c.var.caller.project_ids)

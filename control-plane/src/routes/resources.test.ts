@@ -1,6 +1,7 @@
 import type { Problem } from '@rdev/shared/api/problem'
 import { projectPageSchema, providerPageSchema, sessionPageSchema, workerPageSchema } from '@rdev/shared/api/resources'
 import { expect, test } from 'vitest'
+import { anActor } from '../testing/actor.ts'
 import { maxBodyBytes } from '../middleware/validation.ts'
 import { setup } from '../testing/setup.ts'
 
@@ -13,6 +14,23 @@ test('projects are listed and read, and a restricted key sees its own', async ()
   expect(mine.data.map(({ id }) => id)).toEqual(['demo'])
   expect(await (await call('GET', '/v1/projects/trusted')).json()).toMatchObject({ pod: 'trusted-0', allow_bypass_permissions: true })
   expect((await call('GET', '/v1/projects/other', { key })).status).toBe(404)
+})
+
+test('an operator registers a project for a cluster, once, and its hub is told', async () => {
+  const { call, hubs, makeKey } = await setup()
+  const register = async (id: string, cluster_id: string, key?: string) => {
+    const response = await call('POST', '/v1/projects', { ...(key && { key }), body: { id, cluster_id } })
+    return [response.status, (await response.json<Problem & { cluster_id: string }>()).cluster_id ?? response.headers.get('location')]
+  }
+  expect(await register('fresh', 'home')).toEqual([201, 'home'])
+  expect(await register('fresh', 'home')).toEqual([201, 'home'])
+  expect(await register('fresh', 'away')).toEqual([409, null])
+  expect(await register('Not A Label', 'home')).toEqual([400, null])
+  expect(hubs.registered).toEqual(['home', 'home'])
+  expect((await call('GET', '/v1/projects/fresh')).status).toBe(200)
+  // Which cluster has a project concerns all of its projects.
+  const { key } = await makeKey({ project_ids: ['mine'] })
+  expect(await register('mine', 'home', key)).toEqual([403, null])
 })
 
 test('sessions are listed and read, and a restricted key sees its own', async () => {
@@ -28,6 +46,26 @@ test('sessions are listed and read, and a restricted key sees its own', async ()
   expect(await list('?project_id=other', { key })).toEqual([])
   expect(await (await call('GET', `/v1/sessions/${mine.session_id}`)).json()).toMatchObject({ project_id: 'demo' })
   expect((await call('GET', `/v1/sessions/${foreign.session_id}`, { key })).status).toBe(404)
+})
+
+test('a restricted key sees only clusters that one of its projects is in, whatever their pools are', async () => {
+  const { call, makeKey, hubs, stores } = await setup()
+  const [pool] = (await hubs.status('home')).pods.filter(({ project_id }) => project_id === null)
+  await stores.projects.register('far', 'away', anActor())
+  await stores.projects.register('empty', 'quiet', anActor())
+  hubs.connect('away', '2.0.0', [{ ...pool!, name: 'away-0' }])
+  const seen = async (project_ids: string[] | null) => {
+    const { key } = await makeKey({ project_ids })
+    const page = workerPageSchema.parse(await (await call('GET', '/v1/workers', { key })).json())
+    return [page.clusters.map(({ id }) => id), page.data.map(({ name }) => name)]
+  }
+  expect(await seen(['far'])).toEqual([['away'], ['away-0']])
+  expect(await seen(['empty', 'demo'])).toEqual([
+    ['home', 'quiet'],
+    ['demo-0', 'worker-0'],
+  ])
+  expect(await seen(['nowhere'])).toEqual([[], []])
+  expect((await seen(null))[0]).toEqual(['away', 'home', 'quiet'])
 })
 
 test('workers are the pods of all clusters, and a restricted key sees its own and the pool', async () => {

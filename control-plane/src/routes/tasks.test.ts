@@ -171,7 +171,7 @@ test('a task that may not be created may not be done again', async () => {
   expect((await call('POST', '/v1/tasks/task_01kamyp4e0c9q2t5w8z1x4v7r3/retry')).status).toBe(404)
   expect((await call('POST', `/v1/tasks/${task.id}/retry`)).status).toBe(202)
   const pod = { name: 'trusted-0', uid: 'u', role: 'project', project_id: 'trusted', ready: true, slots: 2, providers: [] } as const
-  await stores.projects.report('home', [{ ...pod, allow_bypass_permissions: false }])
+  await stores.projects.report('home', [{ ...pod, allow_bypass_permissions: false }], [])
   expect((await call('POST', `/v1/tasks/${task.id}/retry`)).status).toBe(403)
 })
 

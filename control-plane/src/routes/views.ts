@@ -110,6 +110,7 @@ export function toKeyView(key: ApiKey): z.infer<typeof keySchema> {
     scopes: [...key.scopes],
     project_ids: key.project_ids && [...key.project_ids],
     cluster_id: key.cluster_id,
+    cluster_project_ids: [...key.cluster_project_ids],
     created_at: toInstant(key.created_at),
     expires_at: toInstantOrNull(key.expires_at),
     revoked_at: toInstantOrNull(key.revoked_at),

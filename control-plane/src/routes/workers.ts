@@ -1,5 +1,5 @@
 import { listWorkers } from '@rdev/shared/api/operations/fleet'
-import { mayUseProject } from '@rdev/shared/domain/api-key'
+import { mayUseProject, type Caller } from '@rdev/shared/domain/api-key'
 import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
@@ -10,8 +10,8 @@ export function workers(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
   handle(app, listWorkers, async (c) => {
-    const clusters = await deps.clusters.list()
-    const known = await Promise.all(clusters.map(async ({ id }) => ({ id, ...(await deps.hubs.status(id)) })))
+    const clusters = await clustersOf(deps, c.var.caller)
+    const known = await Promise.all(clusters.map(async (id) => ({ id, ...(await deps.hubs.status(id)) })))
     const data = known.flatMap((cluster) =>
       cluster.pods
         .filter(({ project_id }) => project_id === null || mayUseProject(c.var.caller, project_id))
@@ -25,4 +25,14 @@ export function workers(deps: Deps): Hono<AppEnv> {
   })
 
   return app
+}
+
+/** A key with a list of projects knows the clusters of these projects, and of no other cluster that it is there. */
+async function clustersOf(
+  { clusters, projects }: Pick<Deps, 'clusters' | 'projects'>,
+  { project_ids }: Caller,
+): Promise<readonly string[]> {
+  if (project_ids === null) return (await clusters.list()).map(({ id }) => id)
+  const mine = await projects.getMany(project_ids, project_ids)
+  return [...new Set(mine.map(({ cluster_id }) => cluster_id))].sort()
 }

@@ -1,5 +1,5 @@
 import type { Pod } from '@rdev/shared/domain/pod'
-import type { ProjectChange } from '@rdev/shared/domain/project'
+import { isProjectId, type ProjectChange } from '@rdev/shared/domain/project'
 
 export interface ProjectPod {
   readonly id: string
@@ -12,7 +12,7 @@ export function projectPods(pods: readonly Pod[]): ProjectPod[] {
   const homes = new Map<string, Pod>()
   const inOrder = [...pods].sort((a, b) => Number(b.ready) - Number(a.ready) || (a.name < b.name ? -1 : 1))
   for (const pod of inOrder) {
-    if (pod.role === 'project' && pod.project_id !== null && !homes.has(pod.project_id)) homes.set(pod.project_id, pod)
+    if (pod.role === 'project' && isProjectId(pod.project_id) && !homes.has(pod.project_id)) homes.set(pod.project_id, pod)
   }
   return [...homes].map(([id, pod]) => ({ id, pod: pod.name, allow_bypass_permissions: pod.allow_bypass_permissions }))
 }

@@ -70,7 +70,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
     pod('trusted-0', 'trusted', { allow_bypass_permissions: true }),
     pod('worker-0', null),
   ]
-  await stores.projects.report('home', pods)
+  await stores.projects.report('home', pods, ['demo', 'other', 'trusted'])
   hubs.connect('home', '1.0.0', pods)
 
   /** A key with every scope but `admin` and `cluster:connect`, for every project, unless said otherwise. */
@@ -84,6 +84,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
       scopes: scopes.filter((scope) => scope !== 'admin' && scope !== 'cluster:connect'),
       project_ids: null,
       cluster_id: null,
+      cluster_project_ids: [],
       created_by: 'test',
       created_at: clock.now(),
       expires_at: null,
@@ -123,7 +124,15 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
       Array.from({ length: slots }, () => ({ pod: name, pod_uid: uid, project_id })),
     )
     const claimId = newId('claim', clock.now(), random.bytes(10))
-    const claimed = await stores.dispatch.claim({ clusterId: 'home', claimId, slots, leaseMs: 60_000, generation: 0, number: ++claims })
+    const claimed = await stores.dispatch.claim({
+      clusterId: 'home',
+      claimId,
+      keyId: null,
+      slots,
+      leaseMs: 60_000,
+      generation: 0,
+      number: ++claims,
+    })
     const live = claimed.find(({ task }) => task.id === taskId)
     if (!live) throw new Error('that task was not claimed')
     await stores.dispatch.markStarted([{ task_id: taskId, attempt: live.task.attempt, started_at: clock.now() }])

@@ -11,12 +11,13 @@ export interface NewKey {
   readonly scopes: readonly Scope[]
   readonly project_ids: readonly string[] | null
   readonly cluster_id: string | null
+  readonly cluster_project_ids: readonly string[]
   readonly expires_at: number | null
 }
 
 /**
- * A caller may give a key only scopes and projects that its own key has. The key itself is only in the answer; the row holds its SHA-256.
- * Throws DomainError FORBIDDEN or BAD_REQUEST.
+ * A caller may give a key only scopes, projects and time that its own key has. The key itself is only in the answer; the row holds its SHA-256.
+ * Throws DomainError FORBIDDEN, BAD_REQUEST, or KEY_REVOKED if the caller's key was revoked meanwhile.
  */
 export async function createKey(
   { keys, clock, random }: Pick<Deps, 'keys' | 'clock' | 'random'>,
@@ -31,6 +32,12 @@ export async function createKey(
   const foreign = asked.project_ids?.filter((id) => !mayUseProject(actor, id)) ?? []
   if (foreign.length > 0)
     throw refuse('FORBIDDEN', 'project_ids', `this API key may not give projects that it lacks: ${foreign.join(', ')}`)
+  const unnamed = actor.scopes.includes('admin') ? [] : asked.cluster_project_ids.filter((id) => !actor.cluster_project_ids.includes(id))
+  if (unnamed.length > 0)
+    throw refuse('FORBIDDEN', 'cluster_project_ids', `this API key may not name projects for a cluster: ${unnamed.join(', ')}`)
+  const ends = actor.expires_at
+  if (ends !== null && asked.expires_at !== null && asked.expires_at > ends)
+    throw refuse('FORBIDDEN', 'expires_at', 'this API key may not give a key that outlives it')
 
   const { key, prefix } = newApiKey(random.bytes(80))
   const row: ApiKey = {
@@ -39,6 +46,7 @@ export async function createKey(
     scopes: [...new Set(asked.scopes)],
     // For a restricted caller "every project" means every project of its own key.
     project_ids: asked.project_ids ?? actor.project_ids,
+    expires_at: asked.expires_at ?? ends,
     prefix,
     hash: await sha256(key),
     created_by: actor.key_id,

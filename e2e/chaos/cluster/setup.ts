@@ -63,6 +63,7 @@ export async function setup(namespace: string, projects: Readonly<Record<string,
         agentMain: `${repository}e2e/chaos/agent-main.ts`,
         agentEnv: { [withoutVariable]: without },
       }),
+      projects: Object.keys(projects),
       podHost: async () => {
         pods = await createClusterPods({ namespace, projects })
         relay = await apiRelay(pods.agentKubeConfig)

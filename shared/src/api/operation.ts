@@ -24,6 +24,7 @@ export type Tag = keyof typeof tags
  * - `task`, `session`, `key`: the project of that object. A key without that project gets NOT_FOUND, as for an object that does not exist.
  * - `caller`: no single project; the answer holds only objects of the caller's projects.
  * - `cluster`: the caller's key must speak for the cluster in the path, and acts for the cluster's projects.
+ * - `service`: it concerns more than any list of projects bounds; only a key of every project may call it.
  * - `none`: nothing in the answer belongs to a project.
  */
 export type ProjectRule =
@@ -36,6 +37,7 @@ export type ProjectRule =
   | 'key'
   | 'caller'
   | 'cluster'
+  | 'service'
   | 'none'
 
 /** The name of a change in audit rows: object, dot, verb (`key.create`). Several operations can make the same change. */

@@ -1,10 +1,12 @@
 import { z } from 'zod'
-import { scopes } from '../domain/api-key.ts'
+import { isServiceWide, scopes } from '../domain/api-key.ts'
 import { agentProviders, permissionModes } from '../domain/code-agent.ts'
 import { podRoles } from '../domain/pod.ts'
 import { projectLimits } from '../domain/project.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 import { projectIdSchema } from './tasks.ts'
+
+export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
 
 export const projectSchema = z
   .object({
@@ -31,6 +33,8 @@ export const changeProjectSchema = z
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'give at least one field to change' })
   .meta({ id: 'ChangeProject' })
+
+export const createProjectSchema = z.strictObject({ id: projectIdSchema, cluster_id: clusterIdSchema }).meta({ id: 'CreateProject' })
 
 export const sessionSchema = z
   .object({
@@ -82,28 +86,33 @@ export const providerSchema = z
   .meta({ id: 'Provider' })
 export const providerPageSchema = pageOf(providerSchema, 'ProviderPage')
 
-export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label')
-
 export const createKeySchema = z
   .strictObject({
     name: z.string().min(1).max(100).meta({ example: 'release bot' }),
     scopes: z.array(z.enum(scopes)).min(1),
-    project_ids: z
-      .array(projectIdSchema)
-      .min(1)
-      .max(200)
-      .nullable()
-      .default(null)
-      .meta({ description: 'Null: every project that the creating key may use.' }),
+    project_ids: z.array(projectIdSchema).min(1).max(200).nullable().default(null).meta({
+      description: 'Null: every project that the creating key may use. No list goes with `cluster:connect`, which no list bounds.',
+    }),
     cluster_id: clusterIdSchema
       .nullable()
       .default(null)
       .meta({ description: 'With `cluster:connect`: the cluster that the key speaks for.' }),
-    expires_at: instantSchema.nullable().default(null),
+    cluster_project_ids: z.array(projectIdSchema).max(200).default([]).meta({
+      description:
+        'With `cluster:connect`: projects that the cluster may register by reporting their pods. Those that are registered already go on without.',
+    }),
+    expires_at: instantSchema.nullable().default(null).meta({ description: 'Null: with the creating key, or never.' }),
   })
   .superRefine((value, ctx) => {
     if (value.scopes.includes('cluster:connect') !== (value.cluster_id !== null)) {
       ctx.addIssue({ code: 'custom', path: ['cluster_id'], message: 'cluster_id goes with the scope cluster:connect, and only with it' })
+    }
+    if (value.cluster_id === null && value.cluster_project_ids.length > 0) {
+      ctx.addIssue({ code: 'custom', path: ['cluster_project_ids'], message: 'goes only with cluster_id' })
+    }
+    const unbounded = value.scopes.filter(isServiceWide)
+    if (value.project_ids !== null && unbounded.length > 0) {
+      ctx.addIssue({ code: 'custom', path: ['project_ids'], message: `no list of projects bounds ${unbounded.join(', ')}: leave it out` })
     }
   })
   .meta({ id: 'CreateKey' })
@@ -116,6 +125,7 @@ export const keySchema = z
     scopes: z.array(z.enum(scopes)),
     project_ids: z.array(z.string()).nullable(),
     cluster_id: z.string().nullable(),
+    cluster_project_ids: z.array(z.string()),
     created_at: instantSchema,
     expires_at: instantSchema.nullable(),
     revoked_at: instantSchema.nullable(),
@@ -124,5 +134,19 @@ export const keySchema = z
 export const createdKeySchema = keySchema
   .extend({ key: z.string().meta({ description: 'Shown this one time.' }) })
   .meta({ id: 'CreatedKey' })
+export const revokedKeySchema = keySchema
+  .extend({
+    made_keys: z.array(keySchema).meta({
+      description:
+        'Valid keys that this one made, itself or through others: at most 200, newest first. `made_keys=revoke` takes them along.',
+    }),
+  })
+  .meta({ id: 'RevokedKey' })
+export const revokeKeyQuery = z.strictObject({
+  made_keys: z
+    .enum(['keep', 'revoke'])
+    .default('keep')
+    .meta({ description: 'What becomes of keys that this one made, itself or through others.' }),
+})
 export const keyPageSchema = pageOf(keySchema, 'KeyPage')
 export const listQuery = z.strictObject(pageQuery)

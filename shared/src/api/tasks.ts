@@ -1,3 +1,4 @@
+import { projectIdPattern } from '../domain/project.ts'
 import { z } from 'zod'
 import { agentProviders, invalidAgentRequest, maxTimeoutS, minTimeoutS, permissionModes } from '../domain/code-agent.ts'
 import { publishedTaskErrorCodes } from '../domain/errors.ts'
@@ -24,7 +25,7 @@ const text = (max: number) =>
 
 export const projectIdSchema = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be a DNS label: lower-case letters, digits and hyphens, at most 63')
+  .regex(projectIdPattern, 'must be a DNS label: lower-case letters, digits and hyphens, at most 63')
   .meta({ example: 'demo' })
 const sessionIdSchema = z.string().regex(/^ses_[0-9a-hjkmnp-tv-z]{26}$/, 'must be a session id (ses_…)')
 

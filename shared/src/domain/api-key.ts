@@ -15,6 +15,26 @@ export const scopes = [
 ] as const
 export type Scope = (typeof scopes)[number]
 
+/**
+ * How far each scope reaches. `projects`: the objects of the key's projects. `service`: what no list of projects can bound, as a cluster's
+ * socket, which gets the tasks of all projects of the cluster. A key with a list of projects has no scope of the service.
+ */
+const reach: Readonly<Record<Scope, 'projects' | 'service'>> = {
+  'tasks:read': 'projects',
+  'tasks:write': 'projects',
+  'sessions:read': 'projects',
+  'projects:read': 'projects',
+  'projects:write': 'projects',
+  'workers:read': 'projects',
+  'keys:read': 'projects',
+  'keys:write': 'projects',
+  'cluster:connect': 'service',
+  // Everything that the key's projects bound, and only for a key of every project also the rest.
+  admin: 'projects',
+}
+export const isServiceWide = (scope: Scope): boolean => reach[scope] === 'service'
+export const serviceWideScopes: readonly Scope[] = scopes.filter(isServiceWide)
+
 export interface ApiKey {
   readonly id: string
   readonly name: string
@@ -27,6 +47,8 @@ export interface ApiKey {
   readonly project_ids: readonly string[] | null
   /** With `cluster:connect`: the only cluster that the key may speak for. */
   readonly cluster_id: string | null
+  /** With `cluster:connect`: projects that the cluster may register by reporting their pods. Those that it has already go on without. */
+  readonly cluster_project_ids: readonly string[]
   readonly created_by: string
   readonly created_at: number
   readonly expires_at: number | null
@@ -39,10 +61,24 @@ export interface Caller {
   readonly scopes: readonly Scope[]
   readonly project_ids: readonly string[] | null
   readonly cluster_id: string | null
+  readonly cluster_project_ids: readonly string[]
+  /** When its key ends; null: never. */
+  readonly expires_at: number | null
 }
 
-export const hasScope = (caller: Pick<Caller, 'scopes'>, scope: Scope): boolean =>
-  caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))
+export const hasScope = (caller: Pick<Caller, 'scopes' | 'project_ids'>, scope: Scope): boolean =>
+  (caller.scopes.includes(scope) || (scope !== 'cluster:connect' && caller.scopes.includes('admin'))) &&
+  (caller.project_ids === null || !isServiceWide(scope))
+
+/** Why the key is refused; null: it is valid. */
+export const refusalOf = (key: Pick<ApiKey, 'revoked_at' | 'expires_at'>, now: number): 'KEY_REVOKED' | 'KEY_EXPIRED' | null => {
+  if (key.revoked_at !== null) return 'KEY_REVOKED'
+  return key.expires_at !== null && key.expires_at <= now ? 'KEY_EXPIRED' : null
+}
+
+/** Whether the key speaks for the cluster now: asked at the door of its sockets, and again while they are open. Undefined: there is no such key. */
+export const speaksFor = (key: ApiKey | undefined, clusterId: string, now: number): boolean =>
+  key !== undefined && key.cluster_id === clusterId && hasScope(key, 'cluster:connect') && refusalOf(key, now) === null
 
 export const mayUseProject = (caller: Pick<Caller, 'project_ids'>, projectId: string): boolean =>
   caller.project_ids === null || caller.project_ids.includes(projectId)

@@ -5,6 +5,13 @@ export const leaseMs = 60_000
 /** The hub renews all live leases so often: three renewals fit into one lease. */
 export const sweepEveryMs = 20_000
 
+/** The key of an open socket is judged again when something happens on it and the last time is so long ago; at most 60 s are promised. */
+export const judgeKeyEveryMs = 15_000
+/** What comes on a line whose key was not judged for so long waits until it is. */
+export const keyJudgedForMs = 45_000
+/** After a judgement that failed, because the database is away, the next one is asked for so much later. */
+export const judgeAgainMs = 5_000
+
 /** A process without an agent is ended by its own supervisor after this. Configurable in the agent; supervisor.sh has the same default. */
 export const orphanTtlS = 30 * 60
 /** The supervisor looks so often whether an agent is there. */

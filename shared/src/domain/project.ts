@@ -1,4 +1,11 @@
-/** A codebase with a pod of its own in a cluster. It exists from its cluster's first report of the pod on. */
+/** What a project may be called: a DNS label. Its id comes from a cluster too, so every such word is held against this before it is believed. */
+export const projectIdPattern: RegExp = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
+export const isProjectId = (id: string | null): id is string => id !== null && projectIdPattern.test(id)
+
+/**
+ * A codebase with a pod of its own in a cluster. It belongs to that cluster by an operator's word: registered by hand, or named in the key with
+ * which the cluster first reported the pod.
+ */
 export interface Project {
   readonly id: string
   readonly cluster_id: string

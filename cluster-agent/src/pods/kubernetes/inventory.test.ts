@@ -26,6 +26,11 @@ describe('a pod of Kubernetes as the agent sees it', () => {
     })
   })
 
+  test('a label that is no id of a project names none', () => {
+    for (const label of ['Shop', 'a_b', 'a.b'])
+      expect(setup({ [podLabels.project]: 'true', [podLabels.projectId]: label })).toMatchObject({ role: 'project', project_id: null })
+  })
+
   test('a worker belongs to no project, whatever its other labels', () => {
     expect(setup({ [podLabels.role]: 'worker', [podLabels.projectId]: 'shop' })).toMatchObject({ role: 'worker', project_id: null })
   })

@@ -1,6 +1,7 @@
 // The pods of one namespace that have rdev's labels, by list and watch. After any error it lists again, so no change is missed while the API
 // server is away. It retries for ever.
 
+import { isProjectId } from '@rdev/shared/domain/project'
 import type { KubeConfig, V1Pod } from '@kubernetes/client-node'
 import { reconnectDelay } from '@rdev/shared/domain/backoff'
 import { agentProviders } from '@rdev/shared/domain/code-agent'
@@ -134,12 +135,14 @@ export function podOf(pod: V1Pod): Pod | undefined {
   const labels = pod.metadata?.labels ?? {}
   const role = labels[podLabels.project] === 'true' ? 'project' : labels[podLabels.role] === 'worker' ? 'worker' : undefined
   if (!role) return undefined
+  const projectId = labels[podLabels.projectId] ?? null
   const slots = Number(labels[podLabels.slots] ?? defaultSlots)
   return {
     name: nameOf(pod),
     uid: pod.metadata?.uid ?? '',
     role,
-    project_id: role === 'project' ? (labels[podLabels.projectId] ?? null) : null,
+    // Kubernetes takes labels that are no project's id. Such a pod is told, and serves nobody.
+    project_id: role === 'project' && isProjectId(projectId) ? projectId : null,
     ready:
       pod.status?.phase === 'Running' &&
       pod.metadata?.deletionTimestamp === undefined &&

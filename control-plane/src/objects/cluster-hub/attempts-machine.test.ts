@@ -40,7 +40,7 @@ describe('attempts', () => {
   // Found by the simulator: it had run, its log held the result, its pod was gone, and it was given back as never started.
   test('an attempt that was sent before, or whose pod is gone, is given back only if its log has received nothing of it', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(live(1), live(2, { pod: 'pod-2' }))
     hub.forget()
@@ -54,7 +54,7 @@ describe('attempts', () => {
   // Found by the simulator: two agents had it; one reported that the pod was not ready, and the other was about to start it there.
   test('an attempt that was sent before is given back only if its pod refuses it; until then the hub asks', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(live(1), live(2, { pod: 'pod-2' }))
     hub.forget()
@@ -120,7 +120,7 @@ describe('attempts', () => {
 
   test('an attempt that was sent before and is refused by the floor was there: it is lost, not run again', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(live(1))
     hub.forget()
@@ -138,7 +138,7 @@ describe('attempts', () => {
   test('an attempt that is being given back is neither sent nor adopted at a hello', () => {
     const hub = dispatched()
     hub.frame(rejected(1, 'no_free_slot'))
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     hub.forget()
     hub.hello([aPod()], [], 'b')
     hub.loaded(live(1))
@@ -209,13 +209,13 @@ describe('attempts', () => {
 
   test('an attempt that was sent and not confirmed does not start in another pod of that name: the agent looks for it', () => {
     const hub = dispatched()
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     hub.forget()
     hub.hello([aPod({ uid: 'uid-2' })], [], 'b')
     hub.loaded(live(1))
     expect(hub.sent('assign')).toEqual([])
     expect(hub.writes().map(({ kind }) => kind)).toEqual(['report'])
-    hub.step({ type: 'connected', connection: 'c' })
+    hub.connect('c')
     hub.forget()
     hub.hello([aPod({ uid: 'uid-3' })], [], 'c')
     hub.loaded(live(1))
@@ -226,7 +226,7 @@ describe('attempts', () => {
   test('a hub without memory does not send it to another pod of that name either', () => {
     const hub = dispatched()
     const woken = setup(initialHub('boot-2', hub.state().durable))
-    woken.step({ type: 'connected', connection: 'b' })
+    woken.connect('b')
     woken.hello([aPod({ uid: 'uid-2' })], [], 'b')
     woken.loaded(live(1), live(2, { pod_uid: null }))
     const frames = woken.take('send').map(({ frame }) => frame)
@@ -251,7 +251,7 @@ describe('attempts', () => {
     const hub = dispatched()
     hub.frame(accepted(1))
     hub.forget()
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     hub.hello([], [], 'b')
     hub.loaded(live(1))
     hub.pass(podAbsentMs)
@@ -262,7 +262,7 @@ describe('attempts', () => {
   // Found by the simulator: an agent took over from another of its cluster, and had not seen the pod yet.
   test('a pod that the next agent does not know yet is not gone; when it is reported, the hub asks', () => {
     const hub = welcomed([aPod()], [presence(1)], running(1))
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     hub.forget()
     hub.hello([], [], 'b')
     hub.loaded(running(1))
@@ -315,7 +315,7 @@ describe('time', () => {
 
   test('an agent that never says hello is dropped', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.pass(20_000)
     hub.alarm(0)
     expect(hub.take('close')).toHaveLength(1)
@@ -353,9 +353,11 @@ describe('time', () => {
 })
 
 describe('an object that was away', () => {
+  const woken = { id: 'a', epoch: 6, since: start, key: { id: 'key_home', expires_at: null } }
+
   test('with a socket asks for hello, and knows everything again', () => {
     const hub = setup()
-    hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
+    hub.step({ type: 'woke', connection: woken })
     expect(hub.sent('sync')).toHaveLength(1)
     hub.frame({ type: 'heartbeat', agent_time: 0, attempts: [] })
     hub.step({ type: 'poke' })
@@ -369,7 +371,7 @@ describe('an object that was away', () => {
 
   test('woken by its alarm leaves that alarm alone, and renews leases when it knows them again', () => {
     const hub = setup()
-    hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
+    hub.step({ type: 'woke', connection: woken })
     expect(hub.take('alarm')).toEqual([])
     hub.alarm(1_000)
     expect(hub.take('alarm')).toEqual([{ type: 'alarm', at: start + 20_000 }])
@@ -380,7 +382,7 @@ describe('an object that was away', () => {
 
   test('woken by its alarm drops a socket that has died meanwhile', () => {
     const hub = setup()
-    hub.step({ type: 'woke', connection: { id: 'a', epoch: 6 } })
+    hub.step({ type: 'woke', connection: woken })
     hub.alarm(46_000)
     expect(hub.take('close')).toMatchObject([{ connection: 'a' }])
   })

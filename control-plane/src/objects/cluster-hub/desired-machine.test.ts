@@ -7,7 +7,7 @@ const desired = (version: number) => ({ version, resources: [{ kind: 'pool', nam
 
 function connected(protocol = resourcesSinceProtocol) {
   const hub = setup()
-  hub.step({ type: 'connected', connection: 'a' })
+  hub.connect('a')
   hub.hello([aPod()], [], 'a', protocol)
   return {
     ...hub,
@@ -93,6 +93,29 @@ test('what the agent observed is kept as long as it is connected', () => {
   hub.loaded()
   hub.frame({ type: 'observed', version: 1, resources: [{ kind: 'pool', name: 'main', state: 'ready', detail: null }] })
   expect(hub.state().observed).toEqual({ version: 1, resources: [{ kind: 'pool', name: 'main', state: 'ready', detail: null }] })
-  hub.step({ type: 'connected', connection: 'b' })
+  hub.connect('b')
   expect(hub.state().observed).toBe(null)
+})
+
+test('a change waits for the judgement of a key that was judged more than 5 s ago, and is not sent to one that is refused', () => {
+  for (const valid of [true, null, false]) {
+    const hub = connected()
+    hub.loaded()
+    hub.read(1)
+    hub.forget()
+    hub.pass(4_999)
+    hub.step({ type: 'resources_changed' })
+    hub.read(2)
+    expect([hub.versions(), hub.take('judge_key')]).toEqual([[2], []])
+    hub.pass(1)
+    hub.step({ type: 'resources_changed' })
+    hub.read(3)
+    expect([hub.versions(), hub.take('judge_key').length]).toEqual([[], 1])
+    hub.step({ type: 'key_judged', connection: 'a', valid })
+    expect(hub.versions()).toEqual(valid === false ? [] : [3])
+    hub.pass(15_000)
+    hub.frame({ type: 'heartbeat', agent_time: 0, attempts: [] })
+    hub.step({ type: 'key_judged', connection: 'a', valid: true })
+    expect(hub.versions()).toEqual([])
+  }
 })

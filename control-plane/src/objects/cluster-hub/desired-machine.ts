@@ -36,12 +36,26 @@ export function desiredReadFailed(d: Draft, random: number, now: number): void {
   retryLater(d, random, now)
 }
 
-/** Sends the desired set to a welcomed agent that understands it. Before the welcome nothing is sent: the welcome itself calls this. */
+/**
+ * Sends the desired set to a welcomed agent that understands it. Before the welcome nothing is sent: the welcome itself calls this. While the
+ * connection's key is being judged the set waits for the answer.
+ */
 export function tellDesired(d: Draft): void {
   const { connection, desired, ready } = d
   if (!ready || connection === null || !understands(d) || desired === null) return
+  if (connection.judging) {
+    d.connection = { ...connection, desiredHeld: true }
+    return
+  }
   const frame = { type: 'desired' as const, version: desired.version, resources: [...desired.resources] }
   d.effects.push({ type: 'send', connection: connection.id, frame })
+}
+
+/** The key is valid: what waited is sent. */
+export function tellHeld(d: Draft): void {
+  if (d.connection?.desiredHeld !== true) return
+  d.connection = { ...d.connection, desiredHeld: false }
+  tellDesired(d)
 }
 
 export function observed(d: Draft, { version, resources }: Extract<HubUp, { type: 'observed' }>): void {

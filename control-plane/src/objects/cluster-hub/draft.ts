@@ -3,6 +3,7 @@
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
 import type { Pod } from '@rdev/shared/domain/pod'
+import { isProjectId } from '@rdev/shared/domain/project'
 import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
 import {
@@ -33,8 +34,12 @@ export const nameOf = (ref: AttemptRef): string => attemptName(ref.task_id, ref.
 export const refOf = ({ task }: Pick<Live, 'task'>): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
 export const podOf = (d: Draft, name: string | null): Pod | undefined => d.pods.find((pod) => pod.name === name)
 
-/** Takes over the agent's inventory of pods, and records in `wentAt` which pods just went. */
-export function knowPods(d: Draft, pods: readonly Pod[], now: number): void {
+/**
+ * Takes over the agent's inventory of pods, but for pods of a project whose id is none: they serve nobody, and their words are not shown.
+ * Records in `wentAt` which pods just went.
+ */
+export function knowPods(d: Draft, told: readonly Pod[], now: number): void {
+  const pods = told.filter(({ project_id }) => project_id === null || isProjectId(project_id))
   const here = new Set(pods.map(({ name }) => name))
   // A pod that went missingPodMs ago needs no entry: without one isGone takes it for gone as long as the agent has been welcomed.
   const went = [...d.wentAt, ...d.pods.map(({ name }) => [name, now] as const)]

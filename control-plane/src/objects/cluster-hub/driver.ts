@@ -16,16 +16,18 @@ import { MachineLoop, type LoopDeps } from '../machine-loop.ts'
 import type { ObjectDriver, ObjectPlatform } from '../platform.ts'
 import { stepHub } from './machine.ts'
 import { leaseMs } from '@rdev/shared/domain/limits'
-import { initialHub, newMemory, type Dispatch, type HubEffect, type HubInput, type HubMemory, type HubState } from './state.ts'
-import { carryOut, inspectQueue, type HubLogs } from './store-calls.ts'
+import { initialHub, newMemory } from './state.ts'
+import type { ConnectionKey, Dispatch, HubEffect, HubInput, HubMemory, HubState, Woken } from './state.ts'
+import { carryOut, inspectQueue, isKeyValid, type HubLogs } from './store-calls.ts'
 
-export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'projects'>, LoopDeps {
+export interface ClusterHubDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'keys'>, LoopDeps {
   readonly tokens: Pick<Deps['tokens'], 'sign'>
   readonly logs: HubLogs
   readonly resources: ResourceSource
 }
 
 export interface HubAttachment {
+  readonly key: ConnectionKey
   readonly epoch: number
   /** Wall time. */
   readonly since: number
@@ -74,11 +76,11 @@ export class ClusterHubDriver implements ObjectDriver {
       perform: (effect) => this.#perform(effect),
       onStep,
     })
-    let newest: { readonly id: string; readonly epoch: number } | null = null
-    for (const [id, { epoch, since }] of platform.connections()) {
+    let newest: Woken | null = null
+    for (const [id, { key, epoch, since }] of platform.connections()) {
       if (epoch !== this.#loop.state.durable.epoch) continue
       this.#sinceOf.set(id, since)
-      newest = { id, epoch }
+      newest = { id, key, epoch, since }
     }
     this.#loop.step({ type: 'woke', connection: newest })
   }
@@ -87,6 +89,16 @@ export class ClusterHubDriver implements ObjectDriver {
 
   poke(): void {
     this.#loop.step({ type: 'poke' })
+  }
+
+  projectRegistered(): void {
+    this.#loop.step({ type: 'project_registered' })
+  }
+
+  /** A hint: the key was revoked. */
+  keyRevoked(keyId: string): void {
+    this.#loop.step({ type: 'key_revoked', key_id: keyId })
+    this.#release()
   }
 
   resourcesChanged(): void {
@@ -130,11 +142,11 @@ export class ClusterHubDriver implements ObjectDriver {
     return { code: closeCodes.unsupportedProtocol, reason: 'this protocol version is not supported' }
   }
 
-  connect(connection: string): void {
+  connect(connection: string, key: ConnectionKey): void {
     const since = this.#deps.clock.now()
     this.#sinceOf.set(connection, since)
-    this.#loop.step({ type: 'connected', connection })
-    this.#platform.accept(connection, { epoch: this.#loop.state.durable.epoch, since })
+    this.#loop.step({ type: 'connected', connection, key })
+    this.#platform.accept(connection, { key, epoch: this.#loop.state.durable.epoch, since })
     this.#lastFrameAt = since
   }
 
@@ -204,8 +216,8 @@ export class ClusterHubDriver implements ObjectDriver {
       case 'load':
         return this.#loop.ask('live tasks could not be read', () => this.#takeOver(effect.generation), { type: 'load_failed' })
       case 'claim': {
-        const { claim_id, slots, generation, number } = effect
-        const claim = { clusterId: this.#clusterId, claimId: claim_id, slots, leaseMs, generation, number }
+        const { claim_id, key_id, slots, generation, number } = effect
+        const claim = { clusterId: this.#clusterId, claimId: claim_id, keyId: key_id, slots, leaseMs, generation, number }
         return this.#loop.ask(
           'claim failed',
           async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await dispatch.claim(claim)) }),
@@ -232,6 +244,19 @@ export class ClusterHubDriver implements ObjectDriver {
       }
       case 'sync_logs':
         for (const task of effect.tasks) this.#syncLog(task, logs)
+        return
+      case 'judge_key': {
+        const { connection, key_id } = effect
+        return this.#loop.ask(
+          'key could not be judged',
+          async () => ({ type: 'key_judged', connection, valid: await isKeyValid(this.#deps, this.#clusterId, key_id) }),
+          { type: 'key_judged', connection, valid: null },
+        )
+      }
+      case 'close_lines':
+        for (const task of effect.tasks) {
+          this.#loop.hint('task log was not told of a revoked key', () => logs.keyRevoked(task, effect.key_id), { task_id: task.id })
+        }
         return
       case 'renew':
         return this.#loop.hint('leases were not renewed', () => dispatch.renew(this.#clusterId, effect.refs, leaseMs))
@@ -277,12 +302,16 @@ export class ClusterHubDriver implements ObjectDriver {
 
   #dispatches(live: readonly LiveTask[]): Promise<Dispatch[]> {
     const { tokens, clock } = this.#deps
-    const { epoch } = this.#loop.state.durable
+    const { connection, durable } = this.#loop.state
+    const { epoch } = durable
+    // Without a connection nobody is given the token.
+    const key = connection?.key ?? { id: '', expires_at: null }
     return Promise.all(
       live.map(async ({ task, provider_session_id }) => {
-        const expires_at = clock.now() + task.spec.timeout_s * 1_000 + tokenGraceMs
-        const claims = { kind: 'attempt' as const, task_id: task.id, attempt: task.attempt, cluster_id: task.cluster_id, epoch, expires_at }
-        return { task, provider_session_id, token: await tokens.sign(claims) }
+        const life = clock.now() + task.spec.timeout_s * 1_000 + tokenGraceMs
+        const ref = { task_id: task.id, attempt: task.attempt, cluster_id: task.cluster_id }
+        const given = { epoch, key_id: key.id, expires_at: Math.min(Math.ceil(life), key.expires_at ?? Infinity) }
+        return { task, provider_session_id, token: await tokens.sign({ kind: 'attempt', ...ref, ...given }) }
       }),
     )
   }

@@ -4,7 +4,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { stepHub } from './machine.ts'
-import { initialHub, newMemory, type Dispatch, type HubEffect, type HubInput, type HubState } from './state.ts'
+import { initialHub, newMemory, type ConnectionKey, type Dispatch, type HubEffect, type HubInput, type HubState } from './state.ts'
 import { aPod, aTask, aTaskId } from '../machine-fixtures.ts'
 
 export const start = 1_000_000
@@ -29,6 +29,8 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
       { type: 'hello', protocol, agent_version: '1', instance: 'instance', agent_time: 0, pods: [...pods], attempts: [...attempts] },
       connection,
     )
+  const connect = (connection: string, change: Partial<ConnectionKey> = {}) =>
+    step({ type: 'connected', connection, key: { id: 'key_home', expires_at: null, ...change } })
   const loaded = (...live: Dispatch[]) => step({ type: 'loaded', generation: state.durable.generation, live })
   const claimed = (...tasks: Dispatch[]) => step({ type: 'claimed', claim_id: state.claim!.claim_id, tasks })
   const queueInspected = (queued = false, next_at: number | null = null, missing: readonly string[] | null = null) =>
@@ -45,6 +47,7 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
     take,
     frame,
     hello,
+    connect,
     loaded,
     claimed,
     queueInspected,
@@ -70,7 +73,7 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
 /** A hub with an agent that was welcomed a while ago, and nothing queued. */
 export function welcomed(pods: readonly Pod[] = [aPod()], attempts: readonly AttemptPresence[] = [], ...live: Dispatch[]) {
   const hub = setup()
-  hub.step({ type: 'connected', connection: 'a' })
+  hub.connect('a')
   hub.hello(pods, attempts)
   hub.loaded(...live)
   if (hub.state().claim !== null) {

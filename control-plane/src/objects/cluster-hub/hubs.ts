@@ -14,6 +14,12 @@ export const createHubs = (namespace: DurableObjectNamespace<ClusterHubObject>, 
       (ms) => pause(ms, never),
       random.chance,
     ),
+  async projectRegistered(clusterId) {
+    await namespace.getByName(clusterId).projectRegistered()
+  },
+  async keyRevoked(clusterId, keyId) {
+    await namespace.getByName(clusterId).keyRevoked(keyId)
+  },
   async status(clusterId) {
     return namespace.getByName(clusterId).status()
   },

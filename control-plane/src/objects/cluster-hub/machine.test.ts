@@ -9,9 +9,9 @@ import { start, setup, welcomed, live, running, presence, ref, finished, dispatc
 describe('connecting', () => {
   test('each connection gets a higher epoch, and closes the one before it', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     expect(hub.state().durable.epoch).toBe(7)
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     expect(hub.state().durable.epoch).toBe(8)
     expect(hub.take('close')).toMatchObject([{ connection: 'a', code: closeCodes.superseded }])
     hub.step({ type: 'closed', connection: 'a' })
@@ -22,7 +22,7 @@ describe('connecting', () => {
 
   test('hello is answered by welcome after the rows were read, and then the hub claims', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     expect(hub.writes()).toMatchObject([{ kind: 'report' }])
     expect(hub.take('load')).toHaveLength(1)
@@ -36,7 +36,7 @@ describe('connecting', () => {
 
   test('an unknown protocol version is refused', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()], [], 'a', protocolVersion + 1)
     expect(hub.take('close')).toMatchObject([{ code: closeCodes.unsupportedProtocol }])
     expect(hub.state().connection).toBeNull()
@@ -44,7 +44,7 @@ describe('connecting', () => {
 
   test('attempts that run are adopted, ones that should not are stopped, and an unconfirmed start is written', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()], [presence(1), presence(2), presence(3, 1)])
     hub.loaded(running(1), live(2), live(3, { attempt: 2 }))
     const [welcome] = hub.sent('welcome')
@@ -55,7 +55,7 @@ describe('connecting', () => {
 
   test('a leased attempt that the agent does not have is sent again', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(live(1))
     expect(hub.assigned()).toEqual(['01.1'])
@@ -63,7 +63,7 @@ describe('connecting', () => {
 
   test('a confirmed attempt that its pod does not have, or whose pod is gone, is lost', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(running(1), running(2, { pod: 'gone' }))
     const ends = () => hub.writes().filter(({ kind }) => kind === 'end')
@@ -82,7 +82,7 @@ describe('connecting', () => {
 
   test('a pod that is not ready proves nothing; when it is ready again, the hub asks for hello', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod({ ready: false })])
     hub.loaded(running(1), live(2))
     expect(hub.phases()).toEqual(['01.1 unknown', '02.1 unknown'])
@@ -97,7 +97,7 @@ describe('connecting', () => {
 
   test('a leased attempt whose pod is gone goes back to the queue', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.loaded(live(1, { pod: 'gone' }))
     expect(hub.writes().filter(({ kind }) => kind === 'requeue')).toEqual([])
@@ -114,7 +114,7 @@ describe('connecting', () => {
 
   test('frames that came before the rows were read count: finished is not adopted, accepted is not lost', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()], [presence(1)])
     hub.frame(finished(1))
     hub.loaded(running(1))
@@ -124,7 +124,7 @@ describe('connecting', () => {
 
   test('a failed read of the rows is repeated, and nothing is claimed meanwhile', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.step({ type: 'load_failed' })
     hub.step({ type: 'poke' })
@@ -139,7 +139,7 @@ describe('connecting', () => {
 
   test('a hello during a load makes the hub read again', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     hub.hello([aPod()], [presence(1)])
     hub.forget()
@@ -152,7 +152,7 @@ describe('connecting', () => {
 
   test('a cancel request goes to the log again', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()], [presence(1)])
     hub.loaded(running(1, { cancel_requested_at: 5 }))
     expect(hub.take('sync_logs')).toMatchObject([{ tasks: [{ id: aTaskId(1) }] }])
@@ -222,7 +222,7 @@ describe('claiming', () => {
 
   test('a memory with an older generation than the database takes over before anything is claimed', () => {
     const hub = setup()
-    hub.step({ type: 'connected', connection: 'a' })
+    hub.connect('a')
     hub.hello([aPod()])
     expect(hub.take('load')).toEqual([{ type: 'load', generation: 1 }])
     hub.step({ type: 'loaded', generation: 7, live: [] })
@@ -251,7 +251,7 @@ describe('claiming', () => {
     hub.step({ type: 'closed', connection: 'a' })
     hub.claimed(live(1))
     expect(hub.assigned()).toEqual([])
-    hub.step({ type: 'connected', connection: 'b' })
+    hub.connect('b')
     hub.hello([aPod()], [], 'b')
     hub.loaded(live(1))
     expect(hub.assigned()).toEqual(['01.1'])

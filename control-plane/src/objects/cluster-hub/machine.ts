@@ -24,9 +24,10 @@ import {
   write,
   type Draft,
 } from './draft.ts'
-import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired } from './desired-machine.ts'
+import { closeLines, hasKeyEnded, judgeKey, keyJudged, newThingsMs } from './key-machine.ts'
+import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired, tellHeld } from './desired-machine.ts'
 import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
-import { leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+import { judgeKeyEveryMs, leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 import {
   doneLimitMs,
   maxClaimSlots,
@@ -51,13 +52,14 @@ export function stepHub(state: HubState, input: HubInput, { now, random }: StepC
 }
 
 function apply(d: Draft, input: HubInput, random: number, now: number): void {
+  if (input.type !== 'woke' && hasKeyEnded(d, now)) refuseKey(d, d.connection?.key.id ?? '', now)
   switch (input.type) {
     case 'woke':
       if (input.connection === null) return
-      d.connection = { ...input.connection, version: null, protocol: 0, hello: null, draining: false }
+      d.connection = { ...newConnection, ...input.connection, judgedAt: input.connection.since }
       return askHello(d)
     case 'connected':
-      return connected(d, input.connection)
+      return connected(d, input, now)
     case 'frame':
       if (d.connection?.id === input.connection) frame(d, d.connection, input.frame, random, now)
       return
@@ -67,7 +69,15 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'poke':
       d.queued = true
       return d.connection === null ? startInspection(d, now) : tryClaim(d, now)
+    case 'project_registered':
+      return askHello(d)
+    case 'key_revoked':
+      return refuseKey(d, input.key_id, now)
+    case 'key_judged':
+      if (!keyJudged(d, input, now)) return refuseKey(d, d.connection?.key.id ?? '', now)
+      return tellHeld(d)
     case 'resources_changed':
+      judgeKey(d, now, newThingsMs)
       return readDesired(d)
     case 'desired_read':
       return desiredRead(d, input.desired)
@@ -111,14 +121,16 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
   }
 }
 
-function connected(d: Draft, id: string): void {
+const newConnection = { version: null, protocol: 0, hello: null, draining: false, judging: false, desiredHeld: false } as const
+
+function connected(d: Draft, { connection: id, key }: Extract<HubInput, { type: 'connected' }>, now: number): void {
   if (d.connection !== null) {
     const reason = 'a newer connection took over'
     d.effects.push({ type: 'close', connection: d.connection.id, code: closeCodes.superseded, reason })
   }
   const epoch = d.durable.epoch + 1
   d.durable = { ...d.durable, epoch }
-  d.connection = { id, epoch, version: null, protocol: 0, hello: null, draining: false }
+  d.connection = { ...newConnection, id, epoch, key, judgedAt: now }
   d.welcomedAt = null
   d.ready = false
   d.early = []
@@ -136,7 +148,17 @@ function closed(d: Draft, now: number): void {
   if (d.queued) startInspection(d, now)
 }
 
-function frame(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
+/** The key is not valid any more: its socket closes, and the lines that were opened with it. */
+function refuseKey(d: Draft, keyId: string, now: number): void {
+  closeLines(d, keyId)
+  if (d.connection?.key.id === keyId) hangUp(d, d.connection, closeCodes.unauthorized, 'its key is not valid any more', now)
+}
+
+function frame(d: Draft, { id }: Connection, up: HubUp, random: number, now: number): void {
+  // After `hello` comes what the agent did not know before.
+  judgeKey(d, now, up.type === 'hello' ? newThingsMs : judgeKeyEveryMs)
+  const { connection } = d
+  if (connection?.id !== id) return
   switch (up.type) {
     case 'hello':
       return hello(d, connection, up, now)
@@ -165,7 +187,7 @@ function hello(d: Draft, connection: Connection, up: Extract<HubUp, { type: 'hel
   d.connection = { ...connection, version: up.agent_version, protocol: up.protocol, hello: up.attempts }
   knowPods(d, up.pods, now)
   d.ready = false
-  write(d, { kind: 'report', pods: up.pods })
+  write(d, { kind: 'report', key_id: connection.key.id, pods: d.pods })
   startLoad(d)
   readDesired(d)
 }
@@ -182,7 +204,7 @@ function report(d: Draft, connection: Connection, up: HubUp, random: number, now
       return wantClaim(d, now)
     case 'pods':
       knowPods(d, up.pods, now)
-      write(d, { kind: 'report', pods: up.pods })
+      write(d, { kind: 'report', key_id: connection.key.id, pods: d.pods })
       checkPods(d, random, now)
       return wantClaim(d, now)
   }
@@ -241,13 +263,13 @@ function tryClaim(d: Draft, now: number): void {
     d.inspectAt = Math.min(d.inspectAt ?? now + netMs, now + netMs)
     return
   }
-  d.claim = { claim_id: claimId(d), slots, busy: true, over: [] }
+  d.claim = { claim_id: claimId(d), key_id: d.connection.key.id, slots, busy: true, over: [] }
   askClaim(d, d.claim)
 }
 
 /** The number rises with every claim, and a claim voids those with a lower number: a late one leases nothing after a newer one has run. */
-function askClaim(d: Draft, { claim_id, slots }: NonNullable<Draft['claim']>): void {
-  d.effects.push({ type: 'claim', claim_id, slots, generation: d.durable.generation, number: ++d.counter })
+function askClaim(d: Draft, { claim_id, key_id, slots }: NonNullable<Draft['claim']>): void {
+  d.effects.push({ type: 'claim', claim_id, key_id, slots, generation: d.durable.generation, number: ++d.counter })
 }
 
 type FreeSlot = NonNullable<Draft['claim']>['slots'][number]
@@ -355,6 +377,7 @@ function alarm(d: Draft, silentMs: number | null, random: number, now: number): 
   else if (d.sweepAt !== null && d.sweepAt <= now) sweep(d, d.connection, random, now)
   if (d.connection !== null && d.inspectAt !== null && d.inspectAt <= now) {
     d.inspectAt = null
+    judgeKey(d, now)
     if (d.ready && !d.connection.draining && freeSlotsOfPods(d).length > 0) tryClaim(d, now)
     else startInspection(d, now)
   }
@@ -379,6 +402,7 @@ function tryAgain(d: Draft): void {
 function sweep(d: Draft, connection: Connection, random: number, now: number): void {
   d.sweepAt = null
   if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
+  judgeKey(d, now)
   giveUpAbsent(d, random, now)
   renew(d, [...d.live.values()])
   const overdue = ({ phase, task, done_at }: Live) =>

@@ -34,6 +34,14 @@ export class ClusterHubObject extends SocketObject {
   async resourcesChanged(): Promise<void> {
     this.driver.resourcesChanged()
   }
+  /** A project of the cluster was registered. */
+  async projectRegistered(): Promise<void> {
+    this.driver.projectRegistered()
+  }
+  /** A key of the cluster was revoked. The call may be lost: open sockets judge their key again. */
+  async keyRevoked(keyId: string): Promise<void> {
+    this.driver.keyRevoked(keyId)
+  }
   async ended(ref: AttemptRef): Promise<void> {
     this.driver.ended(ref)
   }
@@ -43,8 +51,11 @@ export class ClusterHubObject extends SocketObject {
 
   /** The upgrade of an agent's socket. Only the Worker can call this, and it has checked that the key speaks for this cluster. */
   override async fetch(request: Request): Promise<Response> {
-    const refused = this.driver.refusal(new URL(request.url).searchParams.get('protocol') ?? '')
-    if (refused === undefined) return this.platform.upgrade((connection) => this.driver.connect(connection))
+    const { searchParams } = new URL(request.url)
+    const ends = searchParams.get('expires_at')
+    const key = { id: searchParams.get('key_id') ?? '', expires_at: ends === null ? null : Number(ends) }
+    const refused = this.driver.refusal(searchParams.get('protocol') ?? '')
+    if (refused === undefined) return this.platform.upgrade((connection) => this.driver.connect(connection, key))
     const { 0: client, 1: server } = new WebSocketPair()
     server.accept()
     closeSocket(server, refused.code, refused.reason)

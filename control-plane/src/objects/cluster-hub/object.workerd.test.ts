@@ -229,7 +229,7 @@ describe('a conversation whose pod is gone', () => {
     }
     await tasks.insert([{ ...first, new_session: true, retry_of: null }])
     const slots = [{ pod: 'gone', pod_uid: 'uid-gone', project_id: null }]
-    const ask = { clusterId: cluster, claimId: 'elsewhere', slots, leaseMs: 60_000, generation: 0, number: 1 }
+    const ask = { clusterId: cluster, claimId: 'elsewhere', keyId: null, slots, leaseMs: 60_000, generation: 0, number: 1 }
     const [live] = await dispatch.claim(ask)
     await dispatch.finish({ task_id: live!.task.id, attempt: 1 }, outcome('succeeded', { provider_session_id: 'told' }), null)
 

@@ -20,6 +20,26 @@ function after(ms: number, pods = [aPod()]) {
   return { ...hub, look, failed }
 }
 
+test('a pod of a project whose id is none is not believed, not listed and not offered', () => {
+  const junk = ['Not A Label', '../<b>', 'a\u0000b', 'x'.repeat(64)].map((project_id, i) => aPod({ name: `junk-${i}`, project_id }))
+  const nameless = aPod({ name: 'nameless', project_id: null })
+  const hub = welcomed([...junk, aPod(), nameless])
+  hub.frame({ type: 'pods', pods: [aPod(), ...junk, nameless] })
+  expect(hub.writes()).toMatchObject([{ kind: 'report', pods: [{ name: 'pod-1' }, { name: 'nameless' }] }])
+  expect(hub.state().pods.map(({ name }) => name)).toEqual(['pod-1', 'nameless'])
+  hub.step({ type: 'poke' })
+  expect(new Set(hub.take('claim')[0]?.slots.map(({ pod }) => pod))).toEqual(new Set(['pod-1']))
+})
+
+test('an agent is asked for its pods when a project was registered, if it is there', () => {
+  const hub = welcomed()
+  hub.step({ type: 'project_registered' })
+  expect(hub.sent('sync')).toHaveLength(1)
+  const away = setup()
+  away.step({ type: 'project_registered' })
+  expect(away.sent('sync')).toEqual([])
+})
+
 test('tasks that are bound to a pod missing for five minutes fail, and their logs are synced', () => {
   const hub = after(missingPodMs)
   expect(hub.look()).toEqual(['pod-1'])
@@ -81,7 +101,7 @@ test('the time starts again with a new connection, not with another hello on the
   hub.loaded()
   hub.claimed()
   expect(hub.take('inspect_queue')).toMatchObject([{ pods: ['pod-1'] }])
-  hub.step({ type: 'connected', connection: 'b' })
+  hub.connect('b')
   // The answer to an inspection of the connection before.
   hub.queueInspected(true, null, ['gone'])
   hub.hello([aPod()], [], 'b')

@@ -37,9 +37,21 @@ export interface Live extends Dispatch {
   readonly done_at: number | null
 }
 
+/** The API key with which a connection was opened. Null: it does not end by itself. */
+export interface ConnectionKey {
+  readonly id: string
+  readonly expires_at: number | null
+}
+
 export interface Connection {
   readonly id: string
   readonly epoch: number
+  readonly key: ConnectionKey
+  /** When the key was last known to be valid. */
+  readonly judgedAt: number
+  readonly judging: boolean
+  /** The desired resources wait until the key is judged. */
+  readonly desiredHeld: boolean
   readonly version: string | null
   /** Protocol version that `hello` named; 0 before it. */
   readonly protocol: number
@@ -50,7 +62,8 @@ export interface Connection {
 
 /** What must reach Postgres or a task's log. It is kept and repeated until it succeeded. */
 export type Write =
-  | { readonly kind: 'report'; readonly pods: readonly Pod[] }
+  /** `key_id`: of the connection that told them; a key that is not valid any more reports nothing. */
+  | { readonly kind: 'report'; readonly key_id: string; readonly pods: readonly Pod[] }
   | { readonly kind: 'mark_started'; readonly started: readonly (AttemptRef & { started_at: number })[] }
   /** The attempt never started, and its task fails: the row is written first. If its log has received something of it, it ends through the log. */
   | { readonly kind: 'fail'; readonly task: Task; readonly outcome: TaskOutcome; readonly generation: number }
@@ -111,6 +124,8 @@ export interface HubState {
   /** The claim in flight. `over`: attempts that ended while its answer was on the way; the answer may still list them. */
   readonly claim: {
     readonly claim_id: string
+    /** Of the connection that it was made for. */
+    readonly key_id: string
     readonly slots: readonly Slot[]
     readonly busy: boolean
     readonly over: readonly string[]
@@ -136,13 +151,24 @@ export interface HubState {
   readonly observed: ObservedResources | null
 }
 
+/** A socket that survived the object's sleep; `since`: when it was opened. */
+export interface Woken extends Pick<Connection, 'id' | 'epoch' | 'key'> {
+  readonly since: number
+}
+
 export type HubInput =
   /** The object was loaded. `connection` is the newest socket that survived its sleep, with its epoch. */
-  | { readonly type: 'woke'; readonly connection: { readonly id: string; readonly epoch: number } | null }
-  | { readonly type: 'connected'; readonly connection: string }
+  | { readonly type: 'woke'; readonly connection: Woken | null }
+  | { readonly type: 'connected'; readonly connection: string; readonly key: ConnectionKey }
   | { readonly type: 'frame'; readonly connection: string; readonly frame: HubUp }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'poke' }
+  /** A project of the cluster was registered: what the agent says of its pod counts now. */
+  | { readonly type: 'project_registered' }
+  /** A hint: this key was revoked. */
+  | { readonly type: 'key_revoked'; readonly key_id: string }
+  /** `valid`: whether the connection's key still speaks for the cluster; null: that could not be asked. */
+  | { readonly type: 'key_judged'; readonly connection: string; readonly valid: boolean | null }
   /** The cluster's desired resources changed. */
   | { readonly type: 'resources_changed' }
   | { readonly type: 'desired_read'; readonly desired: DesiredResources }
@@ -177,6 +203,7 @@ export type HubEffect =
   | {
       readonly type: 'claim'
       readonly claim_id: string
+      readonly key_id: string
       readonly slots: readonly Slot[]
       readonly generation: number
       readonly number: number
@@ -192,6 +219,10 @@ export type HubEffect =
   | { readonly type: 'write'; readonly id: number; readonly write: Write }
   /** Bring these tasks' logs up to their rows; a hint, not repeated. */
   | { readonly type: 'sync_logs'; readonly tasks: readonly Task[] }
+  /** Read the key of the connection; answer `key_judged`. */
+  | { readonly type: 'judge_key'; readonly connection: string; readonly key_id: string }
+  /** Close the lines of these tasks that were opened with this key; a hint, not repeated: a line judges its key too. */
+  | { readonly type: 'close_lines'; readonly key_id: string; readonly tasks: readonly Task[] }
   | { readonly type: 'renew'; readonly refs: readonly AttemptRef[] }
   | { readonly type: 'alarm'; readonly at: number | null }
 

@@ -1,5 +1,6 @@
 // The calls to stores and logs that a cluster's hub makes for its machine.
 
+import { speaksFor } from '@rdev/shared/domain/api-key'
 import { cancel, isTerminal, outcome } from '@rdev/shared/domain/task'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import { systemActor } from '../../ports/actor.ts'
@@ -9,6 +10,8 @@ import type { HubInput, Write } from './state.ts'
 export interface HubLogs extends Pick<Deps['logs'], 'sync'> {
   /** Whether the log holds anything of the row's attempt: an event, or its result. */
   received(task: Task): Promise<boolean>
+  /** Closes the task's line if it was opened with this key. */
+  keyRevoked(task: Task, keyId: string): Promise<void>
   /** Ends the attempt with this outcome, unless its log holds a result already: it will report nothing more. */
   end(task: Task, outcome: TaskOutcome): Promise<void>
 }
@@ -25,16 +28,23 @@ export async function inspectQueue(dispatch: Deps['dispatch'], clusterId: string
   return { type: 'queue_inspected', expired, queued: due.queued, next_at: due.next_at, missing }
 }
 
+/** Whether the key still speaks for the cluster: read anew, because it may have been revoked a moment ago. */
+export const isKeyValid = async ({ keys, clock }: Pick<Deps, 'keys' | 'clock'>, clusterId: string, keyId: string): Promise<boolean> =>
+  speaksFor(await keys.get(keyId, null), clusterId, clock.now())
+
 /** Answers the rows that it changed, where the kind of write answers any. Safe to repeat. Throws what the store or log throws. */
 export async function carryOut(
-  { tasks, dispatch, projects, logs, clock }: Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'clock'> & { readonly logs: HubLogs },
+  deps: Pick<Deps, 'tasks' | 'dispatch' | 'projects' | 'keys' | 'clock'> & { readonly logs: HubLogs },
   clusterId: string,
   write: Write,
 ): Promise<readonly Task[]> {
+  const { tasks, dispatch, projects, logs, clock } = deps
   switch (write.kind) {
-    case 'report':
-      await projects.report(clusterId, write.pods)
+    case 'report': {
+      const key = await deps.keys.get(write.key_id, null)
+      if (key !== undefined && speaksFor(key, clusterId, clock.now())) await projects.report(clusterId, write.pods, key.cluster_project_ids)
       return []
+    }
     case 'mark_started':
       await dispatch.markStarted(write.started)
       return []

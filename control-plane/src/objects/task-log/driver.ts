@@ -2,6 +2,7 @@
 // writes the task's row. The decisions are in machine.ts. Nothing here keeps the object awake while nothing happens.
 
 import type { AttemptRef } from '@rdev/shared/domain/attempt'
+import { speaksFor } from '@rdev/shared/domain/api-key'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes } from '@rdev/shared/wire/limits'
@@ -25,12 +26,12 @@ import {
 } from './machine.ts'
 import { Readers, type ReaderAttachment } from './readers.ts'
 
-export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'hubs'>, LoopDeps {
+export interface TaskLogDeps extends Pick<Deps, 'tasks' | 'dispatch' | 'keys' | 'hubs'>, LoopDeps {
   /** Tells the hub that a row has ended, so that it may claim for the free slot. A hint: it may be lost. */
   readonly rowEnded: (clusterId: string, ref: AttemptRef) => Promise<void>
 }
 
-export type TaskLogAttachment = ReaderAttachment | ({ readonly role: 'line' } & Pick<Line, 'attempt' | 'epoch'>)
+export type TaskLogAttachment = ReaderAttachment | ({ readonly role: 'line' } & Omit<Line, 'connection'>)
 
 /** What one step stores, all or nothing. */
 export interface TaskLogWrite {
@@ -71,7 +72,7 @@ export class TaskLogDriver implements ObjectDriver {
     })
     for (const [connection, attachment] of platform.connections()) {
       if (attachment.role === 'reader') this.#readers.add(connection, attachment)
-      else this.#lines.set(connection, { connection, attempt: attachment.attempt, epoch: attachment.epoch })
+      else this.#lines.set(connection, lineOf(connection, attachment))
     }
     this.#loop.step({ type: 'woke', lines: [...this.#lines.values()] })
   }
@@ -93,6 +94,11 @@ export class TaskLogDriver implements ObjectDriver {
     return hasReceived(this.#loop.state.durable, task.attempt)
   }
 
+  /** A hint: the key was revoked. */
+  keyRevoked(keyId: string): void {
+    this.#loop.step({ type: 'key_revoked', key_id: keyId })
+  }
+
   /** Ends the attempt with this outcome, unless the log holds its result already: it will report nothing more. */
   end(task: Task, outcome: TaskOutcome): void {
     this.sync(task)
@@ -109,7 +115,8 @@ export class TaskLogDriver implements ObjectDriver {
 
   /** The line of an attempt. */
   connectLine(line: Line): void {
-    this.#platform.accept(line.connection, { role: 'line', attempt: line.attempt, epoch: line.epoch })
+    const { connection, ...kept } = line
+    this.#platform.accept(connection, { role: 'line', ...kept })
     this.#lines.set(line.connection, line)
     this.#loop.step({ type: 'connected', line })
   }
@@ -188,12 +195,36 @@ export class TaskLogDriver implements ObjectDriver {
         return this.#readers.deltas(effect.deltas)
       case 'complete':
         return this.#readers.complete()
+      case 'judge_key':
+        return this.#judgeKey(effect.connection, effect.key_id)
       case 'load':
         return this.#load()
       case 'poke':
         return this.#loop.hint('hub was not poked', () => this.#deps.hubs.poke(this.#loop.state.durable.cluster_id))
       case 'finish':
         return this.#finish(effect.attempt, effect.outcome)
+    }
+  }
+
+  #judgeKey(connection: string, keyId: string): void {
+    const { keys, clock } = this.#deps
+    this.#loop.hint('a key could not be judged', async () => {
+      let valid: boolean | null = null
+      try {
+        valid = speaksFor(await keys.get(keyId, null), this.#loop.state.durable.cluster_id, clock.now())
+      } finally {
+        this.#keyJudged(connection, valid)
+      }
+    })
+  }
+
+  #keyJudged(connection: string, valid: boolean | null): void {
+    try {
+      this.#loop.step({ type: 'key_judged', connection, valid })
+    } catch (error) {
+      // Frames that waited could not be stored: as in `message`, the attempt sends them again on its next connection.
+      const line = this.#lines.get(connection)
+      if (line !== undefined) this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)
     }
   }
 
@@ -221,6 +252,15 @@ export class TaskLogDriver implements ObjectDriver {
     )
   }
 }
+
+const lineOf = (connection: string, { attempt, epoch, key_id, expires_at, judged_at }: Omit<Line, 'connection'>): Line => ({
+  connection,
+  attempt,
+  epoch,
+  key_id,
+  expires_at,
+  judged_at,
+})
 
 /** Whether the frame can be stored: an event must fit into one row, and the cursor is stored with every batch. */
 function fits(frame: TaskUp, frameChars: number): boolean {

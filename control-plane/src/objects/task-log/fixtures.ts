@@ -4,7 +4,7 @@ import { outcome, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptEvent } from '@rdev/shared/domain/event'
 import type { TaskUp } from '@rdev/shared/wire/task-frames'
 import { aTask } from '../machine-fixtures.ts'
-import { initialTaskLog, stepTaskLog, type TaskLogEffect, type TaskLogInput, type TaskLogState } from './machine.ts'
+import { initialTaskLog, stepTaskLog, type Line, type TaskLogEffect, type TaskLogInput, type TaskLogState } from './machine.ts'
 
 export const cursor = (stdout: number) => ({ stdout, stderr: 0 })
 export const output = (text: string): AttemptEvent => ({
@@ -13,6 +13,16 @@ export const output = (text: string): AttemptEvent => ({
   data: { stream: 'stdout', text },
 })
 export const success = outcome('succeeded', { exit_code: 0, result: 'done', duration_ms: 1500 })
+
+/** A line whose key was judged just now, and whose token lasts. */
+export const aLine = (now = 1_000_000): Line => ({
+  connection: 'a',
+  attempt: 1,
+  epoch: 1,
+  key_id: 'key_home',
+  expires_at: 100_000_000,
+  judged_at: now,
+})
 
 /** A log to step; `take` answers the effects of one kind since the last call. */
 export function setup(task: Task = aTask()) {
@@ -44,7 +54,8 @@ export function setup(task: Task = aTask()) {
     pass: (ms: number) => void (now += ms),
     row: (change: Partial<Task>): Task => ({ ...task, ...change }),
     sync: (change: Partial<Task> = {}) => step({ type: 'sync', task: { ...task, ...change } }),
-    connect: (connection: string, attempt = 1, epoch = 1) => step({ type: 'connected', line: { connection, attempt, epoch } }),
+    connect: (connection: string, attempt = 1, epoch = 1, change: Partial<Line> = {}) =>
+      step({ type: 'connected', line: { ...aLine(now), connection, attempt, epoch, ...change } }),
     frame: (connection: string, frame: TaskUp) => step({ type: 'frame', connection, frame }),
     events: (connection: string, after: number, ...texts: string[]) =>
       step({
@@ -52,6 +63,7 @@ export function setup(task: Task = aTask()) {
         connection,
         frame: { type: 'events', after, cursor: cursor(after + texts.length), events: texts.map(output) },
       }),
+    judged: (connection: string, valid: boolean | null) => step({ type: 'key_judged', connection, valid }),
     result: (connection: string, after: number, end: TaskOutcome = success) =>
       step({ type: 'frame', connection, frame: { type: 'result', after, outcome: end } }),
     sent: () => take('send').map(({ connection, frame }) => [connection, frame] as const),

@@ -1,7 +1,7 @@
 import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
-import { success, leased, running } from './fixtures.ts'
+import { aLine, success, leased, running } from './fixtures.ts'
 import { initialTaskLog, stepTaskLog } from './machine.ts'
 
 describe('the result', () => {
@@ -167,18 +167,14 @@ describe('an object that was away', () => {
     const log = running()
     log.events('a', 0, 'one')
     log.result('a', 1)
-    const woken = stepTaskLog(
-      initialTaskLog(log.durable()),
-      { type: 'woke', lines: [{ connection: 'a', attempt: 1, epoch: 1 }] },
-      { now: 2_000_000, random: 0 },
-    )
+    const woken = stepTaskLog(initialTaskLog(log.durable()), { type: 'woke', lines: [aLine()] }, { now: 2_000_000, random: 0 })
     expect(woken.state.line?.connection).toBe('a')
     expect(woken.effects).toEqual([{ type: 'finish', attempt: 1, outcome: success }])
     expect(stepTaskLog(woken.state, { type: 'alarm' }, { now: 2_000_000, random: 0 }).effects).toEqual([{ type: 'alarm', at: 2_010_000 }])
   })
 
   test('closes lines that were still waiting', () => {
-    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ connection: 'w', attempt: 1, epoch: 1 }] }, { now: 0, random: 0 })
+    const woken = stepTaskLog(initialTaskLog(), { type: 'woke', lines: [{ ...aLine(), connection: 'w' }] }, { now: 0, random: 0 })
     expect(woken.effects).toMatchObject([{ type: 'close', connection: 'w', code: closeCodes.tryAgain }])
   })
 

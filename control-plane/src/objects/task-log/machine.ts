@@ -3,7 +3,7 @@
 // `task.finished` comes from the row, last and once. It numbers no event of an attempt before the row's own events are in the log.
 // Effects are performed in their order, all before the next input; `durable` is stored with them.
 
-import { cancelGraceS } from '@rdev/shared/domain/limits'
+import { cancelGraceS, judgeAgainMs, judgeKeyEveryMs, keyJudgedForMs } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import { isOwnType, type TaskEvent } from '@rdev/shared/domain/event'
@@ -43,11 +43,24 @@ export interface Line {
   readonly connection: string
   readonly attempt: number
   readonly epoch: number
+  /** The key of its token. */
+  readonly key_id: string
+  /** When its token ends. */
+  readonly expires_at: number
+  /** When the key was last known to be valid; 0: it could not be asked. */
+  readonly judged_at: number
+}
+
+/** The line whose events are taken. */
+export interface OpenLine extends Line {
+  readonly judging: boolean
+  /** Frames that wait until the key is judged. */
+  readonly held: readonly TaskUp[]
 }
 
 export interface TaskLogState {
   readonly durable: TaskLogMemory
-  readonly line: Line | null
+  readonly line: OpenLine | null
   /** A line of an attempt that this log does not know; it waits while the row is read. */
   readonly waiting: Line | null
   readonly finishing: boolean
@@ -64,6 +77,10 @@ export type TaskLogInput =
   | { readonly type: 'connected'; readonly line: Line }
   | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp }
   | { readonly type: 'closed'; readonly connection: string }
+  /** `valid`: whether the key of the line still speaks for the cluster; null: that could not be asked. */
+  | { readonly type: 'key_judged'; readonly connection: string; readonly valid: boolean | null }
+  /** A hint: this key was revoked. */
+  | { readonly type: 'key_revoked'; readonly key_id: string }
   | { readonly type: 'cancel'; readonly grace_s: number }
   /** The hub says that this attempt will report nothing more. A result that is held already wins. */
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
@@ -79,6 +96,8 @@ export type TaskLogEffect =
   | { readonly type: 'close'; readonly connection: string; readonly code: number; readonly reason: string }
   /** Send to readers that asked for deltas; not stored. */
   | { readonly type: 'deltas'; readonly deltas: Extract<TaskUp, { type: 'deltas' }>['deltas'] }
+  /** Read the key of the line; answer with `key_judged`. */
+  | { readonly type: 'judge_key'; readonly connection: string; readonly key_id: string }
   /** Read the row; answer with `loaded` or `load_failed`. */
   | { readonly type: 'load' }
   /** Write the outcome to the row; answer with `finish_answered` or `finish_failed`. */
@@ -91,6 +110,9 @@ export type TaskLogEffect =
   | { readonly type: 'complete' }
 
 export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
+
+/** Frames that wait for a line's key to be judged; bounds the memory that a line can take. */
+const maxHeldFrames = 32
 
 /** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
@@ -131,7 +153,11 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'connected':
       return connected(state, input.line)
     case 'frame':
-      return state.line?.connection === input.connection ? frame(state, state.line, input.frame, now) : { state, effects: [] }
+      return state.line?.connection === input.connection ? judged(state, state.line, input.frame, now) : { state, effects: [] }
+    case 'key_judged':
+      return state.line?.connection === input.connection ? keyJudged(state, state.line, input.valid, now) : { state, effects: [] }
+    case 'key_revoked':
+      return keyRevoked(state, input.key_id)
     case 'closed':
       return { state: without(state, input.connection), effects: [] }
     case 'cancel':
@@ -176,8 +202,9 @@ function ack({ durable, line }: TaskLogState): TaskLogEffect[] {
 /** Keeps the attempt's own line. Other sockets are closed and come back: they were superseded, or waited for a read that the sleep ended. */
 function woke(state: TaskLogState, lines: readonly Line[], now: number): TaskLogStep {
   const { attempt, epoch } = state.durable
-  const line = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch) ?? null
-  const effects = lines.filter((each) => each !== line).map((each) => close(each.connection, closeCodes.tryAgain, 'the log was away'))
+  const kept = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch)
+  const line = kept === undefined ? null : openLine(kept)
+  const effects = lines.filter((each) => each !== kept).map((each) => close(each.connection, closeCodes.tryAgain, 'the log was away'))
   const told = tellRow({ ...state, line }, now)
   // The alarm itself may have woken the object: setting an alarm now would cancel the call that is on its way. One was set with the result.
   return { state: told.state, effects: [...effects, ...told.effects.filter(({ type }) => type !== 'alarm')] }
@@ -290,8 +317,10 @@ function connected(state: TaskLogState, line: Line): TaskLogStep {
   const resume = { type: 'resume' as const, received, seq, cursor, pending, result: result !== null }
   effects.push({ type: 'send', connection: line.connection, frame: resume })
   const kept = line.epoch === durable.epoch ? state : change(state, { epoch: line.epoch })
-  return { state: { ...kept, line }, effects }
+  return { state: { ...kept, line: openLine(line) }, effects }
 }
+
+const openLine = (line: Line): OpenLine => ({ ...line, judging: false, held: [] })
 
 function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLogStep {
   switch (up.type) {
@@ -302,6 +331,44 @@ function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLo
     case 'result':
       return resultFrame(state, line, up, now)
   }
+}
+
+// The key of a line is judged at the door, and again when frames come and the last time is a while ago. A line that is silent asks nothing, and
+// the first frame after a long silence waits for the answer. While the database is away frames are taken, because running work goes on then.
+
+function judged(state: TaskLogState, line: OpenLine, up: TaskUp, now: number): TaskLogStep {
+  if (line.expires_at <= now) return hangUp(state, line, closeCodes.unauthorized, 'the token has ended')
+  const age = now - line.judged_at
+  if (age < judgeKeyEveryMs && line.held.length === 0) return frame(state, line, up, now)
+  const ask: TaskLogEffect[] = line.judging ? [] : [{ type: 'judge_key', connection: line.connection, key_id: line.key_id }]
+  const asked = { ...line, judging: true }
+  if (age < keyJudgedForMs && line.held.length === 0) {
+    const taken = frame({ ...state, line: asked }, asked, up, now)
+    return { state: taken.state, effects: [...ask, ...taken.effects] }
+  }
+  // Nothing of it was acknowledged, so the attempt sends it again on its next connection.
+  if (line.held.length >= maxHeldFrames) return hangUp(state, line, closeCodes.tryAgain, 'too much before its key was judged')
+  return { state: { ...state, line: { ...asked, held: [...line.held, up] } }, effects: ask }
+}
+
+function keyJudged(state: TaskLogState, line: OpenLine, valid: boolean | null, now: number): TaskLogStep {
+  if (valid === false) return hangUp(state, line, closeCodes.unauthorized, 'its key is not valid any more')
+  const judged_at = valid === null ? now - judgeKeyEveryMs + judgeAgainMs : now
+  let step: TaskLogStep = { state: { ...state, line: { ...line, judging: false, judged_at, held: [] } }, effects: [] }
+  for (const up of line.held) {
+    const here = step.state.line
+    if (here === null) break
+    const next = frame(step.state, here, up, now)
+    step = { state: next.state, effects: [...step.effects, ...next.effects] }
+  }
+  return step
+}
+
+function keyRevoked(state: TaskLogState, keyId: string): TaskLogStep {
+  const lines = [state.line, state.waiting].flatMap((line) => (line?.key_id === keyId ? line : []))
+  if (lines.length === 0) return { state, effects: [] }
+  const effects = lines.map(({ connection }) => close(connection, closeCodes.unauthorized, 'its key is not valid any more'))
+  return { state: lines.reduce((left, { connection }) => without(left, connection), state), effects }
 }
 
 const hangUp = (state: TaskLogState, line: Line, code: number, reason: string): TaskLogStep => ({

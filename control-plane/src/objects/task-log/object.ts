@@ -82,6 +82,10 @@ export class TaskLogObject extends SocketObject {
   async received(task: Task): Promise<boolean> {
     return this.driver.received(task)
   }
+  /** A key of the cluster was revoked. The call may be lost: an open line judges its key again. */
+  async keyRevoked(keyId: string): Promise<void> {
+    this.driver.keyRevoked(keyId)
+  }
   async end(task: Task, outcome: TaskOutcome): Promise<void> {
     this.driver.end(task, outcome)
   }
@@ -94,8 +98,9 @@ export class TaskLogObject extends SocketObject {
     const { pathname, searchParams } = new URL(request.url)
     return this.platform.upgrade((connection) => {
       if (pathname === '/line') {
-        const [attempt, epoch] = [Number(searchParams.get('attempt')), Number(searchParams.get('epoch'))]
-        return this.driver.connectLine({ connection, attempt, epoch })
+        const number = (name: string) => Number(searchParams.get(name))
+        const [attempt, epoch, expires_at, judged_at] = [number('attempt'), number('epoch'), number('expires_at'), number('judged_at')]
+        return this.driver.connectLine({ connection, attempt, epoch, key_id: searchParams.get('key_id') ?? '', expires_at, judged_at })
       }
       const wants = searchParams.has('end') ? 'end' : searchParams.has('deltas') ? 'deltas' : 'entries'
       this.driver.connectReader(connection, Number(searchParams.get('after') ?? 0), wants)

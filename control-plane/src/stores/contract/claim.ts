@@ -1,11 +1,31 @@
 import { outcome } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
-import { type Contract, demoSlots, pod, refOf, slots } from './setup.ts'
+import type { ApiKey } from '@rdev/shared/domain/api-key'
+import { anActor } from '../../testing/actor.ts'
+import { aKey, type Contract, demoSlots, ofCluster, pod, refOf, slots } from './setup.ts'
 
 export function claimContract(setup: () => Contract): void {
   const ids = (live: readonly { task: { id: string } }[]) => live.map(({ task }) => task.id)
 
   describe('tasks: claim', () => {
+    it('leases nothing for a key that is revoked, has ended, or is of another cluster', async () => {
+      const { dispatch, keys, aClaim, add, id, takeOver } = setup()
+      await takeOver()
+      const key = async (more: Partial<ApiKey> = {}): Promise<string> => {
+        const row = aKey(id('key'), { ...ofCluster, ...more })
+        await keys.insert(row, anActor())
+        return row.id
+      }
+      const task = await add()
+      const claim = async (keyId: string) => (await dispatch.claim({ ...aClaim(demoSlots()), keyId })).map(({ task }) => task.id)
+      const valid = await key({ expires_at: Date.now() + 60_000 })
+      expect(await claim(await key({ revoked_at: Date.now() }))).toEqual([])
+      expect(await claim(await key({ expires_at: Date.now() - 1_000 }))).toEqual([])
+      expect(await claim(await key({ cluster_id: 'away' }))).toEqual([])
+      expect(await claim('key_of_nobody')).toEqual([])
+      expect(await claim(valid)).toEqual([task.id])
+    })
+
     it('leases a task for its slot, as the next attempt', async () => {
       const { add, claim, dispatch, tasks, id, live: liveOf } = setup()
       const task = await add()
@@ -73,9 +93,9 @@ export function claimContract(setup: () => Contract): void {
     it('leases to a hub that took over before the cluster was registered', async () => {
       const { dispatch, projects, add } = setup()
       expect(await dispatch.takeOver('new', 1)).toEqual({ generation: 1, live: [] })
-      await projects.report('new', [pod('new-pod', 'new')])
+      await projects.report('new', [pod('new-pod', 'new')], ['new'])
       const task = await add({ project_id: 'new' })
-      const claim = { clusterId: 'new', slots: slots('new-pod', 'new'), leaseMs: 60_000 }
+      const claim = { clusterId: 'new', keyId: null, slots: slots('new-pod', 'new'), leaseMs: 60_000 }
       expect(ids(await dispatch.claim({ ...claim, claimId: 'first', generation: 1, number: 1 }))).toEqual([task.id])
       expect((await dispatch.takeOver('new', 1)).generation).toBe(1)
       expect(await dispatch.claim({ ...claim, claimId: 'other', generation: 0, number: 2 })).toEqual([])
@@ -84,7 +104,7 @@ export function claimContract(setup: () => Contract): void {
     it('leases nothing for an unknown cluster', async () => {
       const { dispatch } = setup()
       expect((await dispatch.takeOver('nowhere', 1)).live).toEqual([])
-      const none = { clusterId: 'nowhere', claimId: 'none', slots: demoSlots(), leaseMs: 60_000, generation: 1, number: 1 }
+      const none = { clusterId: 'nowhere', claimId: 'none', keyId: null, slots: demoSlots(), leaseMs: 60_000, generation: 1, number: 1 }
       expect(await dispatch.claim(none)).toEqual([])
     })
 

@@ -13,6 +13,7 @@ export function laneContract(setup: () => Contract): void {
     await projects.report(
       'home',
       names.map((name) => pod(`${name}-pod`, name)),
+      names,
     )
     for (const name of names) await projects.change(name, anActor(), { ...many, weight: weights[name]! })
   }
@@ -156,7 +157,7 @@ export function laneContract(setup: () => Contract): void {
       const after = await projects.change('demo', anActor({ project_ids: ['demo'] }), { weight: 250, max_queued: 5 })
       expect(after).toEqual({ ...before, weight: 250, max_queued: 5, updated_at: after!.updated_at })
       expect(await projects.get('demo', null)).toEqual(after)
-      await projects.report('home', [pod('demo-2', 'demo'), pod('other-pod', 'other')])
+      await projects.report('home', [pod('demo-2', 'demo'), pod('other-pod', 'other')], [])
       expect(await projects.get('demo', null)).toMatchObject({ pod: 'demo-2', weight: 250, max_queued: 5 })
     })
 

@@ -1,9 +1,8 @@
-import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import { cancel, type Task } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import type { Page } from '../../ports/page.ts'
-import { type Contract, pod } from './setup.ts'
+import { aKey, type Contract, pod } from './setup.ts'
 
 export function readContract(setup: () => Contract): void {
   describe('tasks: insert, get, list', () => {
@@ -118,7 +117,7 @@ export function readContract(setup: () => Contract): void {
   })
 
   describe('projects and clusters', () => {
-    it('come into being with the report of their pods', async () => {
+    it('come into being with the report of their pods, if the cluster may register them', async () => {
       const { projects, clusters } = setup()
       expect(await clusters.list()).toEqual([{ id: 'away' }, { id: 'home' }])
       expect(await projects.get('demo', null)).toMatchObject({ cluster_id: 'home', pod: 'demo-pod', max_running: 4 })
@@ -128,48 +127,59 @@ export function readContract(setup: () => Contract): void {
       expect((await projects.list(null, { limit: 2, cursor: next_cursor! })).data.map((project) => project.id)).toEqual(['other'])
     })
 
+    it('are not registered by a cluster that may not, nor under a name that is none', async () => {
+      const { projects } = setup()
+      const names = ['wanted', 'unwanted', 'Not A Label', '../<b>', 'x'.repeat(64), 'a\u0000b']
+      const pods = names.map((name, i) => pod(`pod-${i}`, name))
+      await projects.report('home', pods, ['wanted', 'absent', ...names.slice(2)])
+      expect((await projects.list(null, { limit: 20 })).data.map(({ id }) => id)).toEqual(['demo', 'far', 'other', 'wanted'])
+      // Once it is there, its cluster goes on with it, with whatever key.
+      await projects.report('home', [pod('other-name', 'wanted')], [])
+      expect(await projects.get('wanted', null)).toMatchObject({ cluster_id: 'home', pod: 'other-name' })
+    })
+
+    it('are registered by an operator’s word, once and for one cluster', async () => {
+      const { projects, clusters } = setup()
+      const project = await projects.register('early', 'later', anActor())
+      expect(project).toMatchObject({ id: 'early', cluster_id: 'later', pod: null, max_running: 4, paused: false })
+      expect(await clusters.list()).toContainEqual({ id: 'later' })
+      expect(await projects.register('early', 'later', anActor())).toEqual(project)
+      expect(await projects.register('early', 'home', anActor())).toEqual(project)
+      await projects.report('later', [pod('early-pod', 'early', { allow_bypass_permissions: true })], [])
+      expect(await projects.get('early', null)).toMatchObject({ pod: 'early-pod', allow_bypass_permissions: true })
+    })
+
     it('follow their pods, and change only when these do', async () => {
       const { projects } = setup()
       const before = await projects.get('demo', null)
-      await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other'), pod('worker-1', null)])
+      await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other'), pod('worker-1', null)], [])
       expect(await projects.get('demo', null)).toEqual(before)
-      await projects.report('home', [pod('demo-2', 'demo', { allow_bypass_permissions: true }), pod('demo-1', 'demo', { ready: false })])
+      await projects.report(
+        'home',
+        [pod('demo-2', 'demo', { allow_bypass_permissions: true }), pod('demo-1', 'demo', { ready: false })],
+        [],
+      )
       expect(await projects.get('demo', null)).toMatchObject({ pod: 'demo-2', allow_bypass_permissions: true })
       expect(await projects.get('other', null)).toMatchObject({ pod: null, cluster_id: 'home' })
-      await projects.report('home', [])
+      await projects.report('home', [], [])
       expect(await projects.get('demo', null)).toMatchObject({ pod: null, allow_bypass_permissions: true })
     })
 
     it('of another cluster are left alone', async () => {
       const { projects } = setup()
       const before = await projects.get('far', null)
-      await projects.report('home', [pod('mine-now', 'far', { allow_bypass_permissions: true })])
+      await projects.report('home', [pod('mine-now', 'far', { allow_bypass_permissions: true })], ['far'])
       expect(await projects.get('far', null)).toEqual(before)
-      await projects.report('new', [])
+      await projects.report('new', [], [])
       expect(await projects.get('far', null)).toEqual(before)
     })
   })
 
   describe('keys', () => {
-    const key = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
-      id,
-      name: 'bot "1"',
-      prefix: newApiKey(crypto.getRandomValues(new Uint8Array(80))).prefix,
-      hash: 'ab'.repeat(32),
-      scopes: ['tasks:read', 'admin'],
-      project_ids: ['demo', 'other'],
-      cluster_id: null,
-      created_by: 'key_admin',
-      created_at: Date.now(),
-      expires_at: null,
-      revoked_at: null,
-      ...more,
-    })
-
     it('are found by prefix and by id as they were stored', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
-      const second = key(id('key'), { project_ids: null, scopes: ['cluster:connect'], cluster_id: 'home', expires_at: Date.now() + 5 })
+      const first = aKey(id('key'))
+      const second = aKey(id('key'), { project_ids: null, scopes: ['cluster:connect'], cluster_id: 'home', expires_at: Date.now() + 5 })
       await keys.insert(first, anActor())
       await keys.insert(second, anActor())
       expect(await keys.get(first.id, null)).toEqual(first)
@@ -181,10 +191,10 @@ export function readContract(setup: () => Contract): void {
 
     it('are seen and revoked inside the projects of who asks, in whole pages', async () => {
       const { keys, id } = setup()
-      const mine = [key(id('key'), { project_ids: ['demo'] }), key(id('key'), { project_ids: [] }), key(id('key'))]
+      const mine = [aKey(id('key'), { project_ids: ['demo'] }), aKey(id('key'), { project_ids: [] }), aKey(id('key'))]
       for (const one of mine) {
         await keys.insert(one, anActor())
-        for (const project_ids of [['demo', 'far'], null, ['far']]) await keys.insert(key(id('key'), { project_ids }), anActor())
+        for (const project_ids of [['demo', 'far'], null, ['far']]) await keys.insert(aKey(id('key'), { project_ids }), anActor())
       }
       const projects = ['demo', 'other', 'a\u0000b']
       const seen: string[] = []
@@ -200,7 +210,7 @@ export function readContract(setup: () => Contract): void {
       expect((await keys.list(null, { limit: 20 })).data).toHaveLength(12)
 
       const [own] = mine
-      const everywhere = key(id('key'), { project_ids: null })
+      const everywhere = aKey(id('key'), { project_ids: null })
       await keys.insert(everywhere, anActor())
       expect(await keys.get(own!.id, ['demo'])).toEqual(own)
       expect(await keys.get(own!.id, ['other'])).toBeUndefined()
@@ -212,14 +222,49 @@ export function readContract(setup: () => Contract): void {
 
     it('have a prefix of their own', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
+      const first = aKey(id('key'))
       await keys.insert(first, anActor())
       await expect(keys.insert({ ...first, id: id('key') }, anActor())).rejects.toThrow()
     })
 
+    it('know what they made, through keys that are revoked too, and can take it along', async () => {
+      const { keys, id } = setup()
+      const now = Date.now()
+      const of = (maker: string, more = {}) => aKey(id('key'), { created_by: maker, ...more })
+      const parent = of('key_admin')
+      const child = of(parent.id)
+      const grandchildren = [of(child.id), of(child.id)]
+      const others = [of(child.id, { expires_at: now }), of('key_admin')]
+      for (const one of [parent, child, ...grandchildren, ...others]) await keys.insert(one, anActor())
+      expect(await keys.madeBy(parent.id, null, now)).toEqual([...grandchildren.toReversed(), child])
+      await keys.revoke(child.id, anActor(), 1_000)
+      expect(await keys.madeBy(parent.id, null, now)).toEqual(grandchildren.toReversed())
+      expect(await keys.madeBy(parent.id, ['demo'], now)).toEqual([])
+      expect(await keys.revokeMadeBy(parent.id, anActor({ project_ids: ['demo'] }), 2_000)).toEqual([])
+      const revoked = await keys.revokeMadeBy(parent.id, anActor(), 2_000)
+      expect(revoked.map((one) => [one.id, one.revoked_at]).sort()).toEqual(
+        [...grandchildren, others[0]!].map((one) => [one.id, 2_000]).sort(),
+      )
+      expect(await keys.madeBy(parent.id, null, now)).toEqual([])
+      expect(await keys.get(child.id, null)).toMatchObject({ revoked_at: 1_000 })
+      expect(await keys.get(others[1]!.id, null)).toEqual(others[1])
+      expect(await keys.get(parent.id, null)).toEqual(parent)
+      expect(await keys.revokeMadeBy('a\u0000b', anActor(), 2_000)).toEqual([])
+    })
+
+    it('are not made by a key that is revoked', async () => {
+      const { keys, id } = setup()
+      const maker = aKey(id('key'))
+      await keys.insert(maker, anActor())
+      await keys.revoke(maker.id, anActor(), 1_000)
+      const late = aKey(id('key'), { created_by: maker.id })
+      await expect(keys.insert(late, anActor())).rejects.toMatchObject({ code: 'KEY_REVOKED' })
+      expect(await keys.get(late.id, null)).toBeUndefined()
+    })
+
     it('are revoked once; the first time stays', async () => {
       const { keys, id } = setup()
-      const first = key(id('key'))
+      const first = aKey(id('key'))
       await keys.insert(first, anActor())
       expect(await keys.revoke(first.id, anActor(), 1_000)).toEqual({ ...first, revoked_at: 1_000 })
       expect(await keys.revoke(first.id, anActor(), 2_000)).toEqual({ ...first, revoked_at: 1_000 })

@@ -1,6 +1,7 @@
 // What the contract suite starts from: stores, and short names for tasks, claims and outcomes. Times are relative to now, and no test waits
 // for them: the Postgres stores compare by Postgres' own clock.
 
+import { newApiKey, type ApiKey } from '@rdev/shared/domain/api-key'
 import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { newId } from '@rdev/shared/domain/ids'
 import type { Pod } from '@rdev/shared/domain/pod'
@@ -34,6 +35,24 @@ export const pod = (name: string, project_id: string | null, more: Partial<Pod> 
 export const slots = (name: string, project_id: string | null, count = 1): Slot[] =>
   Array.from({ length: count }, () => ({ pod: name, pod_uid: `uid-${name}`, project_id }))
 
+export const aKey = (id: string, more: Partial<ApiKey> = {}): ApiKey => ({
+  id,
+  name: 'bot "1"',
+  prefix: newApiKey(crypto.getRandomValues(new Uint8Array(80))).prefix,
+  hash: 'ab'.repeat(32),
+  scopes: ['tasks:read', 'admin'],
+  project_ids: ['demo', 'other'],
+  cluster_id: null,
+  cluster_project_ids: [],
+  created_by: 'key_admin',
+  created_at: Date.now(),
+  expires_at: null,
+  revoked_at: null,
+  ...more,
+})
+/** What a cluster's key is. */
+export const ofCluster = { scopes: ['cluster:connect'], project_ids: null, cluster_id: 'home', cluster_project_ids: ['demo'] } as const
+
 export const demoSlots = (count = 1) => slots('demo-pod', 'demo', count)
 export const refOf = (task: Task): AttemptRef => ({ task_id: task.id, attempt: task.attempt })
 
@@ -41,8 +60,8 @@ let serial = 0
 
 export async function contractSetup({ stores }: StoresUnderTest) {
   const { dispatch, tasks, projects } = stores
-  await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')])
-  await projects.report('away', [pod('far-pod', 'far')])
+  await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')], ['demo', 'other'])
+  await projects.report('away', [pod('far-pod', 'far')], ['far'])
 
   const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
   let generation = 0
@@ -52,6 +71,7 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const aClaim = (slots: readonly Slot[], clusterId = 'home'): Claim => ({
     clusterId,
     claimId: id('claim'),
+    keyId: null,
     slots,
     leaseMs: 60_000,
     generation,

@@ -1,5 +1,6 @@
 // The hub's side of the queue in memory. Every method does its work before it first awaits, so each is as atomic as the one statement of
 // the Postgres store.
+import { speaksFor } from '@rdev/shared/domain/api-key'
 import { maxEndedAtOnce, maxMissingPods } from '@rdev/shared/domain/limits'
 import type { Session } from '@rdev/shared/domain/session'
 import { expire, failMissingPod, finish, isLive, isTerminal, lease, requeue, retry, start, type Task } from '@rdev/shared/domain/task'
@@ -31,10 +32,12 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
     fence !== undefined && (rows.newest.get(fence.clusterId)?.generation ?? fence.generation) !== fence.generation
 
   return {
-    async claim({ clusterId, claimId, slots, leaseMs, generation, number }) {
+    async claim({ clusterId, claimId, keyId, slots, leaseMs, generation, number }) {
       const newest = newestOf(clusterId)
       const superseded = newest.generation !== generation || newest.number >= number
-      if (superseded || rows.claims.has(claimId)) return all((task) => task.claim_id === claimId && isLive(task.status)).map(withSession)
+      const keyRefused = keyId !== null && !speaksFor(rows.keys.get(keyId), clusterId, clock.now())
+      if (superseded || keyRefused || rows.claims.has(claimId))
+        return all((task) => task.claim_id === claimId && isLive(task.status)).map(withSession)
       rows.newest.set(clusterId, { generation, number })
       const now = clock.now()
       const due = all(

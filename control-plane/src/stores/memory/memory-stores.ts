@@ -1,6 +1,7 @@
 // The stores in memory, for tests of everything that uses the ports. They run the domain's own transitions, and pass the same contract suite
 // as the Postgres stores.
-import { liesWithin } from '@rdev/shared/domain/api-key'
+import { liesWithin, type ApiKey } from '@rdev/shared/domain/api-key'
+import { DomainError } from '@rdev/shared/domain/errors'
 import { projectDefaults } from '@rdev/shared/domain/project'
 import type { Task } from '@rdev/shared/domain/task'
 import type { ProjectFilter } from '../../ports/actor.ts'
@@ -18,6 +19,12 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
   const keyWithin = (id: string, projects: ProjectFilter) => {
     const key = rows.keys.get(id)
     return key && liesWithin(key, projects) ? key : undefined
+  }
+  /** The map has the order of insertion, so a key comes after its maker. */
+  const madeBy = (id: string, projects: ProjectFilter): ApiKey[] => {
+    const line = new Set([id])
+    for (const key of rows.keys.values()) if (line.has(key.created_by)) line.add(key.id)
+    return [...rows.keys.values()].filter((key) => key.id !== id && line.has(key.id) && liesWithin(key, projects))
   }
   return {
     tasks: memoryTasks(rows, clock),
@@ -53,13 +60,14 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
           page,
         )
       },
-      async report(clusterId, pods) {
+      async report(clusterId, pods, mayRegister) {
         const now = clock.now()
         rows.clusters.add(clusterId)
         const reported = projectPods(pods)
         for (const { id, pod, allow_bypass_permissions } of reported) {
           const before = rows.projects.get(id)
           if (!before) {
+            if (!mayRegister.includes(id)) continue
             const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions }
             rows.projects.set(id, { ...fresh, created_at: now, updated_at: now })
           } else if (
@@ -75,6 +83,16 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
             rows.projects.set(project.id, { ...project, pod: null, updated_at: now })
           }
         }
+      },
+      async register(id, clusterId) {
+        const before = rows.projects.get(id)
+        if (before) return before
+        const now = clock.now()
+        const unknown = { pod: null, allow_bypass_permissions: false, created_at: now, updated_at: now }
+        const project = { id, cluster_id: clusterId, ...projectDefaults, ...unknown }
+        rows.clusters.add(clusterId)
+        rows.projects.set(id, project)
+        return project
       },
       async change(id, actor, change) {
         const before = rows.projects.get(id)
@@ -94,6 +112,7 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         if (rows.keys.has(key.id) || [...rows.keys.values()].some((other) => other.prefix === key.prefix)) {
           throw new Error('that key exists already')
         }
+        if ((rows.keys.get(key.created_by)?.revoked_at ?? null) !== null) throw new DomainError('KEY_REVOKED')
         rows.keys.set(key.id, structuredClone(key))
       },
       findByPrefix: async (prefix) => [...rows.keys.values()].find((key) => key.prefix === prefix),
@@ -107,6 +126,16 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         const key = keyWithin(id, actor.project_ids)
         if (key && key.revoked_at === null) rows.keys.set(id, { ...key, revoked_at: now })
         return keyWithin(id, actor.project_ids)
+      },
+      madeBy: async (id, projects, now) =>
+        pageDown(
+          madeBy(id, projects).filter((key) => key.revoked_at === null && (key.expires_at === null || key.expires_at > now)),
+          { limit: 200 },
+        ).data,
+      async revokeMadeBy(id, { project_ids }, now) {
+        const revoked = madeBy(id, project_ids).flatMap((key) => (key.revoked_at === null ? { ...key, revoked_at: now } : []))
+        for (const key of revoked) rows.keys.set(key.id, key)
+        return revoked
       },
     },
 

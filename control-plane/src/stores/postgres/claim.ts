@@ -33,13 +33,18 @@ const waits = (row: string) => sql`(${sql.raw(row)}.queue_deadline_at is null or
 const steppedOver = sql.raw('16')
 
 export function claimStatement(claim: Claim): SQL {
-  const { clusterId, claimId, leaseMs, generation, number } = claim
+  const { clusterId, claimId, keyId, leaseMs, generation, number } = claim
   const slots = JSON.stringify(claim.slots.map(({ pod, pod_uid, project_id }) => ({ pod, pod_uid, class: project_id ?? '' })))
   return sql`
 with recursive superseded as materialized (
   select from attempts where claim_id = ${claimId}
   union all
   select from pools where cluster_id = ${clusterId} and (generation <> ${generation} or claims >= ${number})
+  union all
+  select where ${keyId}::text is not null and not exists (
+    select from api_keys
+    where id = ${keyId}::text and cluster_id = ${clusterId} and revoked_at is null and (expires_at is null or expires_at > ${storeNow})
+  )
 ),
 slot as materialized (
   select pod, pod_uid, class, ord, row_number() over (partition by pod order by ord) as nth_in_pod

@@ -1,5 +1,6 @@
 import type { ApiKey } from '@rdev/shared/domain/api-key'
-import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
+import { DomainError } from '@rdev/shared/domain/errors'
+import { and, desc, eq, getTableColumns, gt, isNull, lt, or, type SQL, sql } from 'drizzle-orm'
 import type { ProjectFilter } from '../../ports/actor.ts'
 import type { KeyStore } from '../../ports/key-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
@@ -12,6 +13,16 @@ const within = (projects: ProjectFilter): SQL | undefined =>
   projects === null
     ? undefined
     : sql`${apiKeys.project_ids} <@ array(select json_array_elements_text(${JSON.stringify(projects.filter(isStorable))}::json))`
+
+/** All that this key made, itself or through keys that it made. */
+const madeBy = (id: string): SQL => sql`${apiKeys.id} in (
+  with recursive made as (
+    select k.id from api_keys k where k.created_by = ${id}
+    union
+    select k.id from api_keys k join made on k.created_by = made.id
+  )
+  select id from made
+)`
 
 export function postgresKeys(database: Database): KeyStore {
   const { db } = database
@@ -29,8 +40,25 @@ export function postgresKeys(database: Database): KeyStore {
   return {
     get,
     async insert(key: ApiKey) {
-      const row = { ...key, name: storable(key.name), scopes: [...key.scopes], project_ids: key.project_ids && [...key.project_ids] }
-      await database.run(db.insert(apiKeys).values(row))
+      const row = {
+        ...key,
+        name: storable(key.name),
+        scopes: [...key.scopes],
+        project_ids: key.project_ids && [...key.project_ids],
+        cluster_project_ids: [...key.cluster_project_ids],
+      }
+      const columns = Object.entries(getTableColumns(apiKeys))
+      const values = columns.map(([name, column]) => {
+        const value = row[name as keyof ApiKey]
+        return sql`${value === null ? null : sql.param(value, column)}::${sql.raw(column.getSQLType())}`
+      })
+      // A caller that is remembered as valid may be revoked by now, and what it makes then would outlive it.
+      const [made] = await database.rows(sql`
+insert into api_keys (${sql.raw(columns.map(([, column]) => column.name).join(', '))})
+select ${sql.join(values, sql.raw(', '))}
+where not exists (select from api_keys maker where maker.id = ${row.created_by}::text and maker.revoked_at is not null)
+returning id`)
+      if (made === undefined) throw new DomainError('KEY_REVOKED')
     },
     async findByPrefix(prefix) {
       const [row] = await database.run(db.select().from(apiKeys).where(eq(apiKeys.prefix, prefix)))
@@ -54,6 +82,27 @@ export function postgresKeys(database: Database): KeyStore {
       const first = and(eq(apiKeys.id, id), within(project_ids), sql`${apiKeys.revoked_at} is null`)
       const [row] = await database.run(db.update(apiKeys).set({ revoked_at: now }).where(first).returning())
       return row ?? get(id, project_ids)
+    },
+    async madeBy(id, projects, now) {
+      if (!isStorable(id)) return []
+      return database.run(
+        db
+          .select()
+          .from(apiKeys)
+          .where(and(madeBy(id), within(projects), isNull(apiKeys.revoked_at), or(isNull(apiKeys.expires_at), gt(apiKeys.expires_at, now))))
+          .orderBy(desc(apiKeys.id))
+          .limit(200),
+      )
+    },
+    async revokeMadeBy(id, { project_ids }, now) {
+      if (!isStorable(id)) return []
+      return database.run(
+        db
+          .update(apiKeys)
+          .set({ revoked_at: now })
+          .where(and(madeBy(id), within(project_ids), isNull(apiKeys.revoked_at)))
+          .returning(),
+      )
     },
   }
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../../ports/clock.ts'
 import type { ProjectStore } from '../../ports/project-store.ts'
 import { afterOf, pageOfRows } from '../paging.ts'
 import { at, type Database } from './database.ts'
+import { isProjectId } from '@rdev/shared/domain/project'
 import { given, projectPods } from '../project-pods.ts'
 import { projects } from './schema.ts'
 import { isStorable } from '../storable.ts'
@@ -39,7 +40,8 @@ export function postgresProjects(database: Database, clock: Clock): ProjectStore
     },
 
     // One statement that compares first: a report without changes takes no lock and writes nothing.
-    async report(clusterId, pods) {
+    async report(clusterId, pods, mayRegister) {
+      const may = JSON.stringify(mayRegister.filter(isProjectId))
       const reported = JSON.stringify(projectPods(pods))
       const now = at(clock.now())
       await database.rows(sql`
@@ -53,7 +55,7 @@ registered as (
 ),
 changed as materialized (
   select told.* from told left join projects p on p.id = told.id
-  where p.id is null
+  where (p.id is null and told.id in (select json_array_elements_text(${may}::json)))
     or (p.cluster_id = ${clusterId} and (p.pod, p.allow_bypass_permissions) is distinct from (told.pod, told.allow_bypass_permissions))
 ),
 written as (
@@ -65,6 +67,19 @@ written as (
 )
 update projects p set pod = null, updated_at = ${now}
 where p.cluster_id = ${clusterId} and p.pod is not null and p.id not in (select id from told)`)
+    },
+
+    async register(id, clusterId) {
+      const now = at(clock.now())
+      await database.rows(sql`
+with registered as (
+  insert into clusters (id, created_at) values (${clusterId}, ${now}) on conflict do nothing
+)
+insert into projects (id, cluster_id, created_at, updated_at) values (${id}, ${clusterId}, ${now}, ${now})
+on conflict do nothing`)
+      const [project] = await database.run(db.select().from(projects).where(eq(projects.id, id)))
+      if (project === undefined) throw new Error('a project that was registered is not there')
+      return project
     },
 
     async change(id, { project_ids }, change) {

@@ -261,6 +261,8 @@ export const apiKeys = pgTable('api_keys', {
   scopes: text().array().$type<readonly Scope[]>().notNull(),
   project_ids: text().array().$type<readonly string[]>(),
   cluster_id: text(),
+  // Keys from before this column name no project: what their cluster has registered goes on.
+  cluster_project_ids: text().array().$type<readonly string[]>().notNull().default([]),
   created_by: text().notNull(),
   created_at: instant().notNull(),
   expires_at: instant(),

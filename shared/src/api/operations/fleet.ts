@@ -6,7 +6,8 @@ export const listWorkers = defineOperation({
   method: 'GET',
   path: '/v1/workers',
   summary: 'List the pods that tasks run in',
-  description: 'As the connected clusters report them now. A key with a list of projects sees their pods and those of the pool.',
+  description:
+    'As the connected clusters report them now. A key with a list of projects sees only the clusters that these are in: their pods, and those of the pool.',
   tag: 'fleet',
   scope: 'workers:read',
   project: 'caller',

@@ -1,6 +1,6 @@
 import { defineOperation, json } from '../operation.ts'
 import { keyParams } from '../params.ts'
-import { createKeySchema, createdKeySchema, keyPageSchema, keySchema, listQuery } from '../resources.ts'
+import { createKeySchema, createdKeySchema, keyPageSchema, keySchema, listQuery, revokedKeySchema, revokeKeyQuery } from '../resources.ts'
 
 // Not `idempotent`: a replayed answer must be stored, and this answer holds the secret.
 export const createKey = defineOperation({
@@ -8,7 +8,8 @@ export const createKey = defineOperation({
   method: 'POST',
   path: '/v1/keys',
   summary: 'Create an API key',
-  description: 'The key is shown this one time. A key can grant only scopes and projects that it has itself.',
+  description:
+    'The key is shown this one time. A key can grant only scopes, projects and time that it has itself, and `cluster:connect` only if it is of every project.',
   tag: 'keys',
   scope: 'keys:write',
   project: 'body.project_ids',
@@ -50,7 +51,8 @@ const revokesKey = {
   scope: 'keys:write',
   project: 'key',
   params: keyParams,
-  answers: { 200: json('The revoked key.', keySchema) },
+  query: revokeKeyQuery,
+  answers: { 200: json('The revoked key, and the valid keys that it made.', revokedKeySchema) },
   problems: ['FORBIDDEN'],
   audit: 'key.revoke',
 } as const

@@ -5,7 +5,7 @@ import type { Operation } from '../operation.ts'
 import { connectAttempt, connectCluster } from './connections.ts'
 import { listProviders, listWorkers } from './fleet.ts'
 import { createKey, deleteKey, getKey, listKeys, revokeKey } from './keys.ts'
-import { getProject, listProjects, pauseProject, resumeProject, updateProject } from './projects.ts'
+import { createProject, getProject, listProjects, pauseProject, resumeProject, updateProject } from './projects.ts'
 import { getQueue } from './queue.ts'
 import { getHealth, getOpenApiDocument, getReadiness, getReferencePage } from './service.ts'
 import { getSession, listSessions } from './sessions.ts'
@@ -27,6 +27,7 @@ export const operations = [
   runShell,
   runGit,
   listProjects,
+  createProject,
   getProject,
   updateProject,
   pauseProject,

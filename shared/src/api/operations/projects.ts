@@ -1,19 +1,37 @@
 import { defineOperation, json } from '../operation.ts'
 import { projectParams } from '../params.ts'
-import { changeProjectSchema, listQuery, projectPageSchema, projectSchema } from '../resources.ts'
+import { changeProjectSchema, createProjectSchema, listQuery, projectPageSchema, projectSchema } from '../resources.ts'
 
 export const listProjects = defineOperation({
   id: 'listProjects',
   method: 'GET',
   path: '/v1/projects',
   summary: 'List projects',
-  description: 'A project comes into being when its cluster first reports its pod.',
+  description: 'A project is registered by hand, or when its cluster first reports its pod with a key that names the project.',
   tag: 'projects',
   scope: 'projects:read',
   project: 'caller',
   query: listQuery,
   answers: { 200: json('A page of projects.', projectPageSchema) },
   audit: null,
+})
+
+export const createProject = defineOperation({
+  id: 'createProject',
+  method: 'POST',
+  path: '/v1/projects',
+  summary: 'Register a project',
+  description:
+    'Says which cluster a project belongs to. What the cluster reports of its pod counts from then on. For a key of every project only. Safe to repeat.',
+  tag: 'projects',
+  scope: 'projects:write',
+  project: 'service',
+  body: createProjectSchema,
+  answers: {
+    201: json('The project.', projectSchema, { location: 'Where the project reads back.' }),
+  },
+  problems: ['CONFLICT'],
+  audit: 'project.create',
 })
 
 export const getProject = defineOperation({

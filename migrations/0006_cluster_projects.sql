@@ -1,0 +1,1 @@
+ALTER TABLE "api_keys" ADD COLUMN "cluster_project_ids" text[] DEFAULT '{}' NOT NULL;
