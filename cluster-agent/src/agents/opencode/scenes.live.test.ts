@@ -78,7 +78,8 @@ test('a subagent may do no more than its task', async () => {
 
 test('a conversation that was too long, and was made shorter, succeeds', async () => {
   const { result, attempt, counted } = setup('[[scenario: long]]')
-  expect(await result).toMatchObject({ status: 'succeeded', result: 'An answer after it was made shorter.' })
+  // OpenCode goes on with a prompt of its own.
+  expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('I read your prompt') })
   expect((await result).usage).toEqual(counted())
   expect(attempt.types).not.toContain('error')
 })
