@@ -87,7 +87,7 @@ export const clusterIdSchema = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-
 export const createKeySchema = z
   .strictObject({
     name: z.string().min(1).max(100).meta({ example: 'release bot' }),
-    scopes: z.array(z.enum(scopes)).min(1),
+    scopes: z.array(z.enum(scopes)).min(1).max(100),
     project_ids: z
       .array(projectIdSchema)
       .min(1)
