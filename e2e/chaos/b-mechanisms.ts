@@ -7,7 +7,7 @@ const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', tes
 const finishOnce: readonly Mechanism[] = [
   {
     file: 'control-plane/src/objects/task-log/machine.ts',
-    find: 'return finishFailed(state, random, now)',
+    find: 'return finishFailed(state, input.why, random, now)',
     put: 'return { state: change(state, { over: true }), effects: [] }',
   },
 ]

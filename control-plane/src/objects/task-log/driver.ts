@@ -200,25 +200,20 @@ export class TaskLogDriver implements ObjectDriver {
   #load(): void {
     const id = this.#platform.name || this.#loop.state.durable.task_id
     const question = async () => ({ type: 'loaded' as const, task: await this.#deps.tasks.get(id, null) })
-    this.#loop.ask('a task could not be read', question, { type: 'load_failed' })
+    this.#loop.ask('a task could not be read', question, () => ({ type: 'load_failed' }))
   }
 
   #finish(attempt: number, outcome: TaskOutcome): void {
     const { task_id, cluster_id } = this.#loop.state.durable
     const ref = { task_id, attempt }
     const question = async () => ({ type: 'finish_answered' as const, task: await finishTask(this.#deps, ref, outcome) })
-    this.#loop.ask(
-      'a result could not be written yet',
-      question,
-      { type: 'finish_failed' },
-      {
-        fields: () => ({ attempt, tries: this.#loop.state.durable.tries }),
-        after: ({ task }) => {
-          if (task === undefined || !isTerminal(task.status)) return
-          this.#loop.hint('hub was not told of an end', () => this.#deps.rowEnded(cluster_id, ref), { attempt })
-        },
+    this.#loop.ask('a result could not be written yet', question, (why) => ({ type: 'finish_failed', why }), {
+      fields: () => ({ attempt, tries: this.#loop.state.durable.tries }),
+      after: ({ task }) => {
+        if (task === undefined || !isTerminal(task.status)) return
+        this.#loop.hint('hub was not told of an end', () => this.#deps.rowEnded(cluster_id, ref), { attempt })
       },
-    )
+    })
   }
 }
 

@@ -7,8 +7,9 @@ import { cancelGraceS } from '@rdev/shared/domain/limits'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import { isOwnType, type TaskEvent } from '@rdev/shared/domain/event'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
-import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
+import { bareOutcome, isBare, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
@@ -69,7 +70,7 @@ export type TaskLogInput =
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** The row after `finish`; undefined: there is none. */
   | { readonly type: 'finish_answered'; readonly task: Task | undefined }
-  | { readonly type: 'finish_failed' }
+  | { readonly type: 'finish_failed'; readonly why: Failure }
   | { readonly type: 'alarm' }
 
 export type TaskLogEffect =
@@ -92,6 +93,8 @@ export type TaskLogEffect =
 
 export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
+/** How often a result is written again that the row refused in every form: only another version of the program or of the database helps. */
+export const refusedAgainMs = 10 * 60_000
 /** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
 
@@ -141,7 +144,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'finish_answered':
       return finishAnswered(state, input.task, random, now)
     case 'finish_failed':
-      return finishFailed(state, random, now)
+      return finishFailed(state, input.why, random, now)
     case 'alarm':
       return tellRow(state, now)
   }
@@ -369,13 +372,17 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
   const synced = sync(state, task, now)
   // The row ended by another writer, which has told the hub.
   if (!isUnsettled(synced.state.durable)) return { state: synced.state, effects: synced.effects.filter(({ type }) => type !== 'poke') }
-  const failed = finishFailed(synced.state, random, now)
+  const failed = finishFailed(synced.state, 'away', random, now)
   return { state: failed.state, effects: [...synced.effects, ...failed.effects] }
 }
 
-function finishFailed(state: TaskLogState, random: number, now: number): TaskLogStep {
+function finishFailed(state: TaskLogState, why: Failure, random: number, now: number): TaskLogStep {
   const { durable } = state
-  if (!isUnsettled(durable)) return { state: { ...state, finishing: false }, effects: [] }
-  const again = now + fullJitter(durable.tries, random)
+  if (!isUnsettled(durable) || durable.result === null) return { state: { ...state, finishing: false }, effects: [] }
+  if (why === 'data' && !isBare(durable.result)) {
+    // The row would never take this result. It takes how the attempt ended, which is what must not be lost.
+    return tellRow({ ...change(state, { result: bareOutcome(durable.result) }), finishing: false }, now)
+  }
+  const again = now + (why === 'away' ? fullJitter(durable.tries, random) : refusedAgainMs)
   return { state: { ...change(state, { tries: durable.tries + 1 }), finishing: false }, effects: [{ type: 'alarm', at: again }] }
 }
