@@ -35,16 +35,15 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
       const { done, value } = await reader.read()
       if (done) return text + decoder.decode()
       bytes += value.byteLength
-      if (bytes > maxBytes) {
-        // Not waited for: a sender that goes on must not hold the answer back.
-        void reader.cancel().catch(() => undefined)
-        throw tooLarge()
-      }
+      if (bytes > maxBytes) throw tooLarge()
       text += decoder.decode(value, { stream: true })
     }
   } catch (error) {
     if (error instanceof TypeError) throw new DomainError('BAD_REQUEST', 'the body is not UTF-8', { cause: error })
     throw error
+  } finally {
+    // The rest, if there is one, is drained before the answer leaves.
+    reader.releaseLock()
   }
 }
 
