@@ -6,6 +6,7 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Next } from 'hono'
 import { routePath } from 'hono/route'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Deps } from '../ports/deps.ts'
 import { sha256Hex } from './auth.ts'
 import type { AppEnv } from './env.ts'
@@ -56,9 +57,11 @@ export function createIdempotency({
       const begun = await idempotency.begin({ ...name, body_hash, seed: random.bytes(seedBytes), takeOverMs, keepMs })
       if (begun.state === 'done') {
         const { status, location, body } = begun.answer
-        return new Response(body, {
-          status,
-          headers: { 'content-type': 'application/json', 'idempotency-replayed': 'true', ...(location !== null && { location }) },
+        // Not a new Response: that would lack what every answer has (x-request-id, nosniff, no-store).
+        return c.body(body, status as ContentfulStatusCode, {
+          'content-type': 'application/json',
+          'idempotency-replayed': 'true',
+          ...(location !== null && { location }),
         })
       }
       if (begun.state !== 'mine') throw begun.state === 'busy' ? inFlight() : mismatch()

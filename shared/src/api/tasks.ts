@@ -13,7 +13,7 @@ import {
 } from '../domain/task.ts'
 import type { AskedTask, TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
-import { instantSchema, pageOf, pageQuery } from './pages.ts'
+import { inQuery, instantSchema, pageOf, pageQuery } from './pages.ts'
 
 /** Text that Postgres, files and argv can all hold. */
 const text = (max: number) =>
@@ -73,7 +73,10 @@ const common = {
     ),
   )
     .default({})
-    .meta({ description: 'Extra environment variables. Not a place for secrets: they are stored with the task.' }),
+    .meta({
+      description: 'Extra environment variables. Not a place for secrets: they are stored with the task.',
+      override: { default: {} },
+    }),
   timeout_s: z
     .number()
     .min(minTimeoutS)
@@ -111,7 +114,7 @@ const common = {
     .enum(taskTargets)
     .default('project')
     .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster." }),
-  labels: label.default({}),
+  labels: label.default({}).meta({ override: { default: {} } }),
   metadata: z
     .record(z.string(), jsonValue)
     .default({})
@@ -248,10 +251,7 @@ export const listTasksQuery = z.strictObject({
   kind: z.enum(taskKinds).optional(),
 })
 export const getTaskQuery = z.strictObject({
-  wait_s: z.coerce
-    .number()
-    .min(0)
-    .max(60)
+  wait_s: inQuery(z.number().min(0).max(60))
     .optional()
     .meta({ description: 'Wait up to this many seconds for the task to end; answers its state then, ended or not.' }),
 })
