@@ -6,7 +6,6 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Next } from 'hono'
 import { routePath } from 'hono/route'
-import type { ContentfulStatusCode } from 'hono/utils/http-status'
 import type { Deps } from '../ports/deps.ts'
 import { sha256Hex } from './auth.ts'
 import type { AppEnv } from './env.ts'
@@ -58,7 +57,7 @@ export function createIdempotency({
       if (begun.state === 'done') {
         const { status, location, body } = begun.answer
         // Not a new Response: that would lack what every answer has (x-request-id, nosniff, no-store).
-        return c.body(body, status as ContentfulStatusCode, {
+        return c.body(body, status as 200, {
           'content-type': 'application/json',
           'idempotency-replayed': 'true',
           ...(location !== null && { location }),

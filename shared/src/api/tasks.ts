@@ -148,7 +148,7 @@ const gitCommand = z
   .array(text(4096))
   .min(1)
   .max(256)
-  .meta({ description: 'Arguments of `git`.', example: ['status', '--short'] })
+  .meta({ description: 'Arguments of `git`. They can run any command, as a script of kind `shell` can.', example: ['status', '--short'] })
 
 /** Runs the domain's own validation, so that API and domain cannot differ. */
 const agentRules = (value: { prompt: string; timeout_s: number }, ctx: z.RefinementCtx) => {
