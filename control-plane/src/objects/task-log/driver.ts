@@ -3,6 +3,7 @@
 
 import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
+import { splitData } from '@rdev/shared/domain/event-parts'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes } from '@rdev/shared/wire/limits'
 import { taskUpSchema, type TaskUp } from '@rdev/shared/wire/task-frames'
@@ -127,13 +128,14 @@ export class TaskLogDriver implements ObjectDriver {
     const line = this.#lines.get(connection)
     if (line === undefined) return
     const decoded = decodeFrame(taskUpSchema, message)
+    const chars = typeof message === 'string' ? message.length : 0
     if (!decoded.ok) {
       if (decoded.reason !== 'unknown_type') this.#refuse(line, closeCodes.malformed, decoded.reason.replace('_', ' '))
-    } else if (!fits(decoded.frame, typeof message === 'string' ? message.length : 0)) {
+    } else if (!fits(decoded.frame, chars)) {
       this.#refuse(line, closeCodes.malformed, 'an event or cursor is too large')
     } else {
       try {
-        this.#loop.step({ type: 'frame', connection, frame: decoded.frame })
+        this.#loop.step({ type: 'frame', connection, frame: decoded.frame, chars })
       } catch (error) {
         // Nothing was stored or acknowledged, so the attempt reconnects and sends it again.
         this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)
@@ -185,7 +187,7 @@ export class TaskLogDriver implements ObjectDriver {
         this.#lines.delete(effect.connection)
         return this.#platform.close(effect.connection, effect.code, effect.reason)
       case 'deltas':
-        return this.#readers.deltas(effect.deltas)
+        return this.#readers.deltas(effect.deltas.flatMap((delta) => splitData(delta.data).map((data) => ({ ...delta, data }))))
       case 'complete':
         return this.#readers.complete()
       case 'load':

@@ -14,6 +14,7 @@ import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
 import { finishedEvent, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
+import { takenEvents, type Fill } from './taken-events.ts'
 
 /** The part of the state that is stored, so it survives restarts of the object; one row of its storage. */
 export interface TaskLogMemory {
@@ -37,6 +38,7 @@ export interface TaskLogMemory {
   readonly cancel: { readonly grace_s: number } | null
   /** Failed tries to write the result to the row. */
   readonly tries: number
+  readonly fill: Fill
 }
 
 /** The socket of an attempt. */
@@ -63,7 +65,8 @@ export type TaskLogInput =
   | { readonly type: 'loaded'; readonly task: Task | undefined }
   | { readonly type: 'load_failed' }
   | { readonly type: 'connected'; readonly line: Line }
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp }
+  /** `chars`: the length of its text. */
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp; readonly chars: number }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'cancel'; readonly grace_s: number }
   /** The hub says that this attempt will report nothing more. A result that is held already wins. */
@@ -111,10 +114,12 @@ const emptyMemory: TaskLogMemory = {
   finished: false,
   cancel: null,
   tries: 0,
+  fill: { chars: 0, full: false },
 }
 
-export const initialTaskLog = (durable: TaskLogMemory = emptyMemory): TaskLogState => ({
-  durable,
+/** Memory that an older version wrote lacks what came later. */
+export const initialTaskLog = (durable: Partial<TaskLogMemory> = emptyMemory): TaskLogState => ({
+  durable: { ...emptyMemory, ...durable },
   line: null,
   waiting: null,
   finishing: false,
@@ -134,7 +139,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'connected':
       return connected(state, input.line)
     case 'frame':
-      return state.line?.connection === input.connection ? frame(state, state.line, input.frame, now) : { state, effects: [] }
+      return state.line?.connection === input.connection ? frame(state, state.line, input.frame, input.chars, now) : { state, effects: [] }
     case 'closed':
       return { state: without(state, input.connection), effects: [] }
     case 'cancel':
@@ -220,6 +225,7 @@ function sync(state: TaskLogState, task: Task, now: number): TaskLogStep {
       result: null,
       over: false,
       tries: 0,
+      fill: { ...durable.fill, full: false },
     }
     return settle({ ...state, durable, finishing: false }, task, events, now)
   }
@@ -296,12 +302,12 @@ function connected(state: TaskLogState, line: Line): TaskLogStep {
   return { state: { ...kept, line }, effects }
 }
 
-function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLogStep {
+function frame(state: TaskLogState, line: Line, up: TaskUp, chars: number, now: number): TaskLogStep {
   switch (up.type) {
     case 'deltas':
       return { state, effects: [{ type: 'deltas', deltas: up.deltas }] }
     case 'events':
-      return eventsFrame(state, line, up)
+      return eventsFrame(state, line, up, chars)
     case 'result':
       return resultFrame(state, line, up, now)
   }
@@ -312,7 +318,7 @@ const hangUp = (state: TaskLogState, line: Line, code: number, reason: string): 
   effects: [close(line.connection, code, reason)],
 })
 
-function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }>): TaskLogStep {
+function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }>, chars: number): TaskLogStep {
   const { durable } = state
   if (up.after + up.events.length <= durable.received && up.after < durable.received) return { state, effects: ack(state) }
   if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'events do not follow on what is held')
@@ -320,11 +326,9 @@ function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type
   if (up.events.some((event) => isOwnType(event.type)))
     return hangUp(state, line, closeCodes.malformed, 'an event that only the log writes')
 
-  const { task_id, attempt } = durable
-  let seq = durable.seq
-  const events = up.events.map(({ type, time, data }): TaskEvent => ({ seq: ++seq, type, time, task_id, attempt, data }))
+  const { events, ...fill } = takenEvents(up.events, chars, durable.fill, durable)
   const cursor = durable.result === null ? up.cursor : durable.cursor
-  const kept = change(state, { seq, received: durable.received + events.length, cursor })
+  const kept = change(state, { seq: durable.seq + events.length, received: durable.received + up.events.length, cursor, fill })
   return { state: kept, effects: [...(events.length > 0 ? [{ type: 'append' as const, events }] : []), ...ack(kept)] }
 }
 
