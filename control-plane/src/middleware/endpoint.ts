@@ -8,7 +8,7 @@ import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Handler, Hono, MiddlewareHandler } from 'hono'
 import { presentedKey } from './auth.ts'
 import type { AppEnv } from './env.ts'
-import { bodyBudget, outerOutOfBudget, outOfBudget } from './json-budget.ts'
+import { batchTextBudget, bodyBudget, outerOutOfBudget, outOfBudget } from './json-budget.ts'
 import { maxBodyBytes, parseBody, parseQuery, readJson } from './validation.ts'
 
 /** Parsed values of the query and the body, under Hono's names. */
@@ -45,7 +45,7 @@ function doorOf(operation: Operation): MiddlewareHandler<AppEnv> {
     if (query) c.req.addValidatedData('query', parseQuery(query, c.req.queries()) as {})
     let text = ''
     if (body) {
-      const read = await readJson(c.req.raw, operation.maxBodyBytes ?? maxBodyBytes)
+      const read = await readJson(c.req.raw, operation.maxBodyBytes ?? maxBodyBytes, eachOnItsOwn ? batchTextBudget() : bodyBudget())
       text = read.text
       const wrong = eachOnItsOwn ? outerOutOfBudget(read.value) : outOfBudget(read.value, [], bodyBudget())
       if (wrong) throw wrong

@@ -2,7 +2,7 @@ import { scopes } from '@rdev/shared/domain/api-key'
 import type { Problem } from '@rdev/shared/api/problem'
 import { expect, test } from 'vitest'
 import { setup as setupApi } from '../testing/setup.ts'
-import { bodyBudget, maxDepth, maxNameChars, outOfBudget } from './json-budget.ts'
+import { bodyBudget, maxDepth, maxNameChars, outOfBudget, textOutOfBudget } from './json-budget.ts'
 
 async function setup() {
   const api = await setupApi()
@@ -22,7 +22,9 @@ const schemaCalls = (value: unknown) => outOfBudget(value, [], bodyBudget())?.me
 test('a number that no double holds is refused before any schema, as the first of many', async () => {
   const { refusal, task } = await setup()
   const { status, pointers } = await refusal('/v1/tasks', task(`"metadata":{"a":[${times(200_000, '1e400')}]}`))
-  expect([status, pointers]).toEqual([400, ['/metadata/a/0']])
+  // So many are refused before they are parsed; of fewer the first is named.
+  expect([status, pointers]).toEqual([400, ['']])
+  expect((await refusal('/v1/tasks', task(`"metadata":{"a":[${times(9_000, '1e400')}]}`))).pointers).toEqual(['/metadata/a/0'])
 })
 
 test('values and names have a number at which the walk stops', () => {
@@ -90,4 +92,29 @@ test('a schema stops at what there is too many of, and a refusal has at most 50 
   expect((await refusal('/v1/tasks', task(`"retry":{"on":[${times(9_000, '"x"')}]}`))).pointers.length).toBeLessThanOrEqual(50)
   expect((await refusal('/v1/keys', `{"name":"x","scopes":[${times(9_000, JSON.stringify(scopes[0]))}]}`)).pointers).toEqual(['/scopes'])
   expect((await refusal('/v1/tasks', task(times(2_900, (i) => `"n${i}":0`)))).pointers).toHaveLength(50)
+})
+
+test('a text with too much in it is refused before it is parsed', () => {
+  const budget = { values: 100, names: 50 }
+  const judged = (text: string) => textOutOfBudget(text, budget)?.message
+  const names = (count: number) => `{${times(count, (i) => `"k${i}":1`)}}`
+  expect(judged(`[${times(101, '1')}]`)).toBeUndefined()
+  expect(judged(`[${times(102, '1')}]`)).toMatch(/too many values/)
+  expect(judged(names(50))).toBeUndefined()
+  expect(judged(names(51))).toMatch(/too many names/)
+  expect(textOutOfBudget(names(3_001), { values: 1e9, names: 1e9 })?.message).toMatch(/too many names/)
+  expect(textOutOfBudget(`[${times(3, () => names(2_000))}]`, { values: 1e9, names: 1e9 })).toBeUndefined()
+  expect(judged('['.repeat(500) + ']'.repeat(500))).toBeUndefined()
+  expect(judged('['.repeat(1_000_000))).toMatch(/deep/)
+})
+
+test('what stands in strings does not count, wherever they end', () => {
+  const budget = { values: 5, names: 5 }
+  for (const text of [',:[{'.repeat(1_000), '\\'.repeat(999), `${'\\"'.repeat(500)},,,,,,,`, '\\"', '"'.repeat(500), ',\\'.repeat(300)]) {
+    const json = JSON.stringify({ a: text, b: [text] })
+    expect(textOutOfBudget(json, budget)).toBeUndefined()
+  }
+  // No JSON: parsing says so.
+  expect(textOutOfBudget('{"a', budget)).toBeUndefined()
+  expect(textOutOfBudget(']]]]}}}}', budget)).toBeUndefined()
 })

@@ -4,17 +4,21 @@
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { FieldError } from '@rdev/shared/domain/errors'
 import type { z } from 'zod'
-import { pointer } from './json-budget.ts'
+import { pointer, textOutOfBudget } from './json-budget.ts'
+import type { JsonBudget } from './json-budget.ts'
 
 /** The largest thing anybody sends is a prompt; past this a request only costs memory. */
 export const maxBodyBytes = 2 * 1024 * 1024
 
-export async function readJson(request: Request, maxBytes: number): Promise<{ text: string; value: unknown }> {
+/** Throws DomainError for a body that is too large, has too much in it, or is not JSON. */
+export async function readJson(request: Request, maxBytes: number, budget: JsonBudget): Promise<{ text: string; value: unknown }> {
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (mediaType !== 'application/json') {
     throw new DomainError('UNSUPPORTED_MEDIA_TYPE', 'send the body as Content-Type: application/json')
   }
   const text = await readText(request, maxBytes)
+  const wrong = textOutOfBudget(text, budget)
+  if (wrong) throw wrong
   try {
     return { text, value: JSON.parse(text) }
   } catch (cause) {
