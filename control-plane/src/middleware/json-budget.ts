@@ -1,6 +1,6 @@
-// What a body may hold before anything is done with it: its text before it is parsed, its values before any schema, each in one walk. The bounds are not in schemas, because a schema
-// costs up to 50 times as much per value, and more for a wrong one: 1.2 MB of numbers that are too large took 11 s of the isolate's one thread.
-// A value that passes has nothing that Postgres, files, argv or a schema would drop, change or refuse.
+// What a body may hold before anything is done with it: its text before it is parsed, its values before any schema, each in one walk. The bounds
+// are not in schemas, because a schema costs up to 50 times as much per value, and more for a wrong one: 1.2 MB of numbers that are too large took
+// 11 s of the isolate's one thread. A value that passes has nothing that Postgres, files, argv or a schema would drop, change or refuse.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 
