@@ -18,7 +18,7 @@ export default defineConfig({
           // A worker for each file would cost more than most files.
           isolate: false,
           include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts', '**/*.busybox.test.ts'],
+          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts', '**/*.busybox.test.ts', '**/*.fuzz.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
@@ -48,6 +48,9 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
+      },
+      {
+        test: { name: 'fuzz', include: ['control-plane/src/testing/fuzz/*.fuzz.test.ts'] },
       },
       {
         // The files of one worker share a stack (e2e/shared.ts).

@@ -7,6 +7,7 @@ import { printEvent } from './print-events.ts'
 import { readSettings } from './settings.ts'
 import { startStack } from './stack.ts'
 import type { Stack } from './stack.ts'
+import { welcome } from './welcome.ts'
 
 const say = (text: string) => console.log(text)
 
@@ -84,16 +85,9 @@ async function main(demo: boolean) {
   )
 
   const taskId = demo ? await runDemo(client) : null
-  const head = `curl -sN -H "Authorization: Bearer ${stack.adminKey}"`
-  const json = `-H 'Content-Type: application/json'`
-  say(`The API is at ${stack.url} (reference: ${stack.url}/docs)`)
-  say(`Admin key: ${stack.adminKey}\n`)
-  say('Try:\n')
-  if (taskId) say(`  ${head} "${stack.url}/v1/tasks/${taskId}/events?after=2" -H 'Accept: text/event-stream'\n`)
-  say(`  ${head} "${stack.url}/v1/projects/demo/shell" ${json} -d '{"command":"git log --oneline && npm test"}'\n`)
-  say(`  ${head} "${stack.url}/v1/projects/demo/opencode" ${json} -d '{"prompt":"What does this repository do?"}'\n`)
-  say('The shell and opencode forms answer with a task; read its events at its events_url.')
-  say('Ctrl-C stops everything; the data stays.')
+  const keyFile = settings.adminKey === undefined ? `${settings.dataDirectory}/secrets.json` : undefined
+  const terminal = process.stdout.isTTY
+  for (const line of welcome({ url: stack.url, adminKey: stack.adminKey, keyFile, terminal, taskId })) say(line)
 }
 
 await main(!process.argv.includes('--without-demo')).catch((error: unknown) => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { TaskEvent } from '@rdev/shared/domain/event'
+import { maxLineBytes } from '@rdev/shared/domain/limits'
 import { fixesTheFailingTest, openCodeAnswers } from './scenarios.ts'
 import { collect, isWhole, outputOf } from './setup.ts'
 import type { Bundle } from './setup.ts'
@@ -51,6 +52,23 @@ test('JSON pages, SSE and NDJSON give identical events, and every seq resumes wi
     headers: { accept: 'text/event-stream', 'last-event-id': String(events.length) },
   })
   expect(end.status).toBe(204)
+})
+
+test('a line of 200 kB that JSON makes six times as long reaches readers whole, in lines that they can take', async () => {
+  const { task, events } = await stack.run({
+    kind: 'shell',
+    project_id: 'demo',
+    command: `head -c 200000 /dev/zero | tr '\\0' '\\033'; head -c 100000 /dev/zero | tr '\\0' 'x'; echo`,
+  })
+  const text = `${'\u001b'.repeat(200_000)}${'x'.repeat(100_000)}\n`
+  expect(isWhole(events)).toBe(true)
+  expect(outputOf(events)).toBe(text)
+  expect(events.some(({ data }) => Number(data['parts']) > 1)).toBe(true)
+  for (const accept of ['text/event-stream', 'application/x-ndjson']) {
+    const response = await stack.client.fetch('GET', `/v1/tasks/${task.id}/events`, { headers: { accept } })
+    const lines = (await response.text()).split('\n')
+    expect(Math.max(...lines.map((line) => Buffer.byteLength(line)))).toBeLessThanOrEqual(maxLineBytes)
+  }
 })
 
 test('a browser reads the stream with a ticket instead of a header', async () => {

@@ -54,3 +54,17 @@ test('a wrong body names its fields, and nothing is queued', async () => {
   expect(problem.code).toBe('BAD_REQUEST')
   expect(problem.errors.map(({ pointer }) => pointer)).toEqual(expect.arrayContaining(['/timeout_s', '/colour']))
 })
+
+test('a body that is refused is answered before the connection ends, however large it is', async () => {
+  const body = ' '.repeat(6_000_000)
+  const json = { 'content-type': 'application/json' }
+  const authorization = `Bearer ${stack.adminKey}`
+  for (let i = 0; i < 5; i++) {
+    const post = (path: string, headers: Record<string, string>) => fetch(stack.url + path, { method: 'POST', headers, body })
+    expect(await codeOf(await post('/v1/tasks', { ...json, authorization }))).toBe('413 PAYLOAD_TOO_LARGE')
+    expect(await codeOf(await post('/v1/tasks/batch', { ...json, authorization }))).toBe('413 PAYLOAD_TOO_LARGE')
+    expect(await codeOf(await post('/v1/tasks', { 'content-type': 'text/plain', authorization }))).toBe('415 UNSUPPORTED_MEDIA_TYPE')
+    expect(await codeOf(await post('/v1/tasks', json))).toBe('401 UNAUTHORIZED')
+    expect(await codeOf(await post('/v1/nothing', json))).toBe('404 NOT_FOUND')
+  }
+})

@@ -310,4 +310,18 @@ export const mutations: readonly Mutation[] = [
     find: 'count >= lane.max_running',
     put: 'count > lane.max_running',
   },
+  {
+    name: 'refused-report',
+    guards: 'what the database refuses for ever is not repeated for ever',
+    module: hub,
+    find: "      if (why !== 'away') return void d.writes.delete(id)\n",
+    put: '',
+  },
+  {
+    name: 'refused-result',
+    guards: 'a result that the row refuses is written without what was refused',
+    module: taskLog,
+    find: "if (why === 'data' && !isBare(durable.result)) {",
+    put: 'if (false) {',
+  },
 ]

@@ -2,6 +2,7 @@
 
 import { Hono } from 'hono'
 import { createAuthentication } from './middleware/auth.ts'
+import { drainRest } from './middleware/drain.ts'
 import type { AppEnv } from './middleware/env.ts'
 import { createIdempotency } from './middleware/idempotency.ts'
 import { notFound, onError } from './middleware/problem.ts'
@@ -44,6 +45,7 @@ export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
     c.set('auth', auth)
     c.set('idempotency', idempotency)
     await next()
+    await drainRest(c.req.raw)
   })
 
   for (const routes of [

@@ -160,3 +160,17 @@ test('the page shows every operation and schema, runs nothing and loads nothing'
   for (const anchor of anchors) expect(page, anchor).toContain(`id="${anchor}"`)
   expect(openApiDocument(apiOperations)).toEqual(document)
 })
+
+test('numbers of a query and records are shown as what they are, with their defaults', async () => {
+  const { document } = await setup()
+  const parameters = document.paths['/v1/tasks']?.get?.parameters as { name: string; schema: object }[] | undefined
+  expect(parameters?.find(({ name }) => name === 'limit')).toMatchObject({
+    schema: { type: 'integer', minimum: 1, maximum: 200, default: 50 },
+  })
+  expect(document.components.schemas.CreateShellTask).toMatchObject({
+    properties: {
+      labels: { type: 'object', default: {}, additionalProperties: { type: 'string', maxLength: 256 } },
+      env: { type: 'object', default: {} },
+    },
+  })
+})

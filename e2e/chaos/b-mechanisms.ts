@@ -7,7 +7,7 @@ const database = (test: string) => ({ proof: { file: 'e2e/chaos/b-database', tes
 const finishOnce: readonly Mechanism[] = [
   {
     file: 'control-plane/src/objects/task-log/machine.ts',
-    find: 'return finishFailed(state, random, now)',
+    find: 'return finishFailed(state, input.why, random, now)',
     put: 'return { state: change(state, { over: true }), effects: [] }',
   },
 ]
@@ -84,7 +84,7 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
   /** Tools of scenarios, not proofs: limits of minutes become seconds. */
   'hasty streams': {
     file: 'control-plane/src/routes/event-stream.ts',
-    find: '{ heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }',
+    find: '{ heartbeatMs: 9_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }',
     put: '{ heartbeatMs: 500, rotateMs: 30_000, drainMs: 2_000, recheckMs: 45_000 }',
   },
   'counted objects': [

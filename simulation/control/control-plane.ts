@@ -137,6 +137,8 @@ export class ControlPlane {
     return (level, phrase, fields = {}) => {
       if (life.dead) return
       this.kernel.say(name, () => `${level}: ${phrase} ${JSON.stringify(fields)}`)
+      // Statements are refused where a fault does it.
+      if (fields['refused'] !== undefined) return
       if (phrase.includes('malformed') || phrase.includes('refused') || level === 'error')
         this.onComplaint(name, `${phrase} ${JSON.stringify(fields)}`)
     }

@@ -2,6 +2,8 @@
 // runs at one moment between question and answer. The answer may be lost after it, and a statement still runs if its caller has given up
 // or died.
 
+import type { TaskOutcome } from '@rdev/shared/domain/task'
+import { StoreRefusal } from '../../control-plane/src/ports/store-refusal.ts'
 import type { Stores } from '../../control-plane/src/stores/stores.ts'
 import type { Kernel, Life } from '../world/kernel.ts'
 
@@ -13,6 +15,8 @@ export interface DatabaseFaults {
   slow: number
   /** The probability that a statement runs a second time, up to a minute later, because a proxy repeated the request. */
   repeated: number
+  /** The probability that an inventory or a result has something that no column can hold. The same values are refused for ever. */
+  refused: number
 }
 
 /** Fetch deadlines of the stores are 8 s; the server ends a statement after 5 s. */
@@ -23,7 +27,7 @@ export class DatabaseError extends Error {}
 type Method = (...args: never[]) => Promise<unknown>
 
 export class Database {
-  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0 }
+  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0, refused: 0 }
   readonly stores: Stores
   readonly #kernel: Kernel
   /** Called after each statement with its name; the judge looks at the rows then. */
@@ -31,6 +35,8 @@ export class Database {
   statements = 0
   /** When a statement last failed or was slow, in virtual time. */
   troubledAt = -Infinity
+  /** By method and values: whether they are refused. It outlives the fault. */
+  readonly #refused = new Map<string, boolean>()
 
   constructor(kernel: Kernel, stores: Stores) {
     this.#kernel = kernel
@@ -44,6 +50,16 @@ export class Database {
       typeof method === 'function' ? (...args: never[]) => this.#ask(name, () => (method as Method)(...args), args, life) : method,
     ])
     return Object.fromEntries(entries) as Store
+  }
+
+  /** Inventories (`report`), and results with words: what says only how an attempt ended can always be stored. */
+  #refuses(name: string, args: readonly unknown[]): boolean {
+    const [, told] = args
+    if (name !== 'report' && (name !== 'finish' || (told as TaskOutcome).result === null)) return false
+    const key = `${name} ${JSON.stringify([args[0], told])}`
+    let refused = this.#refused.get(key)
+    if (refused === undefined) this.#refused.set(key, (refused = this.#kernel.random.maybe(this.faults.refused)))
+    return refused
   }
 
   #ask(name: string, run: () => Promise<unknown>, args: readonly unknown[], life: Life): Promise<unknown> {
@@ -90,6 +106,12 @@ export class Database {
       }
       kernel.after(runsIn, kernel.world, () => {
         kernel.touched()
+        if (this.#refuses(name, args)) {
+          kernel.count(`refused: ${name}`)
+          kernel.say('database', () => `${name}: refused`)
+          if (!late) answer(1, () => reject(new StoreRefusal('data', `${name} was refused`)))
+          return
+        }
         run().then(
           (result) => {
             this.onStatement(name, args, result)

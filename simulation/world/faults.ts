@@ -113,6 +113,7 @@ export const faults: readonly Fault[] = [
   },
   { name: 'slow database', begin: ({ database, kernel }) => void (database.faults.slow = 0.05 + kernel.random.chance() * 0.4) },
   { name: 'statements repeated', begin: ({ database, kernel }) => void (database.faults.repeated = 0.02 + kernel.random.chance() * 0.3) },
+  { name: 'values refused', begin: ({ database, kernel }) => void (database.faults.refused = 0.1 + kernel.random.chance() * 0.5) },
   {
     name: 'agent killed',
     begin: (history, until) => {

@@ -29,7 +29,7 @@ import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
 import { AttemptProcess, RejectedStart } from './attempt-process.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
-import { encodeEvent } from './encoded-events.ts'
+import { encodeEvents } from './encoded-events.ts'
 import { outcomeOf } from './outcome.ts'
 
 /** How long a provider has to stop by itself before its processes get signals. */
@@ -260,7 +260,7 @@ export class AttemptRun {
       events.push({ type: 'workspace.prepared', data: { pod: this.pod.name, directory } })
     const time = new Date(this.#deps.timers.wall()).toISOString()
     void this.#line?.emit(
-      events.map((event) => encodeEvent(event, time)),
+      events.flatMap((event) => encodeEvents(event, time)),
       startCursor,
     )
   }

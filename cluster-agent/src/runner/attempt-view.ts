@@ -5,7 +5,7 @@ import type { Assignment, Cursor, ExitRecord } from '@rdev/shared/domain/attempt
 import type { EventData } from '@rdev/shared/domain/event'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Attempt, Chunk, EncodedEvent, LogPosition, NewEvent, ProcessSpec } from '../ports.ts'
-import { encodeEvent, openCursor, partsOf } from './encoded-events.ts'
+import { encodeEvents, openCursor, partsOf } from './encoded-events.ts'
 
 /** What the view needs from its AttemptRun. */
 export interface ViewOwner {
@@ -93,9 +93,10 @@ export class AttemptView implements Attempt {
   async emit(events: readonly NewEvent[], cursor: Cursor): Promise<void> {
     if (this.released) return
     this.#owner.active()
-    const known = Math.min(this.#stored, events.length)
     const time = new Date(this.#owner.now()).toISOString()
-    const encoded = events.slice(known).map((event) => encodeEvent(event, time))
+    const all = events.flatMap((event) => encodeEvents(event, time))
+    const known = Math.min(this.#stored, all.length)
+    const encoded = all.slice(known)
     const parts = partsOf(encoded, this.#last, cursor, known)
     this.#last = cursor
     this.#stored -= known

@@ -1,11 +1,13 @@
 import { expect, test } from 'vitest'
 import { startCursor } from '@rdev/shared/domain/attempt'
-import { maxEventBytes } from '@rdev/shared/domain/limits'
-import type { Assignment } from '@rdev/shared/domain/attempt'
-import type { EncodedEvent } from '../ports.ts'
+import { maxEventBytes, maxLineBytes } from '@rdev/shared/domain/limits'
+import type { Assignment, Cursor } from '@rdev/shared/domain/attempt'
+import type { EventData } from '@rdev/shared/domain/event'
+import { joinData } from '@rdev/shared/domain/event-parts'
+import type { EncodedEvent, NewEvent } from '../ports.ts'
 import { assignment } from '../testing/setup.ts'
 import { AttemptView, type ViewOwner } from './attempt-view.ts'
-import { encodeEvent, maxPartBytes, maxPartEvents, openCursor, partsOf } from './encoded-events.ts'
+import { encodeEvents, maxPartBytes, maxPartEvents, openCursor, partsOf } from './encoded-events.ts'
 
 const event = (name: string, bytes = 10): EncodedEvent => ({ json: name, bytes })
 const many = (count: number, bytes = 10) => Array.from({ length: count }, (_, i) => event(`e${i}`, bytes))
@@ -64,23 +66,63 @@ test('a code agent that emits the same events again from a part’s cursor adds 
   expect(log.at(-1)!.cursor).toEqual(after)
 })
 
+const time = '2026-01-01T00:00:00.000Z'
+/** Every event as a line of a stream, and its data as the agent meant it. */
+function told(event: NewEvent) {
+  const encoded = encodeEvents(event, time)
+  for (const { json, bytes } of encoded) {
+    expect(bytes).toBe(Buffer.byteLength(json))
+    expect(bytes).toBeLessThan(maxLineBytes - 200)
+  }
+  const lines = encoded.map(({ json }) => JSON.parse(json) as { type: string; data: EventData })
+  expect(new Set(lines.map(({ type }) => type))).toEqual(new Set([event.type]))
+  return { lines, data: joinData(lines.map(({ data }) => data)) }
+}
+
+test('an event that is too long for one line is told in several, which join to the whole', () => {
+  const data = { tool_id: 't', name: 'Write', input: { file_path: 'a', content: 'é"\n'.repeat(40_000) } }
+  const { lines, data: joined } = told({ type: 'tool.started', data })
+  expect(lines.length).toBeGreaterThan(2)
+  expect(joined).toEqual(data)
+})
+
 test('an event above its limit is cut, says by how much, and keeps its small fields', () => {
-  const { json, bytes } = encodeEvent(
-    { type: 'tool.finished', data: { tool_id: 't', output: 'é"\n'.repeat(200_000), list: [{ deep: 'x'.repeat(100) }] } },
-    '2026-01-01T00:00:00.000Z',
-  )
-  const { data } = JSON.parse(json) as { data: Record<string, unknown> }
-  expect(bytes).toBe(Buffer.byteLength(json))
-  expect(bytes).toBeLessThanOrEqual(maxEventBytes)
+  const { data } = told({
+    type: 'tool.finished',
+    data: { tool_id: 't', output: 'é"\n'.repeat(200_000), list: [{ deep: 'x'.repeat(100) }] },
+  })
+  expect(Buffer.byteLength(JSON.stringify(data))).toBeLessThanOrEqual(maxEventBytes)
   expect(data).toMatchObject({ tool_id: 't', truncated: true, list: [{ deep: 'x'.repeat(100) }] })
-  expect(data.output).toMatch(/… \[\d+ bytes cut\]$/)
+  expect(data['output']).toMatch(/… \[\d+ bytes cut\]$/)
 })
 
 test('an event of very many small values is kept as the beginning of its JSON', () => {
-  const { json } = encodeEvent(
-    { type: 'provider.raw', data: { list: Array.from({ length: 100_000 }, (_, i) => i) } },
-    '2026-01-01T00:00:00.000Z',
+  const { data } = told({ type: 'provider.raw', data: { list: Array.from({ length: 100_000 }, (_, i) => i) } })
+  expect(data).toMatchObject({ truncated: true, bytes: expect.any(Number) })
+})
+
+test('an agent that goes on in the middle of an event’s parts adds exactly those that were missing', async () => {
+  const events: NewEvent[] = Array.from({ length: 4 }, (_, i) => ({
+    type: 'tool.finished',
+    data: { tool_id: `t${i}`, output: 'x'.repeat(250_000) },
+  }))
+  const log: { json: string; cursor: Cursor }[] = []
+  const owner = (take: number) =>
+    ({
+      active: () => {},
+      now: () => 0,
+      emit: (events: readonly EncodedEvent[], cursor: Cursor) => {
+        if (take-- > 0) log.push(...events.map(({ json }) => ({ json, cursor })))
+        return Promise.resolve()
+      },
+    }) as unknown as ViewOwner
+  const facts = { name: 'n', assignment: { ...assignment(), token: '' } satisfies Assignment, pod: {} as never }
+  await new AttemptView(owner(1), facts, { received: 0, cursor: startCursor }).emit(events, after)
+  expect(log.length % 5).not.toBe(0)
+  for (let life = 0; life < 5 && log.at(-1)!.cursor !== after; life++) {
+    await new AttemptView(owner(1), facts, { received: log.length, cursor: log.at(-1)!.cursor }).emit(events, after)
+  }
+  expect(log.map(({ json }) => json)).toEqual(
+    events.flatMap((event) => encodeEvents(event, new Date(0).toISOString())).map(({ json }) => json),
   )
-  expect(Buffer.byteLength(json)).toBeLessThanOrEqual(maxEventBytes)
-  expect(JSON.parse(json)).toMatchObject({ data: { truncated: true, bytes: expect.any(Number) } })
 })

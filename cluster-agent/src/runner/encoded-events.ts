@@ -1,17 +1,22 @@
-// Events as they leave for the log. First the one encoding of an event, with its size bounded: longer texts inside are cut, and say by how much.
+// Events as they leave for the log. First the one encoding of an event, with its size bounded: longer texts inside are cut, and say by how much;
+// what is still too long for one line of a stream becomes several events.
 
 import type { Cursor } from '@rdev/shared/domain/attempt'
 import type { AttemptEvent, EventData } from '@rdev/shared/domain/event'
-import { maxEventBytes } from '@rdev/shared/domain/limits'
+import { splitData } from '@rdev/shared/domain/event-parts'
+import { maxDataBytes, maxEventBytes } from '@rdev/shared/domain/limits'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
 import type { EncodedEvent, NewEvent } from '../ports.ts'
 
 /** Below this a text is left alone: it is not what makes an event large. */
 const smallestCutBytes = 256
 
-export function encodeEvent(event: NewEvent, time: string): EncodedEvent {
+/** The event, or its parts where it is too long for one line of a stream. The same event always gives the same parts. */
+export function encodeEvents(event: NewEvent, time: string): readonly EncodedEvent[] {
   const whole = encode(event.type, time, event.data)
-  return whole.bytes <= maxEventBytes ? whole : encode(event.type, time, cutData(event.data, whole.bytes))
+  if (whole.bytes <= maxDataBytes) return [whole]
+  const data = whole.bytes <= maxEventBytes ? event.data : cutData(event.data, whole.bytes)
+  return splitData(data).map((part) => encode(event.type, time, part))
 }
 
 /** An `AttemptEvent`; neither a type nor an instant has anything to escape. */

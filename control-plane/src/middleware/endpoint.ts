@@ -8,7 +8,8 @@ import { DomainError } from '@rdev/shared/domain/errors'
 import type { Context, Handler, Hono, MiddlewareHandler } from 'hono'
 import { presentedKey } from './auth.ts'
 import type { AppEnv } from './env.ts'
-import { maxBodyBytes, parseBody, parseQuery, readJson, refuseUnstorable } from './validation.ts'
+import { batchTextBudget, bodyBudget, outerOutOfBudget, outOfBudget } from './json-budget.ts'
+import { maxBodyBytes, parseBody, parseQuery, readJson } from './validation.ts'
 
 /** Parsed values of the query and the body, under Hono's names. */
 interface Valid<Op> {
@@ -44,9 +45,10 @@ function doorOf(operation: Operation): MiddlewareHandler<AppEnv> {
     if (query) c.req.addValidatedData('query', parseQuery(query, c.req.queries()) as {})
     let text = ''
     if (body) {
-      const read = await readJson(c.req.raw, operation.maxBodyBytes ?? maxBodyBytes)
+      const read = await readJson(c.req.raw, operation.maxBodyBytes ?? maxBodyBytes, eachOnItsOwn ? batchTextBudget() : bodyBudget())
       text = read.text
-      if (!eachOnItsOwn) refuseUnstorable(read.value)
+      const wrong = eachOnItsOwn ? outerOutOfBudget(read.value) : outOfBudget(read.value, [], bodyBudget())
+      if (wrong) throw wrong
       c.req.addValidatedData('json', parseBody(body, read.value) as {})
     }
     return idempotent ? c.var.idempotency.once(c, text, next) : next()

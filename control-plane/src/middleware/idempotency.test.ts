@@ -191,3 +191,19 @@ test('a request without a key, or of a route that creates nothing, is as ever', 
   for (let i = 0; i < 2; i++) expect(await post(`/v1/tasks/${id}/cancel`)).toMatchObject({ status: 200, replayed: null })
   expect((await call('GET', '/v1/tasks', { headers: { 'idempotency-key': 'x'.repeat(300) } })).status).toBe(200)
 })
+
+test('a replayed answer has the headers of every answer', async () => {
+  const { call, shellTask } = await setup()
+  const headersOf = async () => {
+    const response = await call('POST', '/v1/tasks', { body: shellTask, headers: { 'idempotency-key': 'once' } })
+    const names = ['cache-control', 'content-type', 'location', 'x-content-type-options']
+    const id = response.headers.get('x-request-id')
+    return { id, replayed: response.headers.get('idempotency-replayed'), shown: names.map((name) => response.headers.get(name)) }
+  }
+  const [first, again] = [await headersOf(), await headersOf()]
+  expect([first.replayed, again.replayed]).toEqual([null, 'true'])
+  expect(again.shown).toEqual(first.shown)
+  expect(again.shown).toEqual(['no-store', 'application/json', expect.stringContaining('/v1/tasks/task_'), 'nosniff'])
+  expect(again.id).toMatch(/^req_/)
+  expect(again.id).not.toBe(first.id)
+})

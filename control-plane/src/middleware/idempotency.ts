@@ -56,9 +56,11 @@ export function createIdempotency({
       const begun = await idempotency.begin({ ...name, body_hash, seed: random.bytes(seedBytes), takeOverMs, keepMs })
       if (begun.state === 'done') {
         const { status, location, body } = begun.answer
-        return new Response(body, {
-          status,
-          headers: { 'content-type': 'application/json', 'idempotency-replayed': 'true', ...(location !== null && { location }) },
+        // Not a new Response: that would lack what every answer has (x-request-id, nosniff, no-store).
+        return c.body(body, status as 200, {
+          'content-type': 'application/json',
+          'idempotency-replayed': 'true',
+          ...(location !== null && { location }),
         })
       }
       if (begun.state !== 'mine') throw begun.state === 'busy' ? inFlight() : mismatch()

@@ -1,19 +1,24 @@
-// What a request brings, from its bytes to checked values: a JSON body, bounded in size and depth, UTF-8, and without what no column can hold;
-// then zod's issues as the fields of a problem: JSON Pointers into a body, names of parameters in a query.
+// What a request brings, from its bytes to checked values: a JSON body, bounded in size and UTF-8 (json-budget.ts bounds what is in it); then
+// zod's issues as the fields of a problem: JSON Pointers into a body, names of parameters in a query.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import type { FieldError } from '@rdev/shared/domain/errors'
 import type { z } from 'zod'
+import { pointer, textOutOfBudget } from './json-budget.ts'
+import type { JsonBudget } from './json-budget.ts'
 
 /** The largest thing anybody sends is a prompt; past this a request only costs memory. */
 export const maxBodyBytes = 2 * 1024 * 1024
 
-export async function readJson(request: Request, maxBytes: number): Promise<{ text: string; value: unknown }> {
+/** Throws DomainError for a body that is too large, has too much in it, or is not JSON. */
+export async function readJson(request: Request, maxBytes: number, budget: JsonBudget): Promise<{ text: string; value: unknown }> {
   const mediaType = request.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
   if (mediaType !== 'application/json') {
     throw new DomainError('UNSUPPORTED_MEDIA_TYPE', 'send the body as Content-Type: application/json')
   }
   const text = await readText(request, maxBytes)
+  const wrong = textOutOfBudget(text, budget)
+  if (wrong) throw wrong
   try {
     return { text, value: JSON.parse(text) }
   } catch (cause) {
@@ -34,49 +39,17 @@ async function readText(request: Request, maxBytes: number): Promise<string> {
       const { done, value } = await reader.read()
       if (done) return text + decoder.decode()
       bytes += value.byteLength
-      if (bytes > maxBytes) {
-        // Not waited for: a sender that goes on must not hold the answer back.
-        void reader.cancel().catch(() => undefined)
-        throw tooLarge()
-      }
+      if (bytes > maxBytes) throw tooLarge()
       text += decoder.decode(value, { stream: true })
     }
   } catch (error) {
     if (error instanceof TypeError) throw new DomainError('BAD_REQUEST', 'the body is not UTF-8', { cause: error })
     throw error
+  } finally {
+    // The rest, if there is one, is drained before the answer leaves.
+    reader.releaseLock()
   }
 }
-
-export function refuseUnstorable(value: unknown): void {
-  const wrong = unstorable(value)
-  if (wrong) throw wrong
-}
-
-/** Schemas, the database and clients walk a value by recursion; a deeper one could exhaust their stack. */
-const maxDepth = 64
-
-/** NUL and lone surrogates: legal in JSON, refused by Postgres, files and argv. And what is nested deeper than anybody could walk. */
-export function unstorable(value: unknown, path: readonly PropertyKey[] = []): DomainError | undefined {
-  if (typeof value === 'string') {
-    return value.includes('\u0000') || !value.isWellFormed()
-      ? atPath('must not contain NUL characters or lone surrogates', path)
-      : undefined
-  }
-  if (typeof value !== 'object' || value === null) return undefined
-  if (path.length >= maxDepth) return atPath(`must not be nested more than ${maxDepth} deep`, path)
-  for (const [name, item] of Object.entries(value)) {
-    const wrong = unstorable(name, path) ?? unstorable(item, [...path, name])
-    if (wrong) return wrong
-  }
-  return undefined
-}
-
-const atPath = (message: string, path: readonly PropertyKey[]) =>
-  new DomainError('BAD_REQUEST', message, { fields: [{ pointer: pointer(path), message }] })
-
-/** RFC 6901. */
-export const pointer = (path: readonly PropertyKey[]): string =>
-  path.map((part) => `/${String(part).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
 
 /** Throws DomainError BAD_REQUEST. */
 export function parseBody<Schema extends z.ZodType>(schema: Schema, value: unknown): z.output<Schema> {

@@ -2,7 +2,9 @@
 // to an effect's question is a later input. Both drivers use this loop.
 
 import type { Step, StepContext } from '@rdev/shared/domain/step'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Deps } from '../ports/deps.ts'
+import { failureOf } from '../ports/store-refusal.ts'
 import type { ObjectPlatform } from './platform.ts'
 
 export interface Driven<State, Input, Effect> {
@@ -51,11 +53,11 @@ export class MachineLoop<State, Input, Effect> {
     for (const effect of effects) driven.perform(effect)
   }
 
-  /** Asks outside, and feeds the answer into the machine, or `failed` if there was none; `after` is called after an answer. */
+  /** Asks outside, and feeds the answer into the machine, or what `failed` makes of the failure; `after` is called after an answer. */
   ask<Answer extends Input>(
     phrase: string,
     question: () => Promise<Answer>,
-    failed: Input,
+    failed: (why: Failure) => Input,
     { fields, after }: { readonly fields?: () => Readonly<Record<string, unknown>>; readonly after?: (answer: Answer) => void } = {},
   ): void {
     this.#later(async () => {
@@ -63,8 +65,14 @@ export class MachineLoop<State, Input, Effect> {
       try {
         answer = await question()
       } catch (error) {
-        this.log('warn', phrase, { ...fields?.(), error: String(error) })
-        return this.step(failed)
+        const why = failureOf(error)
+        // A refusal is a bug of ours or data that the wire should have refused. `away` mends itself.
+        this.log(why === 'away' ? 'warn' : 'error', phrase, {
+          ...fields?.(),
+          ...(why !== 'away' && { refused: why }),
+          error: String(error),
+        })
+        return this.step(failed(why))
       }
       this.step(answer)
       after?.(answer)

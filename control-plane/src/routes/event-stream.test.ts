@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { LogItem } from '../ports/task-logs.ts'
-import { chunksOf } from '../testing/read-stream.ts'
+import { chunksOf, parseSse } from '../testing/read-stream.ts'
 import { eventStream, ndjson, serverSentEvents, streamLimits } from './event-stream.ts'
 import type { StreamFormat, StreamLimits, StreamSource } from './event-stream.ts'
 
@@ -49,13 +49,32 @@ test('a batch is one chunk', async () => {
 
 test('a silent Server-Sent Events stream sends comments as heartbeat', async () => {
   const { chunks, say } = setup(serverSentEvents, { heartbeatMs: 5 })
-  expect(await chunks.next()).toBe('retry: 1000\n\n')
-  expect(await chunks.next()).toBe(': hb\n\n')
+  expect(await chunks.next()).toBe('retry: 1000\n')
+  expect(await chunks.next()).toBe(': hb\n')
   say(line(1))
   let next = await chunks.next()
-  while (next === ': hb\n\n') next = await chunks.next()
+  while (next === ': hb\n') next = await chunks.next()
   expect(next).toContain('id: 1')
   await chunks.cancel()
+})
+
+test('no block is without data: opening and heartbeats are lines of the block that follows', async () => {
+  const { chunks, say } = setup(serverSentEvents, { heartbeatMs: 5, rotateMs: 60 })
+  let text = ''
+  for (let seq = 1; seq < 4; seq++) {
+    for (let beats = 0; beats < 2; beats++) text += await chunks.next()
+    say(line(seq))
+  }
+  text += await chunks.rest()
+  expect(text).toMatch(/^retry: 1000\n/)
+  expect(text).toContain(': hb\n')
+  const blocks = text.split('\n\n').slice(0, -1)
+  expect(blocks.filter((block) => !/^data: /m.test(block))).toEqual([])
+  expect(parseSse(text).map(({ id, event }) => id ?? event)).toEqual(['1', '2', '3', 'stream.end'])
+})
+
+test('a silent stream is never silent for as long as the strictest proxy waits', () => {
+  expect(streamLimits.heartbeatMs).toBeLessThan(10_000)
 })
 
 test('a silent NDJSON stream sends spaces as heartbeat, and every line stays JSON', async () => {

@@ -17,10 +17,14 @@ export interface StreamFormat {
 /** `finished`: the log is complete. After the others the client should come back with its last seq; after `unauthorized` with another key. */
 export type EndReason = 'finished' | 'rotate' | 'unauthorized' | 'error'
 
+/**
+ * `retry` and heartbeats are lines of the block that follows. An empty line after them would end a block without data, which EventSource drops
+ * and fetch-event-source gives to its user as a message with empty data.
+ */
 export const serverSentEvents: StreamFormat = {
   mediaType: 'text/event-stream',
-  opening: 'retry: 1000\n\n',
-  heartbeat: ': hb\n\n',
+  opening: 'retry: 1000\n',
+  heartbeat: ': hb\n',
   entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
   ending: (reason) => `event: stream.end\ndata: {"reason":"${reason}"}\n\n`,
 }
@@ -49,7 +53,10 @@ export const ndjson: StreamFormat = {
 }
 
 export interface StreamLimits {
-  /** Time between heartbeats. They keep proxies from closing a silent connection, and find clients that are gone. */
+  /**
+   * Time between heartbeats. They keep proxies from closing a silent connection, and find clients that are gone. Some proxies close after 15 s;
+   * below 10 s a late timer does no harm.
+   */
   readonly heartbeatMs: number
   /** Age at which every stream is ended on purpose, because no connection lives for ever and clients must be able to resume. */
   readonly rotateMs: number
@@ -58,7 +65,7 @@ export interface StreamLimits {
   /** How often the key is checked again. With the 5 s for which a key is cached, a revoked key ends the stream within 60 s. */
   readonly recheckMs: number
 }
-export const streamLimits: StreamLimits = { heartbeatMs: 15_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }
+export const streamLimits: StreamLimits = { heartbeatMs: 9_000, rotateMs: 600_000, drainMs: 30_000, recheckMs: 45_000 }
 
 export interface StreamSource {
   /** Starts reading. Ends after `task.finished`, or soon after `signal` aborts. Returns true if the log is complete. */

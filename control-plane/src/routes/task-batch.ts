@@ -7,7 +7,9 @@ import { Hono } from 'hono'
 import { handle } from '../middleware/endpoint.ts'
 import type { AppEnv } from '../middleware/env.ts'
 import { toProblem } from '../middleware/problem.ts'
-import { checkBody, unstorable } from '../middleware/validation.ts'
+import { batchBudget, bodyBudget, outOfBudget } from '../middleware/json-budget.ts'
+import type { JsonBudget } from '../middleware/json-budget.ts'
+import { checkBody } from '../middleware/validation.ts'
 import type { Deps } from '../ports/deps.ts'
 import { createTasks } from '../usecases/create-task.ts'
 import { laterOf } from './later.ts'
@@ -17,7 +19,8 @@ export function taskBatch(deps: Deps): Hono<AppEnv> {
   const app = new Hono<AppEnv>()
 
   handle(app, operations.createTasks, async (c) => {
-    const read = c.req.valid('json').tasks.map(readTask)
+    const left = batchBudget()
+    const read = c.req.valid('json').tasks.map((value, i) => readTask(value, i, left))
     const asked = read.filter((one): one is AskedTask => !(one instanceof DomainError))
     const made = (await createTasks({ ...deps, ...c.var.making }, c.var.actor, asked, laterOf(c))).values()
     const results = read.map((one, i): TaskBatchView['results'][number] => {
@@ -31,8 +34,8 @@ export function taskBatch(deps: Deps): Hono<AppEnv> {
   return app
 }
 
-function readTask(value: unknown, i: number): AskedTask | DomainError {
-  const wrong = unstorable(value, ['tasks', i])
+function readTask(value: unknown, i: number, left: JsonBudget): AskedTask | DomainError {
+  const wrong = outOfBudget(value, ['tasks', i], bodyBudget(), left)
   if (wrong) return wrong
   const checked = checkBody(createTaskSchema, value, ['tasks', i])
   return checked instanceof DomainError ? checked : toAskedTask(checked.data)

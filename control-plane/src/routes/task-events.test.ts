@@ -66,7 +66,7 @@ test('a stream opens at once, sends what is there, then what comes, and ends by 
   expect(response.headers.get('cache-control')).toContain('no-store')
   expect(response.headers.get('vary')).toBe('accept')
   const chunks = chunksOf(response)
-  expect(await chunks.next()).toBe('retry: 1000\n\n')
+  expect(await chunks.next()).toBe('retry: 1000\n')
   const first = await chunks.next()
   expect(parseSse(first!).map(({ event }) => event)).toEqual(['task.queued', 'task.leased', 'task.started'])
 

@@ -356,3 +356,34 @@ test('an unknown task is a 404, whatever its id looks like', async () => {
     expect((await call('GET', `/v1/tasks/${id}`)).status).toBe(404)
   }
 })
+
+test.each(['0x10', '%2010', '10%20', '+5', '1e1', '', '-0', '1_0', '１', '5.', '.5', 'Infinity'])(
+  'the number %s in a query is refused',
+  async (number) => {
+    const { call, createTask } = await setup()
+    const { id } = await createTask()
+    for (const path of [
+      `/v1/tasks?limit=${number}`,
+      `/v1/keys?limit=${number}`,
+      `/v1/tasks/${id}?wait_s=${number}`,
+      `/v1/tasks/${id}/events?after=${number}`,
+      `/v1/tasks/${id}/events?limit=${number}`,
+    ]) {
+      const response = await call('GET', path)
+      expect([response.status, (await response.json<Problem>()).code], path).toEqual([400, 'BAD_REQUEST'])
+    }
+  },
+)
+
+test('a number in a query is digits, with decimals where seconds are meant', async () => {
+  const { call, createTask } = await setup()
+  const { id } = await createTask()
+  for (const query of [
+    '/v1/tasks?limit=10',
+    `/v1/tasks/${id}?wait_s=0.01`,
+    `/v1/tasks/${id}?wait_s=0`,
+    `/v1/tasks/${id}/events?after=1&limit=2`,
+  ]) {
+    expect((await call('GET', query)).status, query).toBe(200)
+  }
+})

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { storedEventTypes } from '../domain/event.ts'
-import { instantSchema } from './pages.ts'
+import { inQuery, instantSchema } from './pages.ts'
 
 export const taskEventSchema = z
   .object({
@@ -24,14 +24,12 @@ export const eventPageSchema = z
 const flag = z.enum(['true', 'false', '1', '0']).transform((value) => value === 'true' || value === '1')
 
 export const eventsQuery = z.strictObject({
-  after: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(Number.MAX_SAFE_INTEGER)
+  after: inQuery(z.int().min(0).max(Number.MAX_SAFE_INTEGER))
     .optional()
     .meta({ description: 'Only events with a higher seq. The header Last-Event-ID wins over it.' }),
-  limit: z.coerce.number().int().min(1).max(1000).default(200).meta({ description: 'JSON pages only' }),
+  limit: inQuery(z.int().min(1).max(1000))
+    .default(200)
+    .meta({ description: 'JSON pages only', override: { default: 200 } }),
   deltas: flag.optional().meta({ description: 'Streams only: also unstored `message.delta` events.' }),
   ticket: z.string().max(1000).optional().meta({ description: 'A stream ticket, for EventSource, which cannot set headers.' }),
 })

@@ -89,7 +89,7 @@ export const providerPageSchema = pageOf(providerSchema, 'ProviderPage')
 export const createKeySchema = z
   .strictObject({
     name: z.string().min(1).max(100).meta({ example: 'release bot' }),
-    scopes: z.array(z.enum(scopes)).min(1),
+    scopes: z.array(z.enum(scopes)).min(1).max(100),
     project_ids: z.array(projectIdSchema).min(1).max(200).nullable().default(null).meta({
       description: 'Null: every project that the creating key may use. No list goes with `cluster:connect`, which no list bounds.',
     }),

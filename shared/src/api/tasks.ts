@@ -14,7 +14,7 @@ import {
 } from '../domain/task.ts'
 import type { AskedTask, TaskSpec } from '../domain/task.ts'
 import { usageSchema } from '../wire/parts.ts'
-import { instantSchema, pageOf, pageQuery } from './pages.ts'
+import { inQuery, instantSchema, pageOf, pageQuery } from './pages.ts'
 
 /** Text that Postgres, files and argv can all hold. */
 const text = (max: number) =>
@@ -29,12 +29,22 @@ export const projectIdSchema = z
   .meta({ example: 'demo' })
 const sessionIdSchema = z.string().regex(/^ses_[0-9a-hjkmnp-tv-z]{26}$/, 'must be a session id (ses_…)')
 
-const label = z
-  .record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256))
-  .refine((labels) => Object.keys(labels).length <= 32, { message: 'at most 32 labels' })
+/** An object with at most `max` names. They are counted before any of them is judged, because each wrong one costs as much as a hundred right ones. */
+const namesUpTo = <Schema extends z.ZodType>(max: number, message: string, schema: Schema) =>
+  z.preprocess((value, ctx) => {
+    if (typeof value !== 'object' || value === null || Object.keys(value).length <= max) return value
+    ctx.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }, schema)
 
-/** Uses `register`, because `.meta` would name a copy, and the recursion inside refers to the original. */
-const jsonValue = z.json().register(z.globalRegistry, { id: 'JsonValue', description: 'Any JSON value.' })
+const label = namesUpTo(
+  32,
+  'at most 32 labels',
+  z.record(z.string().regex(/^[A-Za-z0-9_.\-/]{1,63}$/, 'label names are 1 to 63 letters, digits, _ . - /'), text(256)),
+)
+
+/** Everything that JSON.parse makes is one; the control plane bounds it before. `z.json()` would cost more than all other fields together. */
+const jsonValue = z.unknown().meta({ id: 'JsonValue', description: 'Any JSON value.' })
 
 export const maxPromptChars = 1_000_000
 
@@ -52,17 +62,22 @@ const common = {
         `others. Default: that of the continued session; else \`${mainWorkspace}\` for target \`project\`, null for \`pool\`.`,
       example: mainWorkspace,
     }),
-  env: z
-    .record(
+  env: namesUpTo(
+    100,
+    'at most 100 variables',
+    z.record(
       z
         .string()
         .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of an environment variable')
         .refine((name) => !name.startsWith('RDEV_'), { message: 'names that begin with RDEV_ are reserved' }),
       text(32_768),
-    )
-    .refine((env) => Object.keys(env).length <= 100, { message: 'at most 100 variables' })
+    ),
+  )
     .default({})
-    .meta({ description: 'Extra environment variables. Not a place for secrets: they are stored with the task.' }),
+    .meta({
+      description: 'Extra environment variables. Not a place for secrets: they are stored with the task.',
+      override: { default: {} },
+    }),
   timeout_s: z
     .number()
     .min(minTimeoutS)
@@ -84,7 +99,7 @@ const common = {
     }),
   priority: z.int().min(0).max(1000).default(100).meta({ description: 'Lower goes first.' }),
   retry: z
-    .strictObject({ max_attempts: z.int().min(1).max(20).default(1), on: z.array(z.enum(retryClasses)).default([]) })
+    .strictObject({ max_attempts: z.int().min(1).max(20).default(1), on: z.array(z.enum(retryClasses)).max(20).default([]) })
     .default({ max_attempts: 1, on: [] })
     .meta({
       description:
@@ -100,7 +115,7 @@ const common = {
     .enum(taskTargets)
     .default('project')
     .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster." }),
-  labels: label.default({}),
+  labels: label.default({}).meta({ override: { default: {} } }),
   metadata: z
     .record(z.string(), jsonValue)
     .default({})
@@ -134,7 +149,7 @@ const gitCommand = z
   .array(text(4096))
   .min(1)
   .max(256)
-  .meta({ description: 'Arguments of `git`.', example: ['status', '--short'] })
+  .meta({ description: 'Arguments of `git`. They can run any command, as a script of kind `shell` can.', example: ['status', '--short'] })
 
 /** Runs the domain's own validation, so that API and domain cannot differ. */
 const agentRules = (value: { prompt: string; timeout_s: number }, ctx: z.RefinementCtx) => {
@@ -237,10 +252,7 @@ export const listTasksQuery = z.strictObject({
   kind: z.enum(taskKinds).optional(),
 })
 export const getTaskQuery = z.strictObject({
-  wait_s: z.coerce
-    .number()
-    .min(0)
-    .max(60)
+  wait_s: inQuery(z.number().min(0).max(60))
     .optional()
     .meta({ description: 'Wait up to this many seconds for the task to end; answers its state then, ended or not.' }),
 })

@@ -22,6 +22,14 @@ export const orphanMs = orphanTtlS * 1000 + 2 * supervisorBeatMs + 60_000
 /** What a process gets to end in peace, from the first signal to the last, when nobody chose: for a cancel, a timeout and a stop. */
 export const cancelGraceS = 10
 
+/**
+ * An event as one line of a stream: an SSE `data` line, an NDJSON line. Common line readers stop at 64 KiB, with an error that loses what follows
+ * (Go's bufio.Scanner and two of three Go clients). A longer event is told in several.
+ */
+export const maxLineBytes = 60 * 1024
+/** What is left for its data beside seq, type, time, task, attempt and the format's own characters. */
+export const maxDataBytes = maxLineBytes - 512
+
 /** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
 export const maxEventBytes = 256 * 1024
 /** Of one text of a code agent in an event, as JSON: with its neighbours it stays below `maxEventBytes`. */

@@ -173,6 +173,13 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
   ...more,
 })
 
+const refusedWords = 'the rest of this result could not be stored'
+
+/** How an attempt ended, without the words and facts of others: what is kept when a store refused the whole. */
+export const bareOutcome = ({ status, exit_code, error_code, duration_ms, resets_at }: TaskOutcome): TaskOutcome =>
+  outcome(status, { exit_code, error_code, error: refusedWords, duration_ms, resets_at })
+export const isBare = (end: TaskOutcome): boolean => end.error === refusedWords && end.result === null
+
 /** queued → leased. The new attempt number is the fencing token. */
 export function lease(task: Task, by: { pod: string; podUid: string; claimId: string; leaseUntil: number }): Task {
   if (task.status !== 'queued') return task

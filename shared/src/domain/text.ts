@@ -29,3 +29,27 @@ export function utf8Length(text: string): number {
   }
   return bytes
 }
+
+/** UTF-8 bytes of a text inside of JSON, as JSON.stringify writes it, without the quotes. */
+export const jsonTextBytes = (text: string): number => utf8Length(JSON.stringify(text)) - 2
+
+/** Where the piece that begins at `from` ends, if it may have `maxBytes` inside of JSON: never inside a character, and at least one of them. */
+export function jsonTextEnd(text: string, from: number, maxBytes: number): number {
+  let bytes = 0
+  let at = from
+  while (at < text.length) {
+    const point = text.codePointAt(at)!
+    bytes += jsonPointBytes(point)
+    if (bytes > maxBytes && at > from) return at
+    at += point > 0xffff ? 2 : 1
+  }
+  return at
+}
+
+function jsonPointBytes(point: number): number {
+  // \n and its kin have a short form, other control characters and lone surrogates are \u0000.
+  if (point < 0x20) return point === 8 || point === 9 || point === 10 || point === 12 || point === 13 ? 2 : 6
+  if (point === 0x22 || point === 0x5c) return 2
+  if (point >= 0xd800 && point < 0xe000) return 6
+  return point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4
+}

@@ -69,6 +69,23 @@ test('an assignment of an older hub has no workspace', () => {
   expect(down({ type: 'assign', tasks: [assignment] })).toMatchObject({ ok: true, frame: { tasks: [{ pod_uid: null, workspace: null }] } })
 })
 
+test.each([
+  ['a NUL in a project id', { project_id: 'de\u0000mo' }],
+  ['a NUL in a name', { name: '\u0000' }],
+  ['a lone surrogate in a uid', { uid: 'u\ud800' }],
+])('a pod with %s is malformed, because no column can hold it', (_, more) => {
+  expect(up({ ...hello, pods: [{ ...pod, ...more }] })).toEqual({ ok: false, reason: 'malformed' })
+  expect(up({ type: 'pods', pods: [{ ...pod, ...more }] })).toEqual({ ok: false, reason: 'malformed' })
+})
+
+test('a start at an instant that no column can hold is malformed', () => {
+  const accepted = (started_at: number) => up({ type: 'accepted', attempts: [{ task_id, attempt: 1, started_at }] })
+  expect(accepted(1_790_000_000_000).ok).toBe(true)
+  for (const started_at of [-1, 8_640_000_000_000_001, Number.MAX_SAFE_INTEGER]) {
+    expect(accepted(started_at)).toEqual({ ok: false, reason: 'malformed' })
+  }
+})
+
 test('an unknown reason of a newer agent counts as start_failed', () => {
   const rejected = (reason: string) => up({ type: 'rejected', attempts: [{ task_id, attempt: 1, reason }] })
   expect(rejected('floor')).toMatchObject({ ok: true, frame: { attempts: [{ reason: 'floor' }] } })

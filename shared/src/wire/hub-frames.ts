@@ -12,6 +12,7 @@ import {
   rejectReasonSchema,
   resourceSchema,
   resourceVersionSchema,
+  wallMsSchema,
 } from './parts.ts'
 
 /** Agent → hub. */
@@ -27,7 +28,7 @@ export const hubUpSchema = z.discriminatedUnion('type', [
     attempts: z.array(presenceSchema).max(20_000),
   }),
   /** The attempt's directory exists and its process was started; also the answer to a repeated assignment. */
-  z.object({ type: z.literal('accepted'), attempts: z.array(attemptRefSchema.extend({ started_at: z.int() })).max(1000) }),
+  z.object({ type: z.literal('accepted'), attempts: z.array(attemptRefSchema.extend({ started_at: wallMsSchema })).max(1000) }),
   /** The attempt was never started by this agent; `floor` and `already_ended` mean that it never will be. */
   z.object({
     type: z.literal('rejected'),

@@ -17,14 +17,23 @@ import { taskKinds, terminalStatuses } from '../domain/task.ts'
 export const taskIdSchema = z.string().regex(/^task_[0-9a-hjkmnp-tv-z]{26}$/)
 export const attemptNumberSchema = z.int().min(1).max(999_999)
 const count = z.int().min(0)
+/** What the database keeps of a frame. It has no NUL and no lone surrogate, because Postgres refuses them, and would refuse them at every repeat. */
+const keptText = (min: number, max: number) =>
+  z
+    .string()
+    .min(min)
+    .max(max)
+    .refine((text) => !text.includes('\u0000') && text.isWellFormed())
+/** Milliseconds since the epoch, as far as Date and Postgres reach. */
+export const wallMsSchema = z.int().min(0).max(8_640_000_000_000_000)
 
 export const attemptRefSchema = z.object({ task_id: taskIdSchema, attempt: attemptNumberSchema }) satisfies z.ZodType<AttemptRef>
 
 export const podSchema: z.ZodType<Pod> = z.object({
-  name: z.string().min(1).max(253),
-  uid: z.string().min(1).max(64),
+  name: keptText(1, 253),
+  uid: keptText(1, 64),
   role: z.enum(podRoles),
-  project_id: z.string().min(1).max(63).nullable(),
+  project_id: keptText(1, 63).nullable(),
   ready: z.boolean(),
   slots: z.int().min(0).max(1000),
   providers: z.array(z.enum(agentProviders)),

@@ -13,7 +13,7 @@ function connected(protocol = resourcesSinceProtocol) {
     ...hub,
     reads: () => hub.take('read_desired').length,
     read: (version: number) => hub.step({ type: 'desired_read', desired: desired(version) }),
-    failed: () => hub.step({ type: 'desired_read_failed' }),
+    failed: () => hub.step({ type: 'desired_read_failed', why: 'away' }),
     versions: () => hub.sent('desired').map((frame) => (frame.type === 'desired' ? frame.version : 0)),
   }
 }

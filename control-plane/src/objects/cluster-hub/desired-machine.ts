@@ -1,6 +1,7 @@
 // A cluster's desired resources. They are read at every `hello` and every change, and sent after every `welcome` and every change, always
 // the whole set. What the agent observes is kept as it is; nothing is concluded from it here.
 
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { DesiredResources } from '@rdev/shared/domain/resource'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { resourcesSinceProtocol } from '@rdev/shared/wire/version'
@@ -30,10 +31,10 @@ export function desiredRead(d: Draft, desired: DesiredResources): void {
   tellDesired(d)
 }
 
-export function desiredReadFailed(d: Draft, random: number, now: number): void {
+export function desiredReadFailed(d: Draft, why: Failure, random: number, now: number): void {
   d.readingDesired = false
   d.desiredWanted = true
-  retryLater(d, random, now)
+  retryLater(d, why, random, now)
 }
 
 /**

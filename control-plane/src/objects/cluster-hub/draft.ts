@@ -2,6 +2,7 @@
 
 import { attemptName } from '@rdev/shared/domain/ids'
 import type { Assignment, AttemptRef } from '@rdev/shared/domain/attempt'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Pod } from '@rdev/shared/domain/pod'
 import { isProjectId } from '@rdev/shared/domain/project'
 import { attemptSpecOf } from '@rdev/shared/domain/task'
@@ -9,6 +10,7 @@ import type { TaskOutcome } from '@rdev/shared/domain/task'
 import {
   missingPodMs,
   maxAssignChars,
+  refusedAgainMs,
   type HubEffect,
   type HubState,
   type HubStep,
@@ -56,9 +58,13 @@ export function write(d: Draft, what: Write): void {
   d.effects.push({ type: 'write', id, write: what })
 }
 
-/** Repeats failed reads and writes after one to five seconds; the random part keeps many hubs from coming back at once. */
-export function retryLater(d: Draft, random: number, now: number): void {
-  d.retryAt ??= now + 1_000 + Math.floor(random * 4_000)
+/**
+ * Repeats failed reads and writes after one to five seconds; the random part keeps many hubs from coming back at once. What was refused would
+ * be refused again, so it waits much longer.
+ */
+export function retryLater(d: Draft, why: Failure, random: number, now: number): void {
+  const at = why === 'away' ? now + 1_000 + Math.floor(random * 4_000) : now + refusedAgainMs
+  d.retryAt = Math.min(d.retryAt ?? at, at)
 }
 
 export function startLoad(d: Draft): void {

@@ -214,32 +214,44 @@ export class ClusterHubDriver implements ObjectDriver {
       case 'alarm':
         return effect.at === null ? this.#dropAlarm() : this.#wantAlarm()
       case 'load':
-        return this.#loop.ask('live tasks could not be read', () => this.#takeOver(effect.generation), { type: 'load_failed' })
+        return this.#loop.ask(
+          'live tasks could not be read',
+          () => this.#takeOver(effect.generation),
+          (why) => ({
+            type: 'load_failed',
+            why,
+          }),
+        )
       case 'claim': {
         const { claim_id, key_id, slots, generation, number } = effect
         const claim = { clusterId: this.#clusterId, claimId: claim_id, keyId: key_id, slots, leaseMs, generation, number }
         return this.#loop.ask(
           'claim failed',
           async () => ({ type: 'claimed', claim_id, tasks: await this.#dispatches(await dispatch.claim(claim)) }),
-          { type: 'claim_failed', claim_id },
+          (why) => ({ type: 'claim_failed', claim_id, why }),
         )
       }
       case 'read_desired':
         return this.#loop.ask(
           'desired resources could not be read',
           async () => ({ type: 'desired_read', desired: await resources.desired(this.#clusterId) }),
-          { type: 'desired_read_failed' },
+          (why) => ({ type: 'desired_read_failed', why }),
         )
       case 'inspect_queue':
-        return this.#loop.ask('queue could not be inspected', () => inspectQueue(dispatch, this.#clusterId, effect.pods), {
-          type: 'queue_inspection_failed',
-        })
+        return this.#loop.ask(
+          'queue could not be inspected',
+          () => inspectQueue(dispatch, this.#clusterId, effect.pods),
+          (why) => ({
+            type: 'queue_inspection_failed',
+            why,
+          }),
+        )
       case 'write': {
         const { id, write } = effect
         return this.#loop.ask(
           `${write.kind} failed`,
           async () => ({ type: 'written', id, tasks: await carryOut(this.#deps, this.#clusterId, write) }),
-          { type: 'write_failed', id },
+          (why) => ({ type: 'write_failed', id, why }),
         )
       }
       case 'sync_logs':
@@ -250,7 +262,7 @@ export class ClusterHubDriver implements ObjectDriver {
         return this.#loop.ask(
           'key could not be judged',
           async () => ({ type: 'key_judged', connection, valid: await isKeyValid(this.#deps, this.#clusterId, key_id) }),
-          { type: 'key_judged', connection, valid: null },
+          () => ({ type: 'key_judged', connection, valid: null }),
         )
       }
       case 'close_lines':

@@ -1,5 +1,6 @@
 // What tests of the hub's machine start from: a hub to step, and the frames that an agent would send.
 import type { AttemptPresence } from '@rdev/shared/domain/attempt'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
@@ -39,8 +40,8 @@ export function setup(state: HubState = initialHub('boot', { ...newMemory, epoch
   const written = (kind: string, ...tasks: Task[]) => {
     for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'written', id, tasks })
   }
-  const fail = (kind: string) => {
-    for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'write_failed', id })
+  const fail = (kind: string, why: Failure = 'away') => {
+    for (const [id, { write, busy }] of state.writes) if (busy && write.kind === kind) step({ type: 'write_failed', id, why })
   }
   return {
     step,

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { protocolVersion } from '@rdev/shared/wire/version'
 import { sweepEveryMs } from '@rdev/shared/domain/limits'
-import { podAbsentMs } from './state.ts'
+import { podAbsentMs, refusedAgainMs } from './state.ts'
 import { aPod, aTask, aTaskId } from '../machine-fixtures.ts'
-import { start, setup, welcomed, live, running, presence, ref, finished, dispatched } from './fixtures.ts'
+import { start, setup, welcomed, live, running, presence, ref, rejected, finished, dispatched } from './fixtures.ts'
 
 describe('connecting', () => {
   test('each connection gets a higher epoch, and closes the one before it', () => {
@@ -126,7 +126,7 @@ describe('connecting', () => {
     const hub = setup()
     hub.connect('a')
     hub.hello([aPod()])
-    hub.step({ type: 'load_failed' })
+    hub.step({ type: 'load_failed', why: 'away' })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.forget()
@@ -197,7 +197,7 @@ describe('claiming', () => {
     const hub = welcomed()
     hub.step({ type: 'poke' })
     const [first] = hub.take('claim')
-    hub.step({ type: 'claim_failed', claim_id: first!.claim_id })
+    hub.step({ type: 'claim_failed', claim_id: first!.claim_id, why: 'away' })
     hub.step({ type: 'poke' })
     expect(hub.take('claim')).toEqual([])
     hub.pass(1_000)
@@ -318,5 +318,82 @@ describe('claiming', () => {
     hub.pass(50_000)
     hub.alarm()
     expect(hub.take('inspect_queue')).toHaveLength(1)
+  })
+})
+
+describe('what the database refused', () => {
+  test('an inventory is not reported again, and nothing of it outlives its socket', () => {
+    const hub = setup()
+    hub.connect('a')
+    hub.hello([aPod()])
+    hub.loaded()
+    hub.claimed()
+    hub.queueInspected()
+    hub.fail('report', 'data')
+    expect(hub.state().writes.size).toBe(0)
+    hub.step({ type: 'closed', connection: 'a' })
+    hub.forget()
+    hub.pass(86_400_000)
+    hub.alarm(null)
+    expect(hub.take('write')).toEqual([])
+    expect(hub.state().retryAt).toBeNull()
+  })
+
+  test('a claim is dropped, the rows are read before the next one, and that is minutes later', () => {
+    const hub = welcomed()
+    hub.step({ type: 'poke' })
+    const [first] = hub.take('claim')
+    hub.step({ type: 'claim_failed', claim_id: first!.claim_id, why: 'data' })
+    hub.pass(refusedAgainMs - 1)
+    hub.alarm()
+    expect([hub.take('claim'), hub.take('load')]).toEqual([[], []])
+    hub.pass(1)
+    hub.alarm()
+    expect([hub.take('claim'), hub.take('load').length]).toEqual([[], 1])
+    hub.loaded()
+    const [next] = hub.take('claim')
+    expect(next!.claim_id).not.toBe(first!.claim_id)
+  })
+
+  test('without its socket a refused claim leaves nothing behind', () => {
+    const hub = welcomed()
+    hub.step({ type: 'poke' })
+    const [first] = hub.take('claim')
+    hub.step({ type: 'closed', connection: 'a' })
+    hub.queueInspected()
+    hub.step({ type: 'claim_failed', claim_id: first!.claim_id, why: 'statement' })
+    hub.pass(refusedAgainMs)
+    hub.alarm(null)
+    hub.loaded()
+    hub.forget()
+    expect(hub.state()).toMatchObject({ claim: null, loadWanted: false, retryAt: null, alarmAt: null })
+  })
+
+  test('a failure whose words are refused is written without them, and what still is refused waits', () => {
+    const hub = dispatched()
+    hub.frame(rejected(1, 'binary_missing'))
+    hub.forget()
+    hub.fail('fail', 'data')
+    expect(hub.take('write')).toMatchObject([{ write: { kind: 'fail', outcome: { status: 'failed', error_code: 'BINARY_MISSING' } } }])
+    hub.fail('fail', 'data')
+    hub.forget()
+    hub.pass(refusedAgainMs - 1)
+    hub.alarm()
+    expect(hub.take('write')).toEqual([])
+    hub.pass(1)
+    hub.alarm()
+    expect(hub.take('write')).toHaveLength(1)
+  })
+
+  test('a refusal does not delay what only failed', () => {
+    const hub = setup()
+    hub.connect('a')
+    hub.hello([aPod()])
+    hub.step({ type: 'load_failed', why: 'statement' })
+    hub.fail('report')
+    hub.forget()
+    hub.pass(5_000)
+    hub.alarm()
+    expect(hub.take('write')).toHaveLength(1)
   })
 })

@@ -5,6 +5,7 @@
 import { freeSlots } from '@rdev/shared/domain/pod'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { StepContext } from '@rdev/shared/domain/step'
+import { bareOutcome, isBare } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
 import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
@@ -33,6 +34,7 @@ import {
   maxClaimSlots,
   maxEarlyFrames,
   netMs,
+  refusedAgainMs,
   silentLimitMs,
   type Connection,
   type Dispatch,
@@ -82,7 +84,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'desired_read':
       return desiredRead(d, input.desired)
     case 'desired_read_failed':
-      return desiredReadFailed(d, random, now)
+      return desiredReadFailed(d, input.why, random, now)
     case 'ended': {
       const entry = d.live.get(nameOf(input.ref))
       if (entry !== undefined) d.live.set(nameOf(input.ref), { ...entry, phase: 'done', done_at: now })
@@ -95,29 +97,22 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
     case 'load_failed':
       d.loading = null
       d.loadWanted = true
-      return retryLater(d, random, now)
+      return retryLater(d, input.why, random, now)
     case 'claimed':
       return claimed(d, input.claim_id, input.tasks, now)
     case 'claim_failed':
-      if (d.claim?.claim_id !== input.claim_id) return
-      d.claim = { ...d.claim, busy: false }
-      return retryLater(d, random, now)
+      return claimFailed(d, input, random, now)
     case 'queue_inspected':
       return queueInspected(d, input, now)
     case 'queue_inspection_failed':
       d.inspecting = false
       d.queued = true
-      d.inspectAt = now + 1_000 + Math.floor(random * netMs)
+      d.inspectAt = input.why === 'away' ? now + 1_000 + Math.floor(random * netMs) : now + refusedAgainMs
       return
     case 'written':
       return written(d, input, now)
-    case 'write_failed': {
-      const pending = d.writes.get(input.id)
-      if (pending === undefined) return
-      if (pending.write.kind === 'fail_missing_pods') return void d.writes.delete(input.id)
-      d.writes.set(input.id, { ...pending, busy: false })
-      return retryLater(d, random, now)
-    }
+    case 'write_failed':
+      return writeFailed(d, input, random, now)
   }
 }
 
@@ -311,6 +306,18 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
   else startInspection(d, now)
 }
 
+function claimFailed(d: Draft, { claim_id, why }: Extract<HubInput, { type: 'claim_failed' }>, random: number, now: number): void {
+  if (d.claim?.claim_id !== claim_id) return
+  if (why === 'away') d.claim = { ...d.claim, busy: false }
+  else {
+    // Repeating it is of no use. An earlier try may have leased something before its answer was lost, so the rows are read before the next.
+    d.claim = null
+    d.claimAgain = false
+    d.loadWanted = true
+  }
+  retryLater(d, why, random, now)
+}
+
 function startInspection(d: Draft, now: number): void {
   if (d.inspecting) return
   d.inspecting = true
@@ -362,6 +369,34 @@ function written(d: Draft, { id, tasks }: Extract<HubInput, { type: 'written' }>
       d.queued = true
       return wantClaim(d, now)
   }
+}
+
+/**
+ * What may not be lost is repeated; what will be said anew is dropped when it was refused, so that nothing of it outlives the socket that it came
+ * from: the next inventory is another report, and the next `hello` tells again what has started.
+ */
+function writeFailed(d: Draft, { id, why }: Extract<HubInput, { type: 'write_failed' }>, random: number, now: number): void {
+  const pending = d.writes.get(id)
+  if (pending === undefined) return
+  const { write: what } = pending
+  switch (what.kind) {
+    case 'fail_missing_pods':
+      return void d.writes.delete(id)
+    case 'report':
+    case 'mark_started':
+    case 'cancel_queued':
+      if (why !== 'away') return void d.writes.delete(id)
+      break
+    case 'fail':
+      if (why === 'data' && !isBare(what.outcome)) {
+        d.writes.delete(id)
+        return write(d, { ...what, outcome: bareOutcome(what.outcome) })
+      }
+      break
+    default:
+  }
+  d.writes.set(id, { write: what, busy: false })
+  retryLater(d, why, random, now)
 }
 
 function alarm(d: Draft, silentMs: number | null, random: number, now: number): void {

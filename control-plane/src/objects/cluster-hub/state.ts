@@ -1,6 +1,7 @@
 // State, inputs and effects of a cluster's hub. Only `durable` is stored; the rest is rebuilt from `hello` and Postgres.
 
 import type { AttemptPresence, AttemptRef } from '@rdev/shared/domain/attempt'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Pod } from '@rdev/shared/domain/pod'
 import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/resource'
 import type { Step } from '@rdev/shared/domain/step'
@@ -60,7 +61,7 @@ export interface Connection {
   readonly draining: boolean
 }
 
-/** What must reach Postgres or a task's log. It is kept and repeated until it succeeded. */
+/** What must reach Postgres or a task's log. It is kept and repeated until it succeeded, but for what `writeFailed` drops when it was refused. */
 export type Write =
   /** `key_id`: of the connection that told them; a key that is not valid any more reports nothing. */
   | { readonly kind: 'report'; readonly key_id: string; readonly pods: readonly Pod[] }
@@ -172,15 +173,15 @@ export type HubInput =
   /** The cluster's desired resources changed. */
   | { readonly type: 'resources_changed' }
   | { readonly type: 'desired_read'; readonly desired: DesiredResources }
-  | { readonly type: 'desired_read_failed' }
+  | { readonly type: 'desired_read_failed'; readonly why: Failure }
   /** The task's log reports that its row has ended. */
   | { readonly type: 'ended'; readonly ref: AttemptRef }
   /** `silentMs`: how long the socket has shown no life. */
   | { readonly type: 'alarm'; readonly silentMs: number | null }
   | { readonly type: 'loaded'; readonly generation: number; readonly live: readonly Dispatch[] }
-  | { readonly type: 'load_failed' }
+  | { readonly type: 'load_failed'; readonly why: Failure }
   | { readonly type: 'claimed'; readonly claim_id: string; readonly tasks: readonly Dispatch[] }
-  | { readonly type: 'claim_failed'; readonly claim_id: string }
+  | { readonly type: 'claim_failed'; readonly claim_id: string; readonly why: Failure }
   /** `missing`: pods that queued tasks are bound to and that were not among the pods of the effect; null: it did not ask. */
   | {
       readonly type: 'queue_inspected'
@@ -189,10 +190,10 @@ export type HubInput =
       readonly next_at: number | null
       readonly missing: readonly string[] | null
     }
-  | { readonly type: 'queue_inspection_failed' }
+  | { readonly type: 'queue_inspection_failed'; readonly why: Failure }
   /** `tasks`: the rows that the write changed, where its kind answers rows. */
   | { readonly type: 'written'; readonly id: number; readonly tasks: readonly Task[] }
-  | { readonly type: 'write_failed'; readonly id: number }
+  | { readonly type: 'write_failed'; readonly id: number; readonly why: Failure }
 
 export type HubEffect =
   | { readonly type: 'send'; readonly connection: string; readonly frame: HubDown }
@@ -265,6 +266,8 @@ export const initialHub = (boot: string, durable: HubMemory): HubState => ({
 export const silentLimitMs = 45_000
 /** How often the hub looks while something is queued or in flight, in case a poke or the object was lost. */
 export const netMs = 5_000
+/** How often something is asked again that was refused and cannot be dropped: only another version of the program or of the database helps. */
+export const refusedAgainMs = 10 * 60_000
 /** How long a pod must be missing before its attempts are given up, if this agent never reported it: the agent may not have seen it yet. */
 export const podAbsentMs = 30_000
 /** A pod that was missing for so long without a break does not come back: tasks that can run only there fail. */

@@ -4,6 +4,7 @@
 import type { AttemptRef } from '@rdev/shared/domain/attempt'
 import { speaksFor } from '@rdev/shared/domain/api-key'
 import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
+import { splitData } from '@rdev/shared/domain/event-parts'
 import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import { closeCodes, maxCursorBytes } from '@rdev/shared/wire/limits'
 import { taskUpSchema, type TaskUp } from '@rdev/shared/wire/task-frames'
@@ -134,13 +135,14 @@ export class TaskLogDriver implements ObjectDriver {
     const line = this.#lines.get(connection)
     if (line === undefined) return
     const decoded = decodeFrame(taskUpSchema, message)
+    const chars = typeof message === 'string' ? message.length : 0
     if (!decoded.ok) {
       if (decoded.reason !== 'unknown_type') this.#refuse(line, closeCodes.malformed, decoded.reason.replace('_', ' '))
-    } else if (!fits(decoded.frame, typeof message === 'string' ? message.length : 0)) {
+    } else if (!fits(decoded.frame, chars)) {
       this.#refuse(line, closeCodes.malformed, 'an event or cursor is too large')
     } else {
       try {
-        this.#loop.step({ type: 'frame', connection, frame: decoded.frame })
+        this.#loop.step({ type: 'frame', connection, frame: decoded.frame, chars })
       } catch (error) {
         // Nothing was stored or acknowledged, so the attempt reconnects and sends it again.
         this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)
@@ -192,7 +194,7 @@ export class TaskLogDriver implements ObjectDriver {
         this.#lines.delete(effect.connection)
         return this.#platform.close(effect.connection, effect.code, effect.reason)
       case 'deltas':
-        return this.#readers.deltas(effect.deltas)
+        return this.#readers.deltas(effect.deltas.flatMap((delta) => splitData(delta.data).map((data) => ({ ...delta, data }))))
       case 'complete':
         return this.#readers.complete()
       case 'judge_key':
@@ -231,25 +233,20 @@ export class TaskLogDriver implements ObjectDriver {
   #load(): void {
     const id = this.#platform.name || this.#loop.state.durable.task_id
     const question = async () => ({ type: 'loaded' as const, task: await this.#deps.tasks.get(id, null) })
-    this.#loop.ask('a task could not be read', question, { type: 'load_failed' })
+    this.#loop.ask('a task could not be read', question, () => ({ type: 'load_failed' }))
   }
 
   #finish(attempt: number, outcome: TaskOutcome): void {
     const { task_id, cluster_id } = this.#loop.state.durable
     const ref = { task_id, attempt }
     const question = async () => ({ type: 'finish_answered' as const, task: await finishTask(this.#deps, ref, outcome) })
-    this.#loop.ask(
-      'a result could not be written yet',
-      question,
-      { type: 'finish_failed' },
-      {
-        fields: () => ({ attempt, tries: this.#loop.state.durable.tries }),
-        after: ({ task }) => {
-          if (task === undefined || !isTerminal(task.status)) return
-          this.#loop.hint('hub was not told of an end', () => this.#deps.rowEnded(cluster_id, ref), { attempt })
-        },
+    this.#loop.ask('a result could not be written yet', question, (why) => ({ type: 'finish_failed', why }), {
+      fields: () => ({ attempt, tries: this.#loop.state.durable.tries }),
+      after: ({ task }) => {
+        if (task === undefined || !isTerminal(task.status)) return
+        this.#loop.hint('hub was not told of an end', () => this.#deps.rowEnded(cluster_id, ref), { attempt })
       },
-    )
+    })
   }
 }
 

@@ -1,13 +1,28 @@
 // The events that a log writes by itself, from the task's row. Everything else comes from the attempt.
 
-import type { TaskEvent } from '@rdev/shared/domain/event'
+import type { EventData, TaskEvent } from '@rdev/shared/domain/event'
+import { fitsLine } from '@rdev/shared/domain/event-parts'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
-import { leaseMs } from '@rdev/shared/domain/limits'
+import { leaseMs, maxDataBytes } from '@rdev/shared/domain/limits'
+import { jsonTextEnd, utf8Length } from '@rdev/shared/domain/text'
 
 import { instant } from './instant.ts'
 
 const present = (data: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> =>
   Object.fromEntries(Object.entries(data).filter(([, value]) => value !== null && value !== undefined))
+
+/** An error is a sentence; a longer one leaves room for the result. */
+const maxErrorBytes = 16 * 1024
+
+/** These events come once, so they have no parts: what is too long for a line is cut, and the row has all of it. */
+export function inOneLine(data: EventData): EventData {
+  if (fitsLine(data)) return data
+  const cut = (text: unknown, bytes: number) => (typeof text === 'string' ? text.slice(0, jsonTextEnd(text, 0, bytes)) : undefined)
+  const { result, error, ...rest } = data
+  const short = { ...rest, ...present({ error: cut(error, maxErrorBytes) }), truncated: true }
+  const room = maxDataBytes - utf8Length(JSON.stringify({ ...short, result: '' }))
+  return { ...short, ...present({ result: cut(result, room) }) }
+}
 
 export function queuedEvent(task: Task, seq: number): TaskEvent {
   const { kind, project_id, provider, session_id, workspace, priority, run_after } = task.spec
@@ -32,7 +47,7 @@ export function requeuedEvent(task: Task, attempt: number, ended: TaskOutcome | 
     next_attempt: attempt + 1,
     not_before: task.attempt === attempt ? instant(task.run_after) : null,
   })
-  return { seq, type: 'task.requeued', time: instant(now), task_id: task.id, attempt, data }
+  return { seq, type: 'task.requeued', time: instant(now), task_id: task.id, attempt, data: inOneLine(data) }
 }
 
 /** From the row, so that the log and `GET /v1/tasks/{id}` agree; only the duration comes from the pod. */
@@ -44,5 +59,5 @@ export function finishedEvent(task: Task, ended: TaskOutcome | null, seq: number
     ...present({ error_code, error, exit_code, result, usage, cost_usd }),
     duration_ms: ended?.duration_ms ?? measured,
   }
-  return { seq, type: 'task.finished', time: instant(now), task_id: task.id, attempt: task.attempt, data }
+  return { seq, type: 'task.finished', time: instant(now), task_id: task.id, attempt: task.attempt, data: inOneLine(data) }
 }

@@ -56,16 +56,17 @@ export function setup(task: Task = aTask()) {
     sync: (change: Partial<Task> = {}) => step({ type: 'sync', task: { ...task, ...change } }),
     connect: (connection: string, attempt = 1, epoch = 1, change: Partial<Line> = {}) =>
       step({ type: 'connected', line: { ...aLine(now), connection, attempt, epoch, ...change } }),
-    frame: (connection: string, frame: TaskUp) => step({ type: 'frame', connection, frame }),
+    frame: (connection: string, frame: TaskUp, chars = JSON.stringify(frame).length) => step({ type: 'frame', connection, frame, chars }),
     events: (connection: string, after: number, ...texts: string[]) =>
       step({
         type: 'frame',
         connection,
         frame: { type: 'events', after, cursor: cursor(after + texts.length), events: texts.map(output) },
+        chars: texts.join('').length,
       }),
     judged: (connection: string, valid: boolean | null) => step({ type: 'key_judged', connection, valid }),
     result: (connection: string, after: number, end: TaskOutcome = success) =>
-      step({ type: 'frame', connection, frame: { type: 'result', after, outcome: end } }),
+      step({ type: 'frame', connection, frame: { type: 'result', after, outcome: end }, chars: 100 }),
     sent: () => take('send').map(({ connection, frame }) => [connection, frame] as const),
     closed: () => take('close').map(({ connection, code }) => [connection, code] as const),
   }

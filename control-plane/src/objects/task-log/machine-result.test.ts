@@ -2,7 +2,7 @@ import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
 import { aLine, success, leased, running } from './fixtures.ts'
-import { initialTaskLog, stepTaskLog } from './machine.ts'
+import { initialTaskLog, refusedAgainMs, stepTaskLog } from './machine.ts'
 
 describe('the result', () => {
   // Found by the simulator: the answer of the finish was lost, a reader synced the log, and nothing told the hub that the task was queued again.
@@ -78,7 +78,7 @@ describe('the result', () => {
     const waits: number[] = []
     for (let i = 0; i < 12; i++) {
       log.take('alarm')
-      log.step({ type: 'finish_failed' }, 0.999)
+      log.step({ type: 'finish_failed', why: 'away' }, 0.999)
       waits.push(log.take('alarm')[0]!.at! - 1_000_000)
       log.step({ type: 'alarm' })
       log.step({ type: 'alarm' })
@@ -88,6 +88,30 @@ describe('the result', () => {
     expect(waits.at(-1)).toBe(59940)
     log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
     expect(log.types().at(-1)).toBe('task.finished')
+  })
+
+  test('what the row refuses is written without what it refused, keeping how the attempt ended', () => {
+    const log = running()
+    log.result('a', 0, outcome('succeeded', { exit_code: 0, result: 'words', provider_session_id: 'theirs', duration_ms: 7 }))
+    log.forget()
+    log.step({ type: 'finish_failed', why: 'data' })
+    const [bare] = log.take('finish')
+    expect(bare).toMatchObject({ attempt: 1, outcome: { status: 'succeeded', exit_code: 0, result: null, duration_ms: 7 } })
+    expect(bare!.outcome.error).toMatch(/could not be stored/)
+    expect(log.durable().result).toEqual(bare!.outcome)
+    // A bare one that is refused too waits for another version of the program.
+    log.forget()
+    log.step({ type: 'finish_failed', why: 'data' })
+    expect([log.take('finish'), log.take('alarm')]).toEqual([[], [{ type: 'alarm', at: 1_000_000 + refusedAgainMs }]])
+  })
+
+  test('a wrong statement loses nothing of the result, and is not repeated every minute', () => {
+    const log = running()
+    log.result('a', 0, outcome('succeeded', { exit_code: 0, result: 'words' }))
+    log.forget()
+    log.step({ type: 'finish_failed', why: 'statement' })
+    expect([log.take('finish'), log.take('alarm')]).toEqual([[], [{ type: 'alarm', at: 1_000_000 + refusedAgainMs }]])
+    expect(log.durable().result?.result).toBe('words')
   })
 
   test('a row that answers without having taken it is written again', () => {

@@ -1,6 +1,12 @@
+import type { TaskEvent } from '@rdev/shared/domain/event'
+import { joinData } from '@rdev/shared/domain/event-parts'
+import { maxLineBytes } from '@rdev/shared/domain/limits'
+import { outcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
 import { cursor, output, setup, leased, running } from './fixtures.ts'
+import { initialTaskLog } from './machine.ts'
+import { maxLogChars } from './taken-events.ts'
 
 describe('the row’s own facts', () => {
   test('a queued task’s log begins with task.queued, once', () => {
@@ -257,5 +263,73 @@ describe('cancel', () => {
     log.step({ type: 'cancel', grace_s: 7 })
     log.connect('b')
     expect(log.sent()).toMatchObject([['b', { type: 'resume', pending: [], result: true }]])
+  })
+})
+
+describe('lines of a stream', () => {
+  const lineBytes = (event: TaskEvent) => new TextEncoder().encode(JSON.stringify(event)).byteLength
+
+  test('a long event of an older agent is told in parts; what it counts stays its own', () => {
+    const log = running()
+    const text = 'é"'.repeat(60_000)
+    log.events('a', 0, 'one', text, 'three')
+    expect(log.durable()).toMatchObject({ received: 3, seq: log.log.length })
+    const [, , first, ...rest] = log.log as TaskEvent[]
+    expect(first).toMatchObject({ seq: 3, data: { text: 'one' } })
+    for (const event of rest) expect(lineBytes(event)).toBeLessThanOrEqual(maxLineBytes - 6)
+    expect(rest.at(-1)).toMatchObject({ data: { text: 'three' } })
+    expect(joinData(rest.slice(0, -1).map(({ data }) => data))).toEqual({ stream: 'stdout', text })
+    expect(log.log.map(({ seq }) => seq)).toEqual(log.log.map((_, i) => i + 1))
+  })
+
+  test('the events that the log itself writes fit a line, however long result and error are', () => {
+    const log = running()
+    const words = { result: '\u001b'.repeat(100_000), error: 'ü"'.repeat(50_000) }
+    log.result('a', 0, outcome('failed', { ...words, error_code: 'AGENT_ERROR' }))
+    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1 }) })
+    log.sync({ status: 'leased', attempt: 2 })
+    log.connect('b', 2)
+    log.result('b', 0, outcome('failed', words))
+    log.step({ type: 'finish_answered', task: log.row({ status: 'failed', attempt: 2, ...words }) })
+    const own = (log.log as TaskEvent[]).filter(({ type }) => type === 'task.requeued' || type === 'task.finished')
+    expect(own.map(({ type }) => type)).toEqual(['task.requeued', 'task.finished'])
+    for (const event of own) {
+      expect(lineBytes(event)).toBeLessThanOrEqual(maxLineBytes - 6)
+      expect(event.data).toMatchObject({ truncated: true })
+    }
+    expect(words.result.startsWith(String(own[1]!.data['result']))).toBe(true)
+  })
+})
+
+describe('a full log', () => {
+  const much = maxLogChars / 4
+  const frame = (after: number, text: string) => ({ type: 'events' as const, after, cursor: cursor(after + 1), events: [output(text)] })
+
+  test('takes no more of its attempt, says so once, goes on acknowledging, and ends', () => {
+    const log = running()
+    for (let i = 0; i < 8; i++) log.frame('a', frame(i, `text ${i}`), much)
+    expect(log.types()).toEqual(['task.queued', 'task.leased', 'output', 'output', 'output', 'output', 'error'])
+    expect(log.log.at(-1)).toMatchObject({ data: { code: 'LOG_FULL' } })
+    expect(log.durable()).toMatchObject({ received: 8, seq: 7, cursor: cursor(8) })
+    log.result('a', 8)
+    log.step({ type: 'finish_answered', task: log.row({ ...leased, status: 'succeeded' }) })
+    expect(log.types().at(-1)).toBe('task.finished')
+  })
+
+  test('says so again to the readers of another attempt, which adds nothing either', () => {
+    const log = running()
+    for (let i = 0; i < 5; i++) log.frame('a', frame(i, 'x'), much)
+    log.result('a', 5, outcome('failed', { error_code: 'AGENT_ERROR' }))
+    log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1 }) })
+    log.sync({ status: 'leased', attempt: 2 })
+    log.connect('b', 2)
+    for (let i = 0; i < 3; i++) log.frame('b', frame(i, 'y'))
+    expect(log.log.filter(({ type }) => type === 'error').map(({ attempt }) => attempt)).toEqual([1, 2])
+    expect(log.durable().received).toBe(3)
+  })
+
+  test('memory of a version without the bound is empty of it', () => {
+    const { fill: _, ...older } = running().durable()
+    expect(initialTaskLog(older).durable.fill).toEqual({ chars: 0, full: false })
   })
 })

@@ -7,12 +7,14 @@ import { cancelGraceS, judgeAgainMs, judgeKeyEveryMs, keyJudgedForMs } from '@rd
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { startCursor, type Cursor } from '@rdev/shared/domain/attempt'
 import { isOwnType, type TaskEvent } from '@rdev/shared/domain/event'
+import type { Failure } from '@rdev/shared/domain/failure'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
-import { isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
+import { bareOutcome, isBare, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
 import { finishedEvent, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
+import { takenEvents, type Fill } from './taken-events.ts'
 
 /** The part of the state that is stored, so it survives restarts of the object; one row of its storage. */
 export interface TaskLogMemory {
@@ -36,6 +38,7 @@ export interface TaskLogMemory {
   readonly cancel: { readonly grace_s: number } | null
   /** Failed tries to write the result to the row. */
   readonly tries: number
+  readonly fill: Fill
 }
 
 /** The socket of an attempt. */
@@ -55,7 +58,13 @@ export interface Line {
 export interface OpenLine extends Line {
   readonly judging: boolean
   /** Frames that wait until the key is judged. */
-  readonly held: readonly TaskUp[]
+  readonly held: readonly ReceivedFrame[]
+}
+
+/** `chars`: the length of its text. */
+export interface ReceivedFrame {
+  readonly frame: TaskUp
+  readonly chars: number
 }
 
 export interface TaskLogState {
@@ -75,7 +84,7 @@ export type TaskLogInput =
   | { readonly type: 'loaded'; readonly task: Task | undefined }
   | { readonly type: 'load_failed' }
   | { readonly type: 'connected'; readonly line: Line }
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp }
+  | ({ readonly type: 'frame'; readonly connection: string } & ReceivedFrame)
   | { readonly type: 'closed'; readonly connection: string }
   /** `valid`: whether the key of the line still speaks for the cluster; null: that could not be asked. */
   | { readonly type: 'key_judged'; readonly connection: string; readonly valid: boolean | null }
@@ -86,7 +95,7 @@ export type TaskLogInput =
   | { readonly type: 'end'; readonly attempt: number; readonly outcome: TaskOutcome }
   /** The row after `finish`; undefined: there is none. */
   | { readonly type: 'finish_answered'; readonly task: Task | undefined }
-  | { readonly type: 'finish_failed' }
+  | { readonly type: 'finish_failed'; readonly why: Failure }
   | { readonly type: 'alarm' }
 
 export type TaskLogEffect =
@@ -114,6 +123,8 @@ export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 /** Frames that wait for a line's key to be judged; bounds the memory that a line can take. */
 const maxHeldFrames = 32
 
+/** How often a result is written again that the row refused in every form: only another version of the program or of the database helps. */
+export const refusedAgainMs = 10 * 60_000
 /** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
 
@@ -130,10 +141,12 @@ const emptyMemory: TaskLogMemory = {
   finished: false,
   cancel: null,
   tries: 0,
+  fill: { chars: 0, full: false },
 }
 
-export const initialTaskLog = (durable: TaskLogMemory = emptyMemory): TaskLogState => ({
-  durable,
+/** Memory that an older version wrote lacks what came later. */
+export const initialTaskLog = (durable: Partial<TaskLogMemory> = emptyMemory): TaskLogState => ({
+  durable: { ...emptyMemory, ...durable },
   line: null,
   waiting: null,
   finishing: false,
@@ -153,7 +166,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'connected':
       return connected(state, input.line)
     case 'frame':
-      return state.line?.connection === input.connection ? judged(state, state.line, input.frame, now) : { state, effects: [] }
+      return state.line?.connection === input.connection ? judged(state, state.line, input, now) : { state, effects: [] }
     case 'key_judged':
       return state.line?.connection === input.connection ? keyJudged(state, state.line, input.valid, now) : { state, effects: [] }
     case 'key_revoked':
@@ -167,7 +180,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'finish_answered':
       return finishAnswered(state, input.task, random, now)
     case 'finish_failed':
-      return finishFailed(state, random, now)
+      return finishFailed(state, input.why, random, now)
     case 'alarm':
       return tellRow(state, now)
   }
@@ -244,6 +257,7 @@ function sync(state: TaskLogState, task: Task, now: number): TaskLogStep {
       result: null,
       over: false,
       tries: 0,
+      fill: { ...durable.fill, full: false },
     }
     return settle({ ...state, durable, finishing: false }, task, events, now)
   }
@@ -322,12 +336,12 @@ function connected(state: TaskLogState, line: Line): TaskLogStep {
 
 const openLine = (line: Line): OpenLine => ({ ...line, judging: false, held: [] })
 
-function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLogStep {
+function frame(state: TaskLogState, line: Line, { frame: up, chars }: ReceivedFrame, now: number): TaskLogStep {
   switch (up.type) {
     case 'deltas':
       return { state, effects: [{ type: 'deltas', deltas: up.deltas }] }
     case 'events':
-      return eventsFrame(state, line, up)
+      return eventsFrame(state, line, up, chars)
     case 'result':
       return resultFrame(state, line, up, now)
   }
@@ -336,29 +350,29 @@ function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLo
 // The key of a line is judged at the door, and again when frames come and the last time is a while ago. A line that is silent asks nothing, and
 // the first frame after a long silence waits for the answer. While the database is away frames are taken, because running work goes on then.
 
-function judged(state: TaskLogState, line: OpenLine, up: TaskUp, now: number): TaskLogStep {
+function judged(state: TaskLogState, line: OpenLine, received: ReceivedFrame, now: number): TaskLogStep {
   if (line.expires_at <= now) return hangUp(state, line, closeCodes.unauthorized, 'the token has ended')
   const age = now - line.judged_at
-  if (age < judgeKeyEveryMs && line.held.length === 0) return frame(state, line, up, now)
+  if (age < judgeKeyEveryMs && line.held.length === 0) return frame(state, line, received, now)
   const ask: TaskLogEffect[] = line.judging ? [] : [{ type: 'judge_key', connection: line.connection, key_id: line.key_id }]
   const asked = { ...line, judging: true }
   if (age < keyJudgedForMs && line.held.length === 0) {
-    const taken = frame({ ...state, line: asked }, asked, up, now)
+    const taken = frame({ ...state, line: asked }, asked, received, now)
     return { state: taken.state, effects: [...ask, ...taken.effects] }
   }
   // Nothing of it was acknowledged, so the attempt sends it again on its next connection.
   if (line.held.length >= maxHeldFrames) return hangUp(state, line, closeCodes.tryAgain, 'too much before its key was judged')
-  return { state: { ...state, line: { ...asked, held: [...line.held, up] } }, effects: ask }
+  return { state: { ...state, line: { ...asked, held: [...line.held, { frame: received.frame, chars: received.chars }] } }, effects: ask }
 }
 
 function keyJudged(state: TaskLogState, line: OpenLine, valid: boolean | null, now: number): TaskLogStep {
   if (valid === false) return hangUp(state, line, closeCodes.unauthorized, 'its key is not valid any more')
   const judged_at = valid === null ? now - judgeKeyEveryMs + judgeAgainMs : now
   let step: TaskLogStep = { state: { ...state, line: { ...line, judging: false, judged_at, held: [] } }, effects: [] }
-  for (const up of line.held) {
+  for (const received of line.held) {
     const here = step.state.line
     if (here === null) break
-    const next = frame(step.state, here, up, now)
+    const next = frame(step.state, here, received, now)
     step = { state: next.state, effects: [...step.effects, ...next.effects] }
   }
   return step
@@ -376,7 +390,7 @@ const hangUp = (state: TaskLogState, line: Line, code: number, reason: string): 
   effects: [close(line.connection, code, reason)],
 })
 
-function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }>): TaskLogStep {
+function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }>, chars: number): TaskLogStep {
   const { durable } = state
   if (up.after + up.events.length <= durable.received && up.after < durable.received) return { state, effects: ack(state) }
   if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'events do not follow on what is held')
@@ -384,11 +398,9 @@ function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type
   if (up.events.some((event) => isOwnType(event.type)))
     return hangUp(state, line, closeCodes.malformed, 'an event that only the log writes')
 
-  const { task_id, attempt } = durable
-  let seq = durable.seq
-  const events = up.events.map(({ type, time, data }): TaskEvent => ({ seq: ++seq, type, time, task_id, attempt, data }))
+  const { events, ...fill } = takenEvents(up.events, chars, durable.fill, durable)
   const cursor = durable.result === null ? up.cursor : durable.cursor
-  const kept = change(state, { seq, received: durable.received + events.length, cursor })
+  const kept = change(state, { seq: durable.seq + events.length, received: durable.received + up.events.length, cursor, fill })
   return { state: kept, effects: [...(events.length > 0 ? [{ type: 'append' as const, events }] : []), ...ack(kept)] }
 }
 
@@ -436,13 +448,17 @@ function finishAnswered(before: TaskLogState, task: Task | undefined, random: nu
   const synced = sync(state, task, now)
   // The row ended by another writer, which has told the hub.
   if (!isUnsettled(synced.state.durable)) return { state: synced.state, effects: synced.effects.filter(({ type }) => type !== 'poke') }
-  const failed = finishFailed(synced.state, random, now)
+  const failed = finishFailed(synced.state, 'away', random, now)
   return { state: failed.state, effects: [...synced.effects, ...failed.effects] }
 }
 
-function finishFailed(state: TaskLogState, random: number, now: number): TaskLogStep {
+function finishFailed(state: TaskLogState, why: Failure, random: number, now: number): TaskLogStep {
   const { durable } = state
-  if (!isUnsettled(durable)) return { state: { ...state, finishing: false }, effects: [] }
-  const again = now + fullJitter(durable.tries, random)
+  if (!isUnsettled(durable) || durable.result === null) return { state: { ...state, finishing: false }, effects: [] }
+  if (why === 'data' && !isBare(durable.result)) {
+    // The row would never take this result. It takes how the attempt ended, which is what must not be lost.
+    return tellRow({ ...change(state, { result: bareOutcome(durable.result) }), finishing: false }, now)
+  }
+  const again = now + (why === 'away' ? fullJitter(durable.tries, random) : refusedAgainMs)
   return { state: { ...change(state, { tries: durable.tries + 1 }), finishing: false }, effects: [{ type: 'alarm', at: again }] }
 }

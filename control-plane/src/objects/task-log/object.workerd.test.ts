@@ -1,6 +1,10 @@
 import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import type { EventData } from '@rdev/shared/domain/event'
+import { joinData, splitData } from '@rdev/shared/domain/event-parts'
+import { maxLineBytes } from '@rdev/shared/domain/limits'
 import { outcome } from '@rdev/shared/domain/task'
+import { utf8Length } from '@rdev/shared/domain/text'
 import { closeCodes } from '@rdev/shared/wire/limits'
 import { describe, expect, test } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
@@ -42,6 +46,25 @@ describe('the line', () => {
       attempt: 1,
       data: { stream: 'stdout', text: 'one' },
     })
+  })
+
+  test('a reader gets a long event of an older agent in lines that readers can take, stored and live', async () => {
+    const { running } = await objects()
+    const { task, attempt } = await running()
+    const text = 'é"\u001b'.repeat(20_000)
+    const parts = splitData({ stream: 'stdout', text }).length
+    const live = read(task.id, { deltas: true, count: 2 + 2 * parts })
+    attempt.send(events(0, text))
+    expect(await attempt.next()).toMatchObject({ type: 'ack', received: 1 })
+    attempt.send({ type: 'deltas', deltas: [{ type: 'message.delta', data: { text } }] })
+    const items = await live
+    const { lines } = await logs.page(task.id, 0, 100)
+    expect(items.filter(({ seq }) => seq !== null)).toEqual(lines)
+    for (const { json } of items) expect(utf8Length(json)).toBeLessThanOrEqual(maxLineBytes - 6)
+    const dataOf = (type: string): readonly EventData[] =>
+      items.filter((item) => item.type === type).map(({ json }) => (JSON.parse(json) as { data: EventData }).data)
+    expect(joinData(dataOf('output'))).toEqual({ stream: 'stdout', text })
+    expect(joinData(dataOf('message.delta'))).toEqual({ text })
   })
 
   test('an attempt that connects before its log knows of the lease finds the row’s events before its own', async () => {
@@ -256,7 +279,7 @@ describe('readers', () => {
       if (next.done) break
       items.push(...next.value)
     }
-    expect(seqs(items)).toEqual(upTo(43))
+    expect(seqs(items)).toEqual(upTo(3 + 40 * splitData(output(big).data).length))
   })
 
   test('a reader whose socket is cut again and again gets each entry once', async () => {
@@ -296,7 +319,9 @@ describe('readers', () => {
     attempt.send(frame as never)
     expect(await attempt.next()).toMatchObject({ received: 8 })
     attempt.send({ type: 'result', after: 8, outcome: success })
-    expect(seqs(await read(task.id))).toEqual(upTo(11))
+    const parts = frame.events.flatMap(({ data }) => splitData(data)).length
+    expect(parts).toBeGreaterThan(8)
+    expect(seqs(await read(task.id))).toEqual(upTo(3 + parts))
   })
 })
 

@@ -2,6 +2,7 @@ import { cancel, type Task } from '@rdev/shared/domain/task'
 import { describe, expect, it } from 'vitest'
 import { anActor } from '../../testing/actor.ts'
 import type { Page } from '../../ports/page.ts'
+import { failureOf } from '../../ports/store-refusal.ts'
 import { aKey, type Contract, pod } from './setup.ts'
 
 export function readContract(setup: () => Contract): void {
@@ -28,6 +29,14 @@ export function readContract(setup: () => Contract): void {
       expect(task.run_after).toBeLessThanOrEqual(created_at)
       expect(await tasks.get(task.id, null)).toEqual(task)
       expect(Object.keys(task.spec.env)).toEqual(['B', 'A'])
+    })
+
+    it('says of what no column can hold that it is refused, not that the store is away', async () => {
+      const { projects } = setup()
+      for (const wrong of [pod('odd-0', 'o\u0000dd'), pod('o\u0000dd', 'odd')]) {
+        const error: unknown = await projects.report('home', [wrong], [wrong.project_id!]).catch((error: unknown) => error)
+        expect(failureOf(error)).toBe('data')
+      }
     })
 
     it('does not take a task for a project that does not exist', async () => {

@@ -11,6 +11,8 @@ import { memoryIdempotency } from './idempotency.ts'
 import { allows, memoryRows, pageDown, pageUp } from './rows.ts'
 import { memoryTasks } from './tasks.ts'
 import { given, projectPods } from '../project-pods.ts'
+import { StoreRefusal } from '../../ports/store-refusal.ts'
+import { isStorable } from '../storable.ts'
 import type { Stores } from '../stores.ts'
 
 /** `onEnd` is called with every task that ends. */
@@ -64,6 +66,8 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         const now = clock.now()
         rows.clusters.add(clusterId)
         const reported = projectPods(pods)
+        if (!reported.every(({ id, pod }) => isStorable(id) && isStorable(pod)))
+          throw new StoreRefusal('data', 'a name that cannot be stored')
         for (const { id, pod, allow_bypass_permissions } of reported) {
           const before = rows.projects.get(id)
           if (!before) {

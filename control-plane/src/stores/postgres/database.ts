@@ -1,12 +1,14 @@
 // Access to Postgres by Neon's HTTP protocol: one request per statement, no connection to keep. A statement has 5 s (the database's
 // `statement_timeout`, set by a migration), a request 8 s. A database that cannot be asked (SERVICE_UNAVAILABLE, worth asking again) is told
-// apart from one that refused the statement, which is a bug of ours. The text of a refusal may hold customer data (Postgres prints a row that
+// apart from one that refused the statement (StoreRefusal, which no repeat changes). The text of a refusal may hold customer data (Postgres prints a row that
 // violates a CHECK, drizzle adds the parameters), so only its SQLSTATE and names are passed on.
 
 import { DomainError } from '@rdev/shared/domain/errors'
 import { neon, NeonDbError, neonConfig } from '@neondatabase/serverless'
 import { getTableColumns, type SQL, sql, type Table } from 'drizzle-orm'
 import { drizzle, type NeonHttpDatabase } from 'drizzle-orm/neon-http'
+import { StoreRefusal } from '../../ports/store-refusal.ts'
+import { failureOfSqlstate } from './sqlstate.ts'
 
 const defaultDeadlineMs = 8_000
 
@@ -55,7 +57,7 @@ export class Database {
     this.db = drizzle(neonClient(connection))
   }
 
-  /** Runs a drizzle query. Throws DomainError SERVICE_UNAVAILABLE if the database cannot be asked, an Error if it refused the statement. */
+  /** Runs a drizzle query. Throws DomainError SERVICE_UNAVAILABLE if the database cannot be asked, StoreRefusal if it refused the statement. */
   async run<Result>(query: PromiseLike<Result>): Promise<Result> {
     try {
       return await query
@@ -75,22 +77,19 @@ export class Database {
   }
 }
 
-/** SQLSTATEs about the server, not about the statement: connection, resources, shutdown, timeouts, serialisation failures. */
-const unavailable = /^(08|53|57|58|40|55P03|25P03|28)/
-
 function translate(error: unknown): Error {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
   if (!(cause instanceof NeonDbError)) return cause instanceof Error ? cause : new Error('the database driver threw no error')
-  // Without a SQLSTATE the server did not answer: the request failed, or something in between answered.
-  if (!cause.code || unavailable.test(cause.code)) {
+  const failure = failureOfSqlstate(cause.code)
+  if (failure === 'away') {
     return new DomainError('SERVICE_UNAVAILABLE', 'The database cannot be asked at the moment', {
       cause: new Error(cause.code ? `SQLSTATE ${cause.code}` : 'no answer from the database'),
     })
   }
   const names = [cause.table, cause.column, cause.constraint, cause.routine].filter(Boolean).join(' ')
   // Messages about syntax and missing names (class 42) hold no customer data.
-  const words = cause.code.startsWith('42') ? `: ${cause.message}` : ''
-  return new Error(`Postgres refused a statement: SQLSTATE ${cause.code} ${names}${words}`)
+  const words = cause.code?.startsWith('42') ? `: ${cause.message}` : ''
+  return new StoreRefusal(failure, `Postgres refused a statement: SQLSTATE ${cause.code} ${names}${words}`)
 }
 
 /** The columns of a table for a raw statement, by name: `t.*` would change its meaning with the next migration. */

@@ -5,6 +5,11 @@ import { projectParams } from '../params.ts'
 import { shortAgentTaskSchema, shortGitTaskSchema, shortShellTaskSchema } from '../tasks.ts'
 import { queuesTask } from './queues-task.ts'
 
+/** Said wherever git is asked for: nobody should give this right in the belief that it is less than a shell. */
+const gitRunsAnything =
+  'Git is no sandbox: its options, configuration, aliases and hooks run any command (`-c`, `--upload-pack`, `--exec-path` and others), so that ' +
+  'this gives as much as kind `shell` does: everything that the pod allows.'
+
 const shortForm = { ...queuesTask, method: 'POST', project: 'path.id', params: projectParams, audit: 'task.create' } as const
 
 export const runClaudeCode = defineOperation({
@@ -36,5 +41,6 @@ export const runGit = defineOperation({
   id: 'runGit',
   path: '/v1/projects/:id/git',
   summary: 'Run git in a project',
+  description: gitRunsAnything,
   body: shortGitTaskSchema,
 })

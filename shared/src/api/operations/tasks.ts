@@ -121,11 +121,16 @@ export const listTaskEvents = defineOperation({
   description: `One log, three ways to read it, with identical events. Chosen by \`Accept\`:
 
 - \`application/json\` (default): a page; go on with \`after\` = \`next_after\`.
-- \`text/event-stream\`: live Server-Sent Events. \`id:\` is the seq, \`event:\` the type, \`data:\` the event. A comment every 15 s. \`stream.end\`
+- \`text/event-stream\`: live Server-Sent Events. \`id:\` is the seq, \`event:\` the type, \`data:\` the event. A comment line at least every 10 s. \`stream.end\`
   comes last, with a \`reason\`: \`finished\`; \`rotate\` (each stream ends after 10 minutes on purpose; EventSource resumes by itself);
   \`unauthorized\`; \`error\`. Coming back after the end of a finished log answers 204, which stops EventSource.
-- \`application/x-ndjson\`: live, one event a line, ends after \`task.finished\`. Every 15 s a single space keeps the connection alive; it stands
+- \`application/x-ndjson\`: live, one event a line, ends after \`task.finished\`. At least every 10 s a single space keeps the connection alive; it stands
   before the next line's value, where JSON allows it. A stream that ends earlier says so in a last line of type \`stream.end\`, without a seq.
+
+A line has at most 60 KiB. An event with longer data is told in several events of its type, one directly after the other, with \`part\` and
+\`parts\` in their data: append the texts that stand at the same path. \`task.finished\` has no parts: a \`result\` or \`error\` that is too long for
+a line is cut, and \`truncated\` is set; the task itself has all of it. What an attempt says when its log holds 1 GiB is left out, told by one
+\`error\` with the code \`LOG_FULL\`.
 
 Resume with \`after\` or \`Last-Event-ID\`: what follows that seq comes, without gap or repeat.`,
   tag: 'tasks',
