@@ -33,10 +33,8 @@ export function readContract(setup: () => Contract): void {
 
     it('says of what no column can hold that it is refused, not that the store is away', async () => {
       const { projects } = setup()
-      for (const wrong of [pod('odd-0', 'o\u0000dd'), pod('o\u0000dd', 'odd')]) {
-        const error: unknown = await projects.report('home', [wrong], [wrong.project_id!]).catch((error: unknown) => error)
-        expect(failureOf(error)).toBe('data')
-      }
+      const error: unknown = await projects.report('home', [pod('o\u0000dd', 'odd')], ['odd']).catch((error: unknown) => error)
+      expect(failureOf(error)).toBe('data')
     })
 
     it('does not take a task for a project that does not exist', async () => {
