@@ -200,7 +200,8 @@ describe('a database that cannot be asked', () => {
     const secret = 'a prompt that nobody shall see'
     const refused: unknown = await t.add({ priority: 5_000, prompt: secret }).catch((error: unknown) => error)
     expect(refused).toBeInstanceOf(Error)
-    expect(refused).toMatchObject({ name: 'Error', message: expect.stringContaining('SQLSTATE 23514 tasks tasks_priority') })
+    const message: unknown = expect.stringContaining('SQLSTATE 23514 tasks tasks_priority')
+    expect(refused).toMatchObject({ name: 'StoreRefusal', why: 'data', message })
     expect(`${String(refused)} ${(refused as Error).stack} ${String((refused as Error).cause)}`).not.toContain(secret)
     await postgres.close()
   })
