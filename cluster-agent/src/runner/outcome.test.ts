@@ -90,3 +90,9 @@ test('a huge answer is cut, and says so; a clock that jumped back gives no negat
   expect(result).toMatch(/x… \[|\n… \[5 bytes removed\]$/)
   expect(duration_ms).toBe(0)
 })
+
+test('a time limit tells what was still at work', () => {
+  const result: AgentResult = { status: 'timed_out', result: 'interim', unfinished: '2 background tasks' }
+  const error = 'the time limit was reached, with 2 background tasks still running'
+  expect(end({ result, record: record({ reason: 'timeout' }) })).toMatchObject({ status: 'timed_out', error, result: 'interim' })
+})

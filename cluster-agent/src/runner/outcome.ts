@@ -39,7 +39,8 @@ function endOf(ending: Ending): TaskOutcome {
       return outcome('cancelled', { ...facts, error_code: 'CANCELLED', error: 'cancelled while it ran' })
     case 'timeout': {
       const error = cause === 'idle' ? 'no output for idle_timeout_s' : 'the time limit was reached'
-      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error })
+      const still = result?.unfinished === undefined ? '' : `, with ${result.unfinished} still running`
+      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error: `${error}${still}` })
     }
     case 'orphaned':
       return outcome('failed', {

@@ -80,6 +80,8 @@ export interface AgentResult {
   readonly cost_usd?: number | undefined
   readonly turns?: number | undefined
   readonly provider_session_id?: string | undefined
+  /** Of a run that was ended from outside: what was still at work in it, for the words of its error. */
+  readonly unfinished?: string | undefined
   /** RFC 3339; with RATE_LIMITED, when the provider says it may be tried again. */
   readonly resets_at?: string | undefined
 }

@@ -6,9 +6,10 @@ import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
 import { claudeScript } from './command.ts'
-import { parseLine, parseWords, type Step } from './parser.ts'
+import { parseLine, parseWords } from './parser.ts'
 import { claudeResult } from './result.ts'
-import { readClaudeState, type ClaudeState } from './state.ts'
+import type { Step } from './step.ts'
+import { isOver, readClaudeState, type ClaudeState } from './state.ts'
 import { LineReader, type Line } from '../lines.ts'
 import { Timer } from '../timer.ts'
 
@@ -59,7 +60,7 @@ class ClaudeRun {
   }
 
   async toEnd(): Promise<AgentResult> {
-    if (this.#state.result) this.#grace.restart()
+    if (isOver(this.#state)) this.#grace.restart()
     try {
       for await (const chunk of this.#attempt.output()) await this.#read(chunk)
     } finally {
@@ -94,8 +95,9 @@ class ClaudeRun {
   #parse(stream: Chunk['stream'], line: Line): Step {
     if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
     const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
-    // Something came after the result, as when a background task wakes the model: the grace period begins again.
-    if (step.state.result) this.#grace.restart()
+    // Whatever comes after the result lets the grace period begin again; work in the background and a woken model have no such limit.
+    if (isOver(step.state)) this.#grace.restart()
+    else this.#grace.stop()
     return step
   }
 

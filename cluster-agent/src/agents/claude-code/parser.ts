@@ -2,29 +2,21 @@
 // state that was stored there gives exactly the missing events.
 
 import type { EventData } from '@rdev/shared/domain/event'
-import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
-import { usageOf } from '../usage.ts'
+import { longLine, result } from './result-line.ts'
+import { provider, stay, type Step } from './step.ts'
+import { backgroundAfter } from './background.ts'
 import { maxRunningTools, type ClaudeState } from './state.ts'
-import { json, number, objects, parseObject, parseValue, text, type Json } from '../json.ts'
+import { json, number, objects, parseObject, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
-
-export interface Step {
-  readonly state: ClaudeState
-  readonly events: readonly NewEvent[]
-  readonly deltas: readonly EventData[]
-}
 
 export interface Context {
   readonly prompt: string
   /** Milliseconds since 1970; only to turn "in so many seconds" into an instant. */
   readonly now: number
 }
-
-const provider = 'claude-code'
-const stay = (state: ClaudeState, ...events: readonly NewEvent[]): Step => ({ state, events, deltas: [] })
 
 /** Progress that the complete messages repeat, so it is left out. */
 const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
@@ -46,7 +38,7 @@ export function parseLine(state: ClaudeState, line: Line, context: Context): Ste
   if (!message || typeof message.type !== 'string') return parseWords(state, 'stdout', line.text)
   switch (message.type) {
     case 'system':
-      return system(state, message, context)
+      return system({ ...state, background: backgroundAfter(state.background, message) }, message, context)
     case 'assistant':
       return assistant(state, message)
     case 'user':
@@ -67,7 +59,7 @@ function system(state: ClaudeState, message: Json, context: Context): Step {
     case 'init': {
       const session = text(message.session_id) ?? state.session
       // The process repeats this at every turn that it starts by itself; the log gets it once.
-      if (state.started) return stay({ ...state, session })
+      if (state.started) return stay({ ...state, session, turn: true })
       const started = event('agent.started', {
         provider,
         model: text(message.model),
@@ -77,7 +69,7 @@ function system(state: ClaudeState, message: Json, context: Context): Step {
         permission_mode: text(message.permissionMode),
         version: text(message.claude_code_version),
       })
-      return stay({ ...state, started: true, session }, started, event('message.user', { text: boundText(context.prompt) }))
+      return stay({ ...state, started: true, session, turn: true }, started, event('message.user', { text: boundText(context.prompt) }))
     }
     case 'api_retry': {
       const status = number(message.error_status)
@@ -138,7 +130,7 @@ function assistant(state: ClaudeState, message: Json): Step {
         return raw(provider, `assistant/${String(block.type)}`, block)
     }
   })
-  return stay({ ...state, running }, ...events)
+  return stay({ ...state, running, ...(!('parent_tool_id' in parent) && { turn: true }) }, ...events)
 }
 
 /** A message that the CLI wrote in place of the model, because the provider's API refused. */
@@ -177,29 +169,6 @@ function user(state: ClaudeState, message: Json): Step {
   return stay({ ...state, running }, ...events)
 }
 
-function result(state: ClaudeState, message: Json): Step {
-  const is_error = message.is_error === true || (typeof message.subtype === 'string' && message.subtype.startsWith('error'))
-  const errors = Array.isArray(message.errors) ? message.errors.filter((error) => typeof error === 'string').join('\n') : ''
-  const words = text(message.result) ?? errors
-  const code = is_error ? (codeOfStatus(number(message.api_error_status)) ?? codeOfWords(words) ?? state.code ?? 'AGENT_ERROR') : undefined
-  const usage = usageOf(message.usage)
-  const cost_usd = number(message.total_cost_usd)
-  const turns = number(message.num_turns)
-  const next: ClaudeState = {
-    ...state,
-    session: text(message.session_id) ?? state.session,
-    result: {
-      is_error,
-      code,
-      usage,
-      cost_usd,
-      turns,
-      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultTextBytes),
-    },
-  }
-  return stay(next, event('usage', { ...usage, cost_usd }))
-}
-
 function partial(state: ClaudeState, message: Json): Step {
   const delta = json(json(message.event).delta)
   const words = delta.type === 'text_delta' ? text(delta.text) : delta.type === 'thinking_delta' ? text(delta.thinking) : undefined
@@ -214,28 +183,3 @@ function rateLimit(state: ClaudeState, message: Json): Step {
   const limit = text(info.rateLimitType)
   return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, limit, resets_at }))
 }
-
-/** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */
-function longLine(state: ClaudeState, line: Line): Step {
-  const ends = `${line.text}\n${line.tail}`
-  const cut = { beginning: boundText(line.text, 8 * 1024), removed: line.removed }
-  const kept = event('provider.raw', { provider, type: 'line/too-long', data: cut })
-  if (!line.text.startsWith('{"type":"result"') && !/"type":"result",/.test(line.tail.slice(-endOfResult))) return stay(state, kept)
-  const is_error = /"is_error":true/.test(ends)
-  // The match ends after a whole escape, so that it is a JSON string.
-  const words = text(parseValue(`"${/"result":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)/i.exec(line.text)?.[1] ?? ''}"`)) ?? ''
-  const found = (name: string) => {
-    const value = Number(new RegExp(`"${name}":([\\d.]+)`).exec(ends)?.[1])
-    return Number.isFinite(value) ? value : undefined
-  }
-  const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
-  const cost_usd = found('total_cost_usd')
-  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultTextBytes)
-  const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
-  const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
-  return stay(next, kept, event('usage', { ...usage, cost_usd }))
-}
-
-/** A result line has its type after its text, among the last fields. */
-const endOfResult = 8 * 1024
-const usageNames = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens']

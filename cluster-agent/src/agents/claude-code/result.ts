@@ -10,7 +10,7 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   const known = {
     exit_code,
     provider_session_id: state.session,
-    ...(result && { usage: result.usage, cost_usd: result.cost_usd, turns: result.turns }),
+    ...(state.spent && { usage: state.spent.usage, cost_usd: state.spent.cost_usd, turns: state.turns }),
   }
   const fail = (error_code: NonNullable<AgentResult['error_code']>, error: string): AgentResult => ({
     ...known,
@@ -21,7 +21,7 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   })
 
   const outside = endedFromOutside(exit)
-  if (outside) return { ...known, ...outside, ...(result && !result.is_error && { result: result.text }) }
+  if (outside) return { ...known, ...outside, ...unfinished(state), ...(result && !result.is_error && { result: result.text }) }
   if (result) {
     if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
     // If the agent stopped the process after its result, the exit code is that of the signal and says nothing.
@@ -35,4 +35,10 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   if (state.code) return fail(state.code, words || 'the provider refused')
   if (exit_code === 0) return fail('EMPTY_RESULT', words || 'the agent ended without a result')
   return fail('AGENT_ERROR', words === '' ? `claude exited with ${exit_code} and no result` : words)
+}
+
+/** What was still at work when the run was ended from outside. */
+function unfinished({ background: { tasks } }: ClaudeState): Partial<AgentResult> {
+  if (tasks.length === 0) return {}
+  return { unfinished: `${tasks.length} background ${tasks.length === 1 ? 'task' : 'tasks'}` }
 }

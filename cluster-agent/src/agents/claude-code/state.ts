@@ -2,9 +2,9 @@
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
-import type { Usage } from '@rdev/shared/domain/event'
 import { json, number, text } from '../json.ts'
-import { usageOf } from '../usage.ts'
+import { noBackground, readBackground, type Background } from './background.ts'
+import { readSpent, type Spent } from './spending.ts'
 
 /** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
@@ -12,9 +12,6 @@ export interface ClaudeResult {
   readonly is_error: boolean
   readonly text: string
   readonly code?: TaskErrorCode | undefined
-  readonly usage: Usage
-  readonly cost_usd?: number | undefined
-  readonly turns?: number | undefined
 }
 
 export interface ClaudeState {
@@ -28,10 +25,20 @@ export interface ClaudeState {
   readonly code?: TaskErrorCode | undefined
   /** The end of the text outside the protocol. */
   readonly words: string
+  /** The latest result. */
   readonly result?: ClaudeResult | undefined
+  /** What all results so far spent together, and the turns of the model in them. */
+  readonly spent?: Spent | undefined
+  readonly turns?: number | undefined
+  /** The model is at work: the process itself may have woken it after a result. */
+  readonly turn: boolean
+  readonly background: Background
 }
 
-export const claudeStart: ClaudeState = { started: false, running: {}, words: '' }
+export const claudeStart: ClaudeState = { started: false, running: {}, words: '', turn: false, background: noBackground }
+
+/** Nothing more is to come of this run: a process that lives on is not needed. */
+export const isOver = (state: ClaudeState): boolean => state.result !== undefined && !state.turn && state.background.tasks.length === 0
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
 
@@ -54,9 +61,10 @@ export function readClaudeState(value: unknown): ClaudeState {
             is_error: result.is_error === true,
             text: text(result.text) ?? '',
             code: codeOf(result.code),
-            usage: usageOf(result.usage),
-            cost_usd: number(result.cost_usd),
-            turns: number(result.turns),
           },
+    spent: readSpent(state.spent),
+    turns: number(state.turns),
+    turn: state.turn === true,
+    background: readBackground(state.background),
   }
 }
