@@ -20,6 +20,8 @@ export interface ToolCall {
 export interface Turn {
   readonly text: string
   readonly calls: readonly ToolCall[]
+  /** The model's messages after it. */
+  readonly answers: number
 }
 
 export interface Conversation {
@@ -50,10 +52,12 @@ const withoutReminders = (value: string): string => value.replace(/<system-remin
 /** Undefined if the body is not a Messages API request. */
 export function readConversation(body: unknown): Conversation | undefined {
   if (!isObject(body) || typeof body.model !== 'string' || !Array.isArray(body.messages) || body.messages.length === 0) return undefined
-  const turns: { text: string; calls: ToolCall[] }[] = []
+  const turns: { text: string; calls: ToolCall[]; answers: number }[] = []
   for (const message of objects(body.messages)) {
     const blocks = objects(message.content)
     if (message.role === 'assistant') {
+      const turn = turns.at(-1)
+      if (turn) turn.answers++
       for (const block of blocks) {
         if (block.type !== 'tool_use') continue
         turns.at(-1)?.calls.push({ id: text(block.id), name: text(block.name), input: isObject(block.input) ? block.input : {} })
@@ -66,7 +70,7 @@ export function readConversation(body: unknown): Conversation | undefined {
         if (at >= 0) calls[at] = { ...calls[at]!, output: plainText(result.content), isError: result.is_error === true }
       }
       const said = withoutReminders(plainText(message.content))
-      if (results.length === 0 && said !== '') turns.push({ text: said, calls: [] })
+      if (results.length === 0 && said !== '') turns.push({ text: said, calls: [], answers: 0 })
     }
   }
   const tools = objects(body.tools).map((tool) => {

@@ -14,6 +14,18 @@ export interface Message {
   readonly chunk?: number
   /** Stop in the middle, and keep the connection open without sending. */
   readonly stall?: boolean
+  /** Why it ends; else by what it holds. */
+  readonly stopReason?: string
+  /** The tokens that it costs; else about what its text takes. */
+  readonly usage?: Usage
+}
+
+/** Tokens, as the Messages API counts them. */
+export interface Usage {
+  readonly input_tokens: number
+  readonly output_tokens: number
+  readonly cache_creation_input_tokens: number
+  readonly cache_read_input_tokens: number
 }
 
 export interface Refusal {

@@ -1,10 +1,11 @@
 // `[[scenario: NAME ARGUMENT]]` in a prompt chooses what the model does; a command may also stand in a `[[command: …]]` of its own, to the end
 // of its line. README.md lists them for people.
 
+import { claudeScenes } from './claude-scenes.ts'
 import type { Conversation, Turn } from './conversation.ts'
 import { callTool, refuse, say, think, type Reply } from './reply.ts'
 
-interface Scene {
+export interface Scene {
   readonly conversation: Conversation
   readonly turn: Turn
   readonly argument: string
@@ -98,12 +99,17 @@ const scenarios: Readonly<Record<string, (scene: Scene) => Reply>> = {
   '401': () => refuse(401, 'authentication_error', 'invalid x-api-key', { 'x-should-retry': 'false' }),
   '400': () => refuse(400, 'invalid_request_error', 'The scripted model was told to refuse this request.', { 'x-should-retry': 'false' }),
   empty: () => ({ kind: 'message', blocks: [] }),
+  ...claudeScenes,
 }
 
 export const scenarioNames = Object.keys(scenarios)
 
+/** A client's own notice that work in the background has ended is no prompt: the scene goes on. */
+const isNotice = (turn: Turn): boolean => turn.text.startsWith('<task-notification>')
+
 /** What the marker in the latest prompt asks for; undefined if there is none, or an unknown one. */
-export function scenarioReply(conversation: Conversation, turn: Turn, repeats: number, now: number): Reply | undefined {
+export function scenarioReply(conversation: Conversation, latest: Turn, repeats: number, now: number): Reply | undefined {
+  const turn = conversation.turns.findLast((each) => !isNotice(each)) ?? latest
   const command = /\[\[command:\s*(.*)\]\]/.exec(turn.text)
   const marker = /\[\[scenario:\s*(\S+?)(?:\s+(.*))?\]\]/.exec(command ? turn.text.replace(command[0], '') : turn.text)
   if (!marker) return undefined

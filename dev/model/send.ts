@@ -3,7 +3,7 @@
 import type { ServerResponse } from 'node:http'
 import { setTimeout as wait } from 'node:timers/promises'
 import { tokensOf, type Conversation } from './conversation.ts'
-import type { Block, Message, Refusal } from './reply.ts'
+import type { Block, Message, Refusal, Usage } from './reply.ts'
 
 export interface Ids {
   readonly message: string
@@ -13,9 +13,11 @@ export interface Ids {
 const contentOf = (block: Block): string =>
   block.type === 'text' ? block.text : block.type === 'thinking' ? block.thinking : JSON.stringify(block.input)
 
-const stopReason = (message: Message): string => (message.blocks.some((block) => block.type === 'tool_use') ? 'tool_use' : 'end_turn')
+const stopReason = (message: Message): string =>
+  message.stopReason ?? (message.blocks.some((block) => block.type === 'tool_use') ? 'tool_use' : 'end_turn')
 
-function usageOf(conversation: Conversation, message: Message) {
+export function usageOf(conversation: Conversation, message: Message): Usage {
+  if (message.usage) return message.usage
   const input = conversation.system + conversation.turns.map((turn) => turn.text + JSON.stringify(turn.calls)).join('')
   return {
     input_tokens: tokensOf(input),

@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { answer } from './answer.ts'
 import { readConversation, tokensOf } from './conversation.ts'
-import { refuse } from './reply.ts'
-import { sendDocument, sendRefusal, sendStream } from './send.ts'
+import { refuse, type Usage } from './reply.ts'
+import { sendDocument, sendRefusal, sendStream, usageOf } from './send.ts'
 
 /** A request that was received. Requests in the background have no tools. */
 export interface ModelRequest {
@@ -20,6 +20,8 @@ export interface ModelRequest {
   readonly prompt: string | null
   readonly turns: number
   readonly status: number | 'hang'
+  /** The tokens of its answer. */
+  readonly usage: Usage | null
 }
 
 export interface Model {
@@ -76,6 +78,7 @@ export async function startModel(options: { host?: string; port?: number } = {})
         tools: 0,
         prompt: null,
         turns: 0,
+        usage: null,
       }
       requests.push({ ...base, ...more })
     }
@@ -114,7 +117,8 @@ export async function startModel(options: { host?: string; port?: number } = {})
       const reply = answer(conversation, before, Date.now())
       const status = reply.kind === 'refusal' ? reply.status : reply.kind === 'hang' ? 'hang' : 200
       const { model, stream, tools, turns } = conversation
-      note(status, { model, stream, tools: tools.length, prompt: prompt.slice(0, 500), turns: turns.length })
+      const usage = reply.kind === 'message' ? usageOf(conversation, reply) : null
+      note(status, { model, stream, tools: tools.length, prompt: prompt.slice(0, 500), turns: turns.length, usage })
       if (reply.kind === 'hang') return
       if (reply.kind === 'refusal') return sendRefusal(response, reply, requestId)
       const ids = { message: randomId('msg_01'), tool: () => randomId('toolu_01') }

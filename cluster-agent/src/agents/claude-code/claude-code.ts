@@ -48,6 +48,7 @@ class ClaudeRun {
   /** Events that were read and not emitted yet; the cursor is after the last of them. */
   #events: NewEvent[] = []
   #bytes = 0
+  #stopping: Promise<void> | undefined
 
   constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
     const { stdout, stderr, state } = attempt.cursor
@@ -60,6 +61,7 @@ class ClaudeRun {
   }
 
   async toEnd(): Promise<AgentResult> {
+    if (this.#state.givenUp) this.#giveUp()
     if (isOver(this.#state)) this.#grace.restart()
     try {
       for await (const chunk of this.#attempt.output()) await this.#read(chunk)
@@ -95,10 +97,15 @@ class ClaudeRun {
   #parse(stream: Chunk['stream'], line: Line): Step {
     if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
     const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
+    if (step.state.givenUp) this.#giveUp()
     // Whatever comes after the result lets the grace period begin again; work in the background and a woken model have no such limit.
     if (isOver(step.state)) this.#grace.restart()
     else this.#grace.stop()
     return step
+  }
+
+  #giveUp(): void {
+    this.#stopping ??= this.#attempt.stop().catch(() => {})
   }
 
   async #emit(): Promise<void> {

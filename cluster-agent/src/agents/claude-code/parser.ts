@@ -6,20 +6,11 @@ import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
 import { longLine, result } from './result-line.ts'
-import { provider, stay, type Step } from './step.ts'
-import { backgroundAfter } from './background.ts'
+import { provider, stay, type Context, type Step } from './step.ts'
+import { system } from './system-line.ts'
 import { maxRunningTools, type ClaudeState } from './state.ts'
 import { json, number, objects, parseObject, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
-
-export interface Context {
-  readonly prompt: string
-  /** Milliseconds since 1970; only to turn "in so many seconds" into an instant. */
-  readonly now: number
-}
-
-/** Progress that the complete messages repeat, so it is left out. */
-const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
 
 /** A line of stderr, or one of stdout that is not of the protocol. */
 export function parseWords(state: ClaudeState, stream: 'stdout' | 'stderr', words: string): Step {
@@ -38,7 +29,7 @@ export function parseLine(state: ClaudeState, line: Line, context: Context): Ste
   if (!message || typeof message.type !== 'string') return parseWords(state, 'stdout', line.text)
   switch (message.type) {
     case 'system':
-      return system({ ...state, background: backgroundAfter(state.background, message) }, message, context)
+      return system(state, message, context)
     case 'assistant':
       return assistant(state, message)
     case 'user':
@@ -51,48 +42,6 @@ export function parseLine(state: ClaudeState, line: Line, context: Context): Ste
       return rateLimit(state, message)
     default:
       return stay(state, raw(provider, message.type, message))
-  }
-}
-
-function system(state: ClaudeState, message: Json, context: Context): Step {
-  switch (message.subtype) {
-    case 'init': {
-      const session = text(message.session_id) ?? state.session
-      // The process repeats this at every turn that it starts by itself; the log gets it once.
-      if (state.started) return stay({ ...state, session, turn: true })
-      const started = event('agent.started', {
-        provider,
-        model: text(message.model),
-        provider_session_id: session,
-        tools: boundValue(message.tools ?? [], 16 * 1024),
-        working_dir: text(message.cwd),
-        permission_mode: text(message.permissionMode),
-        version: text(message.claude_code_version),
-      })
-      return stay({ ...state, started: true, session, turn: true }, started, event('message.user', { text: boundText(context.prompt) }))
-    }
-    case 'api_retry': {
-      const status = number(message.error_status)
-      const delay = number(message.retry_delay_ms) ?? 0
-      const words = `the model answered ${status ?? 'nothing'} (${text(message.error) ?? 'unknown'}); retry ${String(message.attempt)} of ${String(message.max_retries)}`
-      if (status !== 429) return stay(state, event('error', { code: 'AGENT_ERROR', message: words }))
-      const resets_at = instant(context.now + delay)
-      return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, message: words, resets_at }))
-    }
-    case 'permission_denied': {
-      const asked = {
-        tool_id: text(message.tool_use_id),
-        name: text(message.tool_name),
-        message: boundText(text(message.message) ?? '', 4096),
-      }
-      return stay(
-        state,
-        event('approval.requested', { ...asked, expires_at: null }),
-        event('approval.resolved', { tool_id: asked.tool_id, name: asked.name, decision: 'denied', by: 'policy' }),
-      )
-    }
-    default:
-      return progress.has(message.subtype) ? stay(state) : stay(state, raw(provider, `system/${String(message.subtype)}`, message))
   }
 }
 
@@ -130,7 +79,9 @@ function assistant(state: ClaudeState, message: Json): Step {
         return raw(provider, `assistant/${String(block.type)}`, block)
     }
   })
-  return stay({ ...state, running, ...(!('parent_tool_id' in parent) && { turn: true }) }, ...events)
+  // The model answers, so whatever refused it before has passed.
+  const turn = state.turn || !('parent_tool_id' in parent)
+  return stay({ ...state, running, turn, code: undefined, limited: undefined }, ...events)
 }
 
 /** A message that the CLI wrote in place of the model, because the provider's API refused. */
@@ -138,7 +89,7 @@ function refused(state: ClaudeState, message: Json, words: string): Step {
   const code = codeOfStatus(number(message.api_error_status)) ?? codeOfWords(`${String(message.error)} ${words}`) ?? 'AGENT_ERROR'
   if (code !== 'RATE_LIMITED') return stay({ ...state, code }, event('error', { code, message: boundText(words, 4096) }))
   // The event about the limit, if there was one, is more exact.
-  if (state.limited) return stay({ ...state, code })
+  if (state.limited?.told) return stay({ ...state, code })
   const resets_at = resetInWords(words)
   return stay({ ...state, code, limited: { resets_at } }, event('limit.reached', { provider, message: boundText(words, 4096), resets_at }))
 }
@@ -181,5 +132,5 @@ function rateLimit(state: ClaudeState, message: Json): Step {
   if (info.status !== 'rejected') return stay(state, raw(provider, 'rate_limit_event', info))
   const resets_at = instant(number(info.resetsAt))
   const limit = text(info.rateLimitType)
-  return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, limit, resets_at }))
+  return stay({ ...state, limited: { resets_at, told: true } }, event('limit.reached', { provider, limit, resets_at }))
 }

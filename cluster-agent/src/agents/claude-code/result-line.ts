@@ -9,13 +9,17 @@ import { spend } from './spending.ts'
 import type { ClaudeState } from './state.ts'
 import { provider, stay, type Step } from './step.ts'
 
+/** Why an answer ended that is not whole. The process goes on by itself where it can, so with the last result it could not. */
+const cutReasons = ['pause_turn', 'max_tokens', 'model_context_window_exceeded'] as const
+
 export function result(state: ClaudeState, message: Json): Step {
   const is_error = message.is_error === true || (typeof message.subtype === 'string' && message.subtype.startsWith('error'))
   const errors = Array.isArray(message.errors) ? message.errors.filter((error) => typeof error === 'string').join('\n') : ''
   const words = text(message.result) ?? errors
   const code = is_error ? (codeOfStatus(number(message.api_error_status)) ?? codeOfWords(words) ?? state.code ?? 'AGENT_ERROR') : undefined
   const said = boundText(words === '' && is_error ? String(message.subtype) : words, maxResultTextBytes)
-  return ended({ ...state, session: text(message.session_id) ?? state.session }, message, { is_error, code, text: said })
+  const cut = cutReasons.find((reason) => reason === message.stop_reason)
+  return ended({ ...state, session: text(message.session_id) ?? state.session }, message, { is_error, code, text: said, cut })
 }
 
 /** The state after a result: the turn is over, and what it spent is added to what those before it did. */

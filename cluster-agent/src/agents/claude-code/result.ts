@@ -22,11 +22,14 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
 
   const outside = endedFromOutside(exit)
   if (outside) return { ...known, ...outside, ...unfinished(state), ...(result && !result.is_error && { result: result.text }) }
+  if (state.givenUp) return fail(state.givenUp.code, state.givenUp.words)
   if (result) {
     if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
     // If the agent stopped the process after its result, the exit code is that of the signal and says nothing.
     if (exit.reason === 'exited' && exit_code !== 0)
       return { ...fail('AGENT_ERROR', `it exited with ${exit_code} after its result`), result: result.text }
+    if (result.cut !== undefined)
+      return { ...fail('AGENT_ERROR', `the answer is not whole, it ended with ${result.cut}`), result: result.text }
     if (result.text.trim() === '') return fail('EMPTY_RESULT', 'the agent ended without a final text')
     return { ...known, status: 'succeeded', result: result.text }
   }

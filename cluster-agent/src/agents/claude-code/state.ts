@@ -12,6 +12,8 @@ export interface ClaudeResult {
   readonly is_error: boolean
   readonly text: string
   readonly code?: TaskErrorCode | undefined
+  /** The answer is not whole, and why it ended. */
+  readonly cut?: string | undefined
 }
 
 export interface ClaudeState {
@@ -20,7 +22,11 @@ export interface ClaudeState {
   /** Tool calls without a result: id → when they began, by the pod's clock. */
   readonly running: Readonly<Record<string, number>>
   /** The provider refused because of a usage or rate limit, and may have said until when. */
-  readonly limited?: { readonly resets_at?: string | undefined } | undefined
+  readonly limited?:
+    | { readonly resets_at?: string | undefined; /** The log has an event with that time. */ readonly told?: boolean }
+    | undefined
+  /** The process would try again for too long, so it is stopped, and this is why. */
+  readonly givenUp?: { readonly code: TaskErrorCode; readonly words: string } | undefined
   /** The code of an error, from text outside the protocol or from the protocol. */
   readonly code?: TaskErrorCode | undefined
   /** The end of the text outside the protocol. */
@@ -37,7 +43,7 @@ export interface ClaudeState {
 
 export const claudeStart: ClaudeState = { started: false, running: {}, words: '', turn: false, background: noBackground }
 
-/** Nothing more is to come of this run: a process that lives on is not needed. */
+/** Nothing more is to come of this run: a process that lives on a little is not needed. */
 export const isOver = (state: ClaudeState): boolean => state.result !== undefined && !state.turn && state.background.tasks.length === 0
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
@@ -51,7 +57,12 @@ export function readClaudeState(value: unknown): ClaudeState {
     started: state.started === true,
     session: text(state.session),
     running: Object.fromEntries(running),
-    limited: state.limited === undefined ? undefined : { resets_at: text(json(state.limited).resets_at) },
+    limited:
+      state.limited === undefined ? undefined : { resets_at: text(json(state.limited).resets_at), told: json(state.limited).told === true },
+    givenUp:
+      state.givenUp === undefined
+        ? undefined
+        : { code: codeOf(json(state.givenUp).code) ?? 'AGENT_ERROR', words: text(json(state.givenUp).words) ?? '' },
     code: codeOf(state.code),
     words: text(state.words) ?? '',
     result:
@@ -61,6 +72,7 @@ export function readClaudeState(value: unknown): ClaudeState {
             is_error: result.is_error === true,
             text: text(result.text) ?? '',
             code: codeOf(result.code),
+            cut: text(result.cut),
           },
     spent: readSpent(state.spent),
     turns: number(state.turns),

@@ -9,5 +9,11 @@ export interface Step {
   readonly deltas: readonly EventData[]
 }
 
+export interface Context {
+  readonly prompt: string
+  /** Milliseconds since 1970; only to turn "in so many seconds" into an instant. */
+  readonly now: number
+}
+
 export const provider = 'claude-code'
 export const stay = (state: ClaudeState, ...events: readonly NewEvent[]): Step => ({ state, events, deltas: [] })
