@@ -5,7 +5,7 @@ import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
-import { claudeScript } from './command.ts'
+import { claudeInput, claudeScript } from './command.ts'
 import { parseLine, parseWords } from './parser.ts'
 import { claudeResult } from './result.ts'
 import type { Step } from './step.ts'
@@ -29,7 +29,7 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
     async execute(request, attempt) {
       if (request.permission_mode === 'bypassPermissions' && !attempt.pod.allow_bypass_permissions)
         return { status: 'failed', error_code: 'INVALID_SPEC', error: 'this pod does not allow bypassPermissions' }
-      await attempt.process({ script: claudeScript(request), stdin: request.prompt, timeout_s: request.timeout_s })
+      await attempt.process({ script: claudeScript(request), stdin: claudeInput(request.prompt), timeout_s: request.timeout_s })
       return new ClaudeRun(request, attempt, graceMs).toEnd()
     },
 

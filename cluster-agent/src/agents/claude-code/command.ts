@@ -21,6 +21,12 @@ function permissions(request: AgentRequest): readonly string[] {
   return mode ? [`--permission-mode=${mode}`] : ['--permission-mode=acceptEdits', ...allow(usualTools)]
 }
 
+/**
+ * What the process reads. A prompt that begins with a slash would be a command of the program: `/clear` forgets the conversation, and what follows
+ * the name is swallowed. Commands begin at the very first character.
+ */
+export const claudeInput = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt)
+
 /** The script of the process. The prompt is not in it, it comes by stdin. Options have their value after `=`, so no value is taken for an option. */
 export function claudeScript(request: AgentRequest): string {
   const words = ['claude', '-p', '--output-format=stream-json', '--verbose', ...permissions(request)]
