@@ -283,7 +283,8 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
   exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
   unset RDEV_SLOT
-  export RDEV_ATTEMPT="$1"
+  # Its temporary files are in its directory, so that they go with it.
+  export RDEV_ATTEMPT="$1" TMPDIR="$r_dir/tmp"
   umask "$r_umask"
 }
 

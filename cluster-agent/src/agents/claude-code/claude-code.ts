@@ -48,7 +48,7 @@ class ClaudeRun {
   /** Events that were read and not emitted yet; the cursor is after the last of them. */
   #events: NewEvent[] = []
   #bytes = 0
-  #stopping: Promise<void> | undefined
+  #gaveUp = false
 
   constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
     const { stdout, stderr, state } = attempt.cursor
@@ -105,7 +105,9 @@ class ClaudeRun {
   }
 
   #giveUp(): void {
-    this.#stopping ??= this.#attempt.stop().catch(() => {})
+    if (this.#gaveUp) return
+    this.#gaveUp = true
+    void this.#attempt.stop().catch(() => {})
   }
 
   async #emit(): Promise<void> {

@@ -13,6 +13,9 @@ const quiet = {
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
 }
 
+/** The program keeps the output of commands and its sockets in /tmp, unless this names another folder; TMPDIR alone does not. */
+const temporary = '[ -z "${TMPDIR:-}" ] || export CLAUDE_CODE_TMPDIR="${CLAUDE_CODE_TMPDIR:-$TMPDIR}"\n'
+
 function permissions(request: AgentRequest): readonly string[] {
   const { allowed_tools: tools, permission_mode: mode } = request
   if (mode === 'bypassPermissions') return ['--dangerously-skip-permissions']
@@ -35,5 +38,5 @@ export function claudeScript(request: AgentRequest): string {
   if (request.provider_session_id !== undefined) words.push(`--resume=${request.provider_session_id}`)
   // As root the CLI bypasses permissions only in a sandbox. A pod that allows bypassPermissions is one.
   const sandbox = request.permission_mode === 'bypassPermissions' ? exportAll({ IS_SANDBOX: '1' }) : ''
-  return `${exportAll(quiet)}${sandbox}exec ${words.map(quote).join(' ')}\n`
+  return `${exportAll(quiet)}${temporary}${sandbox}exec ${words.map(quote).join(' ')}\n`
 }

@@ -8,6 +8,7 @@ import { attemptOf, type ContractSetup, hardTexts, nasty, collect, never, newcom
 import { lockContract } from './locks.ts'
 import { startContract } from './starts.ts'
 import { supervisorContract } from './supervisor.ts'
+import { temporaryContract } from './temporary.ts'
 
 const megabyte = 1_000_000
 
@@ -31,6 +32,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     lockContract(setup)
     startContract(setup, () => bundle.host)
     supervisorContract(setup)
+    temporaryContract(setup)
 
     test('the inventory has the pod, ready', async () => {
       const pods = await new Promise<readonly string[]>((resolve) =>
