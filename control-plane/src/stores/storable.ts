@@ -16,6 +16,7 @@ export function storableOutcome(end: TaskOutcome, now: number): TaskOutcome {
     duration_ms: end.duration_ms === null ? null : Math.round(clamp(end.duration_ms, 0, now)),
     result: storableOrNull(end.result),
     error: storableOrNull(end.error),
+    denied_tools: end.denied_tools?.map(({ name, count }) => ({ name: storable(name), count })) ?? null,
     provider_session_id: storableOrNull(end.provider_session_id),
   }
 }

@@ -12,7 +12,7 @@ import {
   workspacePattern,
 } from '../domain/task.ts'
 import type { AskedTask, TaskSpec } from '../domain/task.ts'
-import { usageSchema } from '../wire/parts.ts'
+import { deniedToolSchema, usageSchema } from '../wire/parts.ts'
 import { instantSchema, pageOf, pageQuery } from './pages.ts'
 
 /** Text that Postgres, files and argv can all hold. */
@@ -126,6 +126,10 @@ const agentFields = {
     .boolean()
     .default(false)
     .meta({ description: 'Also send unstored `message.delta` events while the model writes; read them with `?deltas=true`.' }),
+  fail_on_denied: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'A run that was denied a tool is `failed` with TOOL_DENIED, instead of ending as the agent says.' }),
 }
 
 const shellCommand = text(100_000).min(1).meta({ description: 'A script for `sh -c`.', example: 'npm test' })
@@ -208,6 +212,10 @@ export const taskSchema = z
     error: z.string().nullable(),
     usage: usageSchema.nullable(),
     cost_usd: z.number().nullable(),
+    denied_tools: z
+      .array(deniedToolSchema)
+      .nullable()
+      .meta({ description: 'Tools that the agent asked for and was not allowed, each with how often; null if there was none.' }),
     events_url: z.string().meta({ example: '/v1/tasks/task_01k…/events' }),
   })
   .meta({ id: 'Task' })

@@ -52,6 +52,12 @@ export interface TaskEvent {
   readonly data: EventData
 }
 
+/** A tool that was asked for and not allowed, and how often. */
+export interface DeniedTool {
+  readonly name: string
+  readonly count: number
+}
+
 /** Tokens of one attempt, summed over its turns. */
 export interface Usage {
   readonly input_tokens: number

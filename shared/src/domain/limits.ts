@@ -15,6 +15,10 @@ export const orphanMs = orphanTtlS * 1000 + 2 * supervisorBeatMs + 60_000
 /** What a process gets to end in peace, from the first signal to the last, when nobody chose: for a cancel, a timeout and a stop. */
 export const cancelGraceS = 10
 
+/** An outcome names at most this many denied tools; names are cut at the other limit. An agent has few, and the row is kept for ever. */
+export const maxDeniedTools = 64
+export const maxToolNameChars = 128
+
 /** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
 export const maxEventBytes = 256 * 1024
 /** Of one text of a code agent in an event, as JSON: with its neighbours it stays below `maxEventBytes`. */

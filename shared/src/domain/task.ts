@@ -2,7 +2,7 @@
 
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
-import type { Usage } from './event.ts'
+import type { DeniedTool, Usage } from './event.ts'
 import { pick } from './pick.ts'
 
 export const taskKinds = ['agent', 'shell', 'git'] as const
@@ -49,6 +49,8 @@ export interface AttemptSpec {
   readonly idle_timeout_s: number | null
   /** Send unstored `message.delta` events while the model writes. */
   readonly deltas: boolean
+  /** Whether a run that was denied a tool counts as failed. */
+  readonly fail_on_denied: boolean
 }
 
 const attemptFields = [
@@ -67,6 +69,7 @@ const attemptFields = [
   'timeout_s',
   'idle_timeout_s',
   'deltas',
+  'fail_on_denied',
 ] as const satisfies readonly (keyof AttemptSpec)[]
 
 /** A copy with only the fields of AttemptSpec. */
@@ -100,6 +103,7 @@ export const unaskedSpec = {
   working_dir: null,
   idle_timeout_s: null,
   deltas: false,
+  fail_on_denied: false,
   queue_ttl_s: null,
   run_after: null,
 } as const satisfies Partial<TaskSpec>
@@ -140,6 +144,8 @@ export interface Task {
   readonly error: string | null
   readonly usage: Usage | null
   readonly cost_usd: number | null
+  /** Null: none was denied. */
+  readonly denied_tools: readonly DeniedTool[] | null
 }
 
 /** How an attempt ended. The log's `task.finished` and the row both take it from here. */
@@ -151,6 +157,7 @@ export interface TaskOutcome {
   readonly error: string | null
   readonly usage: Usage | null
   readonly cost_usd: number | null
+  readonly denied_tools: readonly DeniedTool[] | null
   /** Measured in the pod, start to end; null if it never started. */
   readonly duration_ms: number | null
   /** The provider's id of the conversation, to be continued by the next task of the session. */
@@ -167,6 +174,7 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
   error: null,
   usage: null,
   cost_usd: null,
+  denied_tools: null,
   duration_ms: null,
   provider_session_id: null,
   resets_at: null,

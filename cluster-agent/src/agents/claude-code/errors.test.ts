@@ -1,6 +1,7 @@
 // What a run ends with when the model's server refused, or the answer is not whole. Lines as 2.1.330 writes them, cut to what matters.
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import { retryClassOf } from '@rdev/shared/domain/task'
 import type { NewEvent } from '../../ports.ts'
 import { parseLine } from './parser.ts'
 import { claudeResult } from './result.ts'
@@ -114,3 +115,33 @@ test.each(['pause_turn', 'max_tokens', 'model_context_window_exceeded'])(
     expect(claudeResult(setup(init, says, result({ stop_reason: 'end_turn' })).state, exit())).toMatchObject({ status: 'succeeded' })
   },
 )
+
+test('a conversation that is not there has a code of its own, which no policy repeats', () => {
+  const errors = ['No conversation found with session ID: 00000000-0000-4000-8000-000000000000']
+  const { state } = setup({ type: 'result', subtype: 'error_during_execution', is_error: true, errors })
+  const end = claudeResult(state, exit('exited', 1))
+  expect(end).toMatchObject({ status: 'failed', error_code: 'SESSION_MISSING', error: errors[0] })
+  expect(retryClassOf({ status: 'failed', error_code: end.error_code! })).toBeNull()
+})
+
+test('denials are told once and counted, whether the stream tells them, the result, or both', () => {
+  const denial = (id: string, tool_name: string) => ({ tool_use_id: id, tool_name, tool_input: {} })
+  const told = { type: 'system', subtype: 'permission_denied', message: 'not allowed', ...denial('a', 'Write') }
+  const list = [denial('a', 'Write'), denial('b', 'Bash'), denial('c', 'Write')]
+  const { state, events, data } = setup(init, told, result({ permission_denials: list }), init, result({ permission_denials: list }))
+  expect(data('approval.requested').map((one) => (one as { tool_id?: string }).tool_id)).toEqual(['a', 'b', 'c'])
+  expect(data('approval.resolved')).toMatchObject([{ decision: 'denied' }, { name: 'Bash', by: 'policy' }, { name: 'Write' }])
+  expect(events.at(-1)!.type).toBe('usage')
+  expect(claudeResult(state, exit()).denied_tools).toEqual([
+    { name: 'Write', count: 2 },
+    { name: 'Bash', count: 1 },
+  ])
+  expect(claudeResult(setup(init, result()).state, exit())).not.toHaveProperty('denied_tools')
+})
+
+test('thousands of denials take bounded state', () => {
+  const list = Array.from({ length: 5000 }, (_, i) => ({ tool_use_id: `toolu_${i}`, tool_name: `${i}`.repeat(1000) }))
+  const { state } = setup(init, result({ permission_denials: list }))
+  expect(JSON.stringify(state).length).toBeLessThan(64 * 1024)
+  expect(claudeResult(state, exit()).denied_tools).toHaveLength(64)
+})

@@ -109,7 +109,7 @@ test('recorded failures have their codes', () => {
   expect(codeOf('unauthorized')).toBe('AUTH_FAILED')
   expect(codeOf('no-key')).toBe('AUTH_FAILED')
   expect(codeOf('limited')).toBe('RATE_LIMITED')
-  expect(codeOf('no-session')).toBe('AGENT_ERROR')
+  expect(codeOf('no-session')).toBe('SESSION_MISSING')
   expect(claudeResult(recorded('empty').state, exit(0)).error_code).toBe('EMPTY_RESULT')
   expect(claudeResult(recorded('limited').state, exit(1)).resets_at).toMatch(/^\d{4}-.*Z$/)
 })

@@ -5,6 +5,7 @@ import { boundText, event } from '../bounded.ts'
 import { codeOfStatus, codeOfWords } from '../classify.ts'
 import { number, parseObject, parseValue, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
+import { denyAll } from './denied.ts'
 import { spend } from './spending.ts'
 import type { ClaudeState } from './state.ts'
 import { provider, stay, type Step } from './step.ts'
@@ -26,7 +27,9 @@ export function result(state: ClaudeState, message: Json): Step {
 function ended(state: ClaudeState, facts: Json, result: NonNullable<ClaudeState['result']>): Step {
   const { part, spent } = spend(state.spent, facts)
   const turns = (state.turns ?? 0) + (number(facts.num_turns) ?? 0)
-  return stay({ ...state, turn: false, spent, turns, result }, event('usage', { ...part.usage, cost_usd: part.cost_usd }))
+  const { denied, events } = denyAll(state.denied, facts.permission_denials)
+  const next = { ...state, turn: false, spent, turns, denied, result }
+  return stay(next, ...events, event('usage', { ...part.usage, cost_usd: part.cost_usd }))
 }
 
 /** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */

@@ -1,5 +1,6 @@
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { deniedTools } from './denied.ts'
 import type { ClaudeState } from './state.ts'
 import { endedFromOutside } from '../outcome.ts'
 
@@ -7,9 +8,11 @@ import { endedFromOutside } from '../outcome.ts'
 export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult {
   const { exit_code } = exit
   const { result } = state
+  const denied_tools = deniedTools(state.denied)
   const known = {
     exit_code,
     provider_session_id: state.session,
+    ...(denied_tools && { denied_tools }),
     ...(state.spent && { usage: state.spent.usage, cost_usd: state.spent.cost_usd, turns: state.turns }),
   }
   const fail = (error_code: NonNullable<AgentResult['error_code']>, error: string): AgentResult => ({

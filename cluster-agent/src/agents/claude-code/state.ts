@@ -4,6 +4,7 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import { json, number, text } from '../json.ts'
 import { noBackground, readBackground, type Background } from './background.ts'
+import { readDenied, type Denied } from './denied.ts'
 import { readSpent, type Spent } from './spending.ts'
 
 /** Few tools run at once; past this number durations are not measured. */
@@ -39,9 +40,10 @@ export interface ClaudeState {
   /** The model is at work: the process itself may have woken it after a result. */
   readonly turn: boolean
   readonly background: Background
+  readonly denied: Denied
 }
 
-export const claudeStart: ClaudeState = { started: false, running: {}, words: '', turn: false, background: noBackground }
+export const claudeStart: ClaudeState = { started: false, running: {}, words: '', turn: false, background: noBackground, denied: {} }
 
 /** Nothing more is to come of this run: a process that lives on a little is not needed. */
 export const isOver = (state: ClaudeState): boolean => state.result !== undefined && !state.turn && state.background.tasks.length === 0
@@ -78,5 +80,6 @@ export function readClaudeState(value: unknown): ClaudeState {
     turns: number(state.turns),
     turn: state.turn === true,
     background: readBackground(state.background),
+    denied: readDenied(state.denied),
   }
 }

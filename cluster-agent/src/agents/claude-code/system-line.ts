@@ -4,6 +4,7 @@ import { boundText, boundValue, event, raw } from '../bounded.ts'
 import { codeOfStatus, instant } from '../classify.ts'
 import { number, text, type Json } from '../json.ts'
 import { backgroundAfter } from './background.ts'
+import { deny } from './denied.ts'
 import type { ClaudeState } from './state.ts'
 import { provider, stay, type Context, type Step } from './step.ts'
 
@@ -18,16 +19,8 @@ export function system(before: ClaudeState, message: Json, context: Context): St
     case 'api_retry':
       return retry(state, message, context)
     case 'permission_denied': {
-      const asked = {
-        tool_id: text(message.tool_use_id),
-        name: text(message.tool_name),
-        message: boundText(text(message.message) ?? '', 4096),
-      }
-      return stay(
-        state,
-        event('approval.requested', { ...asked, expires_at: null }),
-        event('approval.resolved', { tool_id: asked.tool_id, name: asked.name, decision: 'denied', by: 'policy' }),
-      )
+      const { denied, events } = deny(state.denied, message)
+      return stay({ ...state, denied }, ...events)
     }
     default:
       return progress.has(message.subtype) ? stay(state) : stay(state, raw(provider, `system/${String(message.subtype)}`, message))

@@ -186,6 +186,7 @@ export class ChildAttempt implements Attempt {
       timeout_s: asked.timeout_s,
       idle_timeout_s: asked.idle_timeout_s ?? null,
       deltas: asked.deltas,
+      fail_on_denied: false,
       session_id: null,
       provider_session_id: asked.provider_session_id ?? null,
       token: '',

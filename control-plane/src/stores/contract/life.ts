@@ -30,11 +30,13 @@ export function lifeContract(setup: () => Contract): void {
         error: 'it broke',
         usage,
         cost_usd: 0.125,
+        denied_tools: [{ name: 'Wr\u0000ite', count: 2 }],
         duration_ms: 1_000,
       })
       const before = Date.now()
       const ended = await dispatch.finish(refOf(task), end, null)
       expect(ended).toMatchObject({ status: 'failed', exit_code: 7, error_code: 'AGENT_ERROR', error: 'it broke', usage, cost_usd: 0.125 })
+      expect(ended).toMatchObject({ denied_tools: [{ name: 'Wr\ufffdite', count: 2 }] })
       expect(ended).toMatchObject({ result: 'some \ufffd \ufffd text', lease_until: null, started_at: task.started_at, pod: 'demo-pod' })
       expect(ended?.finished_at).toBeGreaterThanOrEqual(before - 5)
       expect(await dispatch.finish(refOf(task), end, null)).toEqual(ended)

@@ -64,7 +64,7 @@ export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: numb
   const begun = end.duration_ms === null ? sql`null::timestamptz` : at(now - end.duration_ms)
   const taskBegun = end.duration_ms === null ? keep('started_at') : sql`coalesce(t.started_at, greatest(t.created_at, ${begun}))`
   const none = sql`null::timestamptz`
-  const json = end.usage === null ? null : JSON.stringify(end.usage)
+  const json = (value: unknown) => sql`${value === null ? null : JSON.stringify(value)}::json`
   const sessionToo = sql`, session_written as (
   update sessions s set provider_session_id = ${end.provider_session_id}, pod = attempt_written.pod, updated_at = ${at(now)}
   from ended join attempt_written on true where s.id = ended.session_id
@@ -83,8 +83,9 @@ export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: numb
       result: set(sql`${end.result}::text`, keep('result')),
       error_code: set(sql`${end.error_code}::text`, keep('error_code')),
       error: set(sql`${end.error}::text`, keep('error')),
-      usage: set(sql`${json}::json`, keep('usage')),
+      usage: set(json(end.usage), keep('usage')),
       cost_usd: set(sql`${end.cost_usd}::float8`, keep('cost_usd')),
+      denied_tools: set(json(end.denied_tools), keep('denied_tools')),
     },
     // Its session has a pod now, so it may not run in any other pod of its target.
     orderingKey: set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`),
