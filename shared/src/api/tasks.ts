@@ -210,8 +210,8 @@ export const taskSchema = z
     result: z.string().nullable(),
     error_code: z.enum(publishedTaskErrorCodes).nullable(),
     error: z.string().nullable(),
-    usage: usageSchema.nullable(),
-    cost_usd: z.number().nullable(),
+    usage: usageSchema.nullable().meta({ description: 'Tokens of all its attempts together: what its `usage` events add up to.' }),
+    cost_usd: z.number().nullable().meta({ description: 'The cost of all its attempts together, as the provider estimates it.' }),
     denied_tools: z
       .array(deniedToolSchema)
       .nullable()

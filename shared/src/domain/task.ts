@@ -2,6 +2,7 @@
 
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
+import { addUsage } from './event.ts'
 import type { DeniedTool, Usage } from './event.ts'
 import { pick } from './pick.ts'
 
@@ -142,9 +143,10 @@ export interface Task {
   readonly result: string | null
   readonly error_code: TaskErrorCode | null
   readonly error: string | null
+  /** Of all its attempts together, like the cost. */
   readonly usage: Usage | null
   readonly cost_usd: number | null
-  /** Null: none was denied. */
+  /** Of its last attempt. Null: none was denied. */
   readonly denied_tools: readonly DeniedTool[] | null
 }
 
@@ -200,12 +202,20 @@ type Ended = Pick<Task, 'status' | 'error_code' | 'error'> & Partial<Task> & { r
 /** queued | leased | running → terminal. The only way that a task ends: every transition to a terminal status goes through here. */
 const end = (task: Task, how: Ended, now: number): Task => ({ ...task, ...how, finished_at: now, lease_until: null })
 
+type Spent = Pick<TaskOutcome, 'usage' | 'cost_usd'>
+
+/** What a task and another attempt of it spent together. Null: nothing is known of either. */
+const together = (task: Spent, more: Spent): Spent => ({
+  usage: task.usage && more.usage ? addUsage(task.usage, more.usage) : (more.usage ?? task.usage),
+  cost_usd: task.cost_usd === null && more.cost_usd === null ? null : (task.cost_usd ?? 0) + (more.cost_usd ?? 0),
+})
+
 /** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
 export function finish(task: Task, attempt: number, how: TaskOutcome, now: number): Task {
   if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
   const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = how
   const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
-  return end(task, { ...facts, started_at: started }, now)
+  return end(task, { ...facts, ...together(task, how), started_at: started }, now)
 }
 
 /** queued → cancelled at once. Leased and running tasks record the cancel request; their exit record decides the end. Ended: unchanged. */
@@ -227,7 +237,7 @@ export function requeue(task: Task, attempt: number, runAfter: number): Task {
  * leased | running → queued, for another attempt under the task's retry policy. The queue deadline ends, because the task has left the queue
  * once. A task with a cancel request stays unchanged.
  */
-export function retry(task: Task, attempt: number, runAfter: number): Task {
+export function retry(task: Task, attempt: number, how: Spent, runAfter: number): Task {
   if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
   const again = {
     status: 'queued',
@@ -238,7 +248,7 @@ export function retry(task: Task, attempt: number, runAfter: number): Task {
     started_at: null,
     queue_deadline_at: null,
   } as const
-  return { ...task, ...again, run_after: runAfter }
+  return { ...task, ...again, ...together(task, how), run_after: runAfter }
 }
 
 /** The end of a task past its queue deadline, and of one whose conversation is in a pod that is gone. */

@@ -1,8 +1,8 @@
 // What a run spent. A run may have several results, and each speaks in its own way of what came before, so only the part of each is counted.
 
-import type { Usage } from '@rdev/shared/domain/event'
+import { addUsage, noUsage, type Usage } from '@rdev/shared/domain/event'
 import { count, isJson, json, number, type Json } from '../json.ts'
-import { addUsage, noUsage, usageOf } from '../usage.ts'
+import { usageOf } from '../usage.ts'
 
 export interface Spent {
   readonly usage: Usage
