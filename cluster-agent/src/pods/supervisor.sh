@@ -82,7 +82,7 @@ r_tree() { # NAME [SID] → r_pids
   done
 }
 
-# Signals until none is left: INT (if asked) at once, TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
+# Signals until none is left: INT (if asked) at once (to the main process alone while it lives, if the attempt has the mark `alone`), TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
 # (a process may fork between the look and the signal).
 r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   r_hit=
@@ -100,7 +100,9 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
     elif [ "$3" = int ]; then
       r_sig=INT
     fi
-    for r_x in $r_pids; do
+    r_first=
+    [ "$r_sig" != INT ] || [ ! -f "$r_dir/alone" ] || [ ! -d "/proc/$2" ] || r_first=$2
+    for r_x in ${r_first:-$r_pids}; do
       case " $r_hit " in *" $r_sig:$r_x "*) [ "$r_sig" = KILL ] || continue ;; esac
       r_hit="$r_hit $r_sig:$r_x"
       [ -z "$r_sig" ] || kill -s "$r_sig" "$r_x" 2>/dev/null

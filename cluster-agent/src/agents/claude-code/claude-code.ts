@@ -7,6 +7,7 @@ import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
 import { claudeInput, claudeScript } from './command.ts'
 import { parseLine, parseWords } from './parser.ts'
+import { cutOff } from './result-line.ts'
 import { claudeResult } from './result.ts'
 import type { Step } from './step.ts'
 import { isOver, readClaudeState, type ClaudeState } from './state.ts'
@@ -29,7 +30,9 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
     async execute(request, attempt) {
       if (request.permission_mode === 'bypassPermissions' && !attempt.pod.allow_bypass_permissions)
         return { status: 'failed', error_code: 'INVALID_SPEC', error: 'this pod does not allow bypassPermissions' }
-      await attempt.process({ script: claudeScript(request), stdin: claudeInput(request.prompt), timeout_s: request.timeout_s })
+      const { prompt, timeout_s } = request
+      // At an INT it ends its own children, and then tells what the run has cost. When they got the signal too, it did not.
+      await attempt.process({ script: claudeScript(request), stdin: claudeInput(prompt), timeout_s, interrupt: 'main' })
       return new ClaudeRun(request, attempt, graceMs).toEnd()
     },
 
@@ -70,6 +73,10 @@ class ClaudeRun {
     }
     const exit = await this.#attempt.exited()
     for (const stream of ['stdout', 'stderr'] as const) await this.#take(stream, this.#readers[stream].rest())
+    const { state, events } = cutOff(this.#state)
+    this.#state = state
+    this.#events.push(...events)
+    await this.#emit()
     return claudeResult(this.#state, exit)
   }
 

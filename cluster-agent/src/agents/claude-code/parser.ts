@@ -6,6 +6,7 @@ import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
 import { longLine, result } from './result-line.ts'
+import { withMessage } from './spending.ts'
 import { provider, stay, type Context, type Step } from './step.ts'
 import { system } from './system-line.ts'
 import { maxRunningTools, type ClaudeState } from './state.ts'
@@ -81,7 +82,8 @@ function assistant(state: ClaudeState, message: Json): Step {
   })
   // The model answers, so whatever refused it before has passed.
   const turn = state.turn || !('parent_tool_id' in parent)
-  return stay({ ...state, running, turn, code: undefined, limited: undefined }, ...events)
+  const open = withMessage(state.open, json(message.message))
+  return stay({ ...state, running, turn, open, code: undefined, limited: undefined }, ...events)
 }
 
 /** A message that the CLI wrote in place of the model, because the provider's API refused. */

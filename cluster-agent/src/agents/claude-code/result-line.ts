@@ -1,5 +1,6 @@
 // The line of a result, of which a run may have several: each time that work in the background wakes the model, there is another.
 
+import { addUsage, noUsage } from '@rdev/shared/domain/event'
 import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import { boundText, event } from '../bounded.ts'
 import { codeOfStatus, codeOfWords } from '../classify.ts'
@@ -28,8 +29,16 @@ function ended(state: ClaudeState, facts: Json, result: NonNullable<ClaudeState[
   const { part, spent } = spend(state.spent, facts)
   const turns = (state.turns ?? 0) + (number(facts.num_turns) ?? 0)
   const { denied, events } = denyAll(state.denied, facts.permission_denials)
-  const next = { ...state, turn: false, spent, turns, denied, result }
+  const next = { ...state, turn: false, open: undefined, spent, turns, denied, result }
   return stay(next, ...events, event('usage', { ...part.usage, cost_usd: part.cost_usd }))
+}
+
+/** After the last line of a run that was cut: what is known of its last turn is told, and counted. */
+export function cutOff(state: ClaudeState): Step {
+  if (!state.open) return stay(state)
+  const { usage } = state.open
+  const spent = { ...state.spent, usage: addUsage(state.spent?.usage ?? noUsage, usage) }
+  return stay({ ...state, open: undefined, spent }, event('usage', { ...usage, cut: true }))
 }
 
 /** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */

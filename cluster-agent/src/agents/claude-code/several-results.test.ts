@@ -188,6 +188,24 @@ test('without the newer fields the total of the process is divided among its res
   expect(usage().map((data) => data.cost_usd)).toEqual([0.5, 1])
 })
 
+test('of a turn that was cut the tokens that are known are told, once for each message', async () => {
+  const { line, timeout, done, usage } = setup()
+  const message = (id: string, input_tokens: number, output_tokens: number) => ({
+    type: 'assistant',
+    message: { id, usage: { input_tokens, output_tokens }, content: [{ type: 'text', text: 'x' }] },
+  })
+  await line(init, message('a', 5, 1), result({ input: 7, cost: 0.5, total: 0.5 }))
+  await line(init, message('b', 100, 1), message('c', 30, 1), message('b', 100, 4), message('d', 2, 1))
+  timeout()
+  const { usage: total, cost_usd } = await done
+  expect(total).toMatchObject({ input_tokens: 7 + 132, output_tokens: 7 + 6 })
+  expect(cost_usd).toBe(0.5)
+  expect(usage().map((data) => [data.input_tokens, data.cost_usd])).toEqual([
+    [7, 0.5],
+    [132, undefined],
+  ])
+})
+
 test('what was spent before a run was cut is told', async () => {
   const { line, timeout, done } = setup()
   await line(init, background('b1'), result({ input: 3, cost: 0.5, total: 0.5 }), init, says('and then'))

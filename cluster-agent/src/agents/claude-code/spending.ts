@@ -1,7 +1,7 @@
 // What a run spent. A run may have several results, and each speaks in its own way of what came before, so only the part of each is counted.
 
 import { addUsage, noUsage, type Usage } from '@rdev/shared/domain/event'
-import { count, isJson, json, number, type Json } from '../json.ts'
+import { count, isJson, json, number, objects, text, type Json } from '../json.ts'
 import { usageOf } from '../usage.ts'
 
 export interface Spent {
@@ -38,6 +38,46 @@ function partOf(message: Json, total: number | undefined, before: number): Spent
     usage: usage.reduce(addUsage, noUsage),
     cost_usd: models.reduce((sum, model) => sum + Math.max(0, number(model.costUSD) ?? 0), 0),
   }
+}
+
+/**
+ * The messages since the latest result: what the model took for them is all that is known of a run that is cut, because a process that is
+ * stopped often writes no result. Tokens out are those at the beginning of each message, and there is no cost.
+ */
+export interface Open {
+  readonly usage: Usage
+  /** The latest messages; a message comes in several lines, and those of subagents may come in between. */
+  readonly latest: readonly { readonly id: string; readonly usage: Usage }[]
+}
+
+const maxLatest = 8
+const minus = (usage: Usage): Usage => ({
+  input_tokens: -usage.input_tokens,
+  output_tokens: -usage.output_tokens,
+  cache_read_tokens: -usage.cache_read_tokens,
+  cache_write_tokens: -usage.cache_write_tokens,
+})
+
+/** `message` is that of an `assistant` line. */
+export function withMessage(open: Open | undefined, message: Json): Open | undefined {
+  if (typeof message.id !== 'string' || !isJson(message.usage)) return open
+  const { id } = message
+  const usage = usageOf(message.usage)
+  const latest = open?.latest ?? []
+  const before = latest.find((one) => one.id === id)
+  const sum = addUsage(open?.usage ?? noUsage, usage)
+  const others = latest.filter((one) => one.id !== id)
+  return {
+    usage: before ? addUsage(sum, minus(before.usage)) : sum,
+    latest: [...others, { id: id.slice(0, 256), usage }].slice(-maxLatest),
+  }
+}
+
+/** Reads it from a cursor's state. */
+export function readOpen(value: unknown): Open | undefined {
+  if (!isJson(value)) return undefined
+  const latest = objects(value.latest).map((one) => ({ id: text(one.id) ?? '', usage: usageOf(one.usage) }))
+  return { usage: usageOf(value.usage), latest: latest.slice(-maxLatest) }
 }
 
 /** Reads it from a cursor's state. */

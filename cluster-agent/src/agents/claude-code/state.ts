@@ -5,7 +5,7 @@ import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import { json, number, text } from '../json.ts'
 import { noBackground, readBackground, type Background } from './background.ts'
 import { readDenied, type Denied } from './denied.ts'
-import { readSpent, type Spent } from './spending.ts'
+import { readOpen, readSpent, type Open, type Spent } from './spending.ts'
 
 /** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
@@ -37,6 +37,8 @@ export interface ClaudeState {
   /** What all results so far spent together, and the turns of the model in them. */
   readonly spent?: Spent | undefined
   readonly turns?: number | undefined
+  /** What is known of the spending since the latest result. */
+  readonly open?: Open | undefined
   /** The model is at work: the process itself may have woken it after a result. */
   readonly turn: boolean
   readonly background: Background
@@ -77,6 +79,7 @@ export function readClaudeState(value: unknown): ClaudeState {
             cut: text(result.cut),
           },
     spent: readSpent(state.spent),
+    open: readOpen(state.open),
     turns: number(state.turns),
     turn: state.turn === true,
     background: readBackground(state.background),

@@ -56,6 +56,8 @@ export class Child {
   exit: ExitRecord | undefined
   starts = 0
   #reason: ExitRecord['reason'] = 'exited'
+  #alone = false
+  #pid: number | undefined
 
   constructor(pod: Pod) {
     this.pod = pod
@@ -64,11 +66,13 @@ export class Child {
   start(spec: ProcessSpec): void {
     if (this.starts++ > 0) return
     const startedAt = Date.now()
+    this.#alone = spec.interrupt === 'main'
     const child = spawn('sh', ['-c', spec.script], {
       cwd: this.pod.workspace,
       env: { ...this.pod.env, RDEV_ATTEMPT: this.mark },
       detached: true,
     })
+    this.#pid = child.pid
     child.stdin.on('error', () => {})
     child.stdin.end(spec.stdin)
     for (const stream of ['stdout', 'stderr'] as const)
@@ -106,14 +110,15 @@ export class Child {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL', 'SIGKILL'] as const) {
       const pids = await this.tree()
       if (pids.length === 0) break
-      for (const pid of pids) {
+      const alone = signal === 'SIGINT' && this.#alone
+      for (const pid of alone ? pids.filter((each) => each === this.#pid) : pids) {
         try {
           process.kill(pid, signal)
         } catch {
           // The process has ended meanwhile.
         }
       }
-      for (let i = 0; i < 20 && (await this.tree()).length > 0; i++) await wait(25)
+      for (let i = 0; i < (alone ? 200 : 20) && (await this.tree()).length > 0; i++) await wait(25)
     }
     while (this.starts > 0 && !this.exit) await once(this.#changed, 'change')
   }

@@ -243,6 +243,19 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
       expect(await ended()).toMatchObject({ exit_code: 3, reason: 'cancelled' })
     })
 
+    test('a program that ends its own children gets INT alone, and they get it when it is gone', async () => {
+      const { directories, follow, pod, attempt, ended } = setup()
+      // Twice, so that the second forks. What a shell starts with & ignores INT.
+      const child = `setsid setsid sh -c 'trap "echo child; exit" INT; echo up; while :; do sleep 0.05; done'; sleep 0.3`
+      const script = `${child}; trap 'sleep 0.5; echo bye; exit 3' INT; echo up; while :; do sleep 0.05; done`
+      await directories.start(pod, attempt, { script, stdin: '', timeout_s: 60, interrupt: 'main' })
+      const text = collect(follow(), { stdout: 0, stderr: 0 }, async (length) => {
+        if (length === 6) await directories.stop(pod, attempt, 20, 'cancelled')
+      })
+      expect((await text).stdout.toString()).toBe('up\nup\nbye\nchild\n')
+      expect(await ended()).toMatchObject({ exit_code: 3, reason: 'cancelled' })
+    })
+
     test('stop leaves no process: a child in its own session that ignores INT and TERM, one that forks on, one that is stopped', async () => {
       const { start, follow, directories, pod, attempt, tree, ended } = setup()
       await start(
