@@ -31,8 +31,9 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
       if (request.permission_mode === 'bypassPermissions' && !attempt.pod.allow_bypass_permissions)
         return { status: 'failed', error_code: 'INVALID_SPEC', error: 'this pod does not allow bypassPermissions' }
       const { prompt, timeout_s } = request
+      const script = claudeScript(request, attempt.pod.trust_repository_settings)
       // At an INT it ends its own children, and then tells what the run has cost. When they got the signal too, it did not.
-      await attempt.process({ script: claudeScript(request), stdin: claudeInput(prompt), timeout_s, interrupt: 'main' })
+      await attempt.process({ script, stdin: claudeInput(prompt), timeout_s, interrupt: 'main' })
       return new ClaudeRun(request, attempt, graceMs).toEnd()
     },
 

@@ -1,7 +1,7 @@
 // The real `claude` in conversations that last, fork, wait and are cut: how they end, and what they cost, which must be what the model's server
 // counted itself. The scenes are those of dev/model/claude-scenes.ts.
-import { access, mkdir, readdir } from 'node:fs/promises'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { access, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { addUsage, noUsage } from '@rdev/shared/domain/event'
 import { startModel, type Model } from '../../../../dev/model/server.ts'
@@ -35,10 +35,16 @@ interface Ran {
 
 async function setup(
   prompt: string,
-  { during, in: where = pod, ...more }: Partial<AgentRequest> & { in?: Pod; during?: (attempt: ChildAttempt) => Promise<void> } = {},
+  {
+    during,
+    in: where = pod,
+    trusted = false,
+    ...more
+  }: Partial<AgentRequest> & { in?: Pod; trusted?: boolean; during?: (attempt: ChildAttempt) => Promise<void> } = {},
 ): Promise<Ran> {
   const asked = request('claude-code', prompt, more)
   const attempt = new ChildAttempt(new Child(where), asked)
+  if (trusted) Object.assign(attempt.pod, { trust_repository_settings: true })
   const before = model.requests.length
   const running = agent.execute(asked, attempt)
   await during?.(attempt)
@@ -58,7 +64,7 @@ function expectCosts({ result, data, served }: Ran): void {
 }
 const loop = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1; done'
 
-test('work in the background is waited for, and the model hears of its end', async () => {
+test('work in the background is waited for, and the model is told of its end', async () => {
   const ran = await setup('[[scenario: bg sleep 8; echo through >done.txt]]')
   expect(ran.result).toMatchObject({ status: 'succeeded', result: 'The background command has ended.' })
   expect(await readdir(pod.workspace)).toContain('done.txt')
@@ -149,4 +155,25 @@ test('its temporary files are in TMPDIR', async () => {
   const usual = `/tmp/claude-${process.getuid?.() ?? 0}/${elsewhere.workspace.replaceAll(/[^a-zA-Z0-9]/g, '-')}`
   await expect(access(usual)).rejects.toThrow('ENOENT')
   await elsewhere.remove()
+})
+
+test.each([false, true])('a repository says where the model is and starts servers only if the pod trusts it (%s)', async (trusted) => {
+  const other = await startModel()
+  onTestFinished(() => other.close())
+  const inside = await createPod({ ...pod.env })
+  onTestFinished(() => inside.remove())
+  const { home, workspace } = inside
+  const own = { ...inside, env: { ...inside.env, HOME: home, TMPDIR: `${home}/tmp` } }
+  await mkdir(`${workspace}/.claude`)
+  const settings = { enableAllProjectMcpServers: true, env: { ANTHROPIC_BASE_URL: other.url } }
+  await writeFile(`${workspace}/.claude/settings.json`, JSON.stringify(settings))
+  const server = (name: string) => ({ mcpServers: { [name]: { command: 'sh', args: ['-c', `touch ${home}/${name}; cat`] } } })
+  await writeFile(`${workspace}/.mcp.json`, JSON.stringify(server('theirs')))
+  await writeFile(`${home}/.claude.json`, JSON.stringify({ numStartups: 1, ...server('own') }))
+  // It takes a moment until the servers start.
+  const { result } = await setup('[[scenario: bash sleep 2]]', { in: own, trusted })
+  expect(result).toMatchObject({ status: 'succeeded' })
+  expect(other.requests.some(({ path }) => path === '/v1/messages')).toBe(trusted)
+  expect(await readdir(home)).toEqual(expect.arrayContaining(trusted ? ['own', 'theirs'] : ['own']))
+  if (!trusted) expect(await readdir(home)).not.toContain('theirs')
 })

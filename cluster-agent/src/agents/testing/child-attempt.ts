@@ -30,8 +30,16 @@ export async function createPod(env: Readonly<Record<string, string>>): Promise<
   const home = await mkdtemp(join(tmpdir(), 'rdev-pod-'))
   const workspace = join(home, 'workspace')
   await mkdir(workspace)
+  // As the supervisor does: temporary files are removed with the rest.
+  const TMPDIR = join(home, 'tmp')
+  await mkdir(TMPDIR)
   const PATH = [binaries, '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter)
-  return { home, workspace, env: { HOME: home, PATH, ...env }, remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }) }
+  return {
+    home,
+    workspace,
+    env: { HOME: home, PATH, TMPDIR, ...env },
+    remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }),
+  }
 }
 
 export const request = (provider: AgentProvider, prompt: string, more: Partial<AgentRequest> = {}): AgentRequest => ({
