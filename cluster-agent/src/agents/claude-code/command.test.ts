@@ -4,19 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Attempt, ProcessSpec } from '../../ports.ts'
+import { aPod } from '../testing/a-pod.ts'
 import { createClaudeCode } from './claude-code.ts'
 import { claudeScript } from './command.ts'
-
-const pod: Attempt['pod'] = {
-  name: 'pod',
-  uid: 'uid',
-  role: 'worker',
-  project_id: null,
-  ready: true,
-  slots: 1,
-  providers: [],
-  allow_bypass_permissions: false,
-}
 
 /** What the process is started with. */
 async function setup(prompt: string): Promise<ProcessSpec> {
@@ -26,7 +16,10 @@ async function setup(prompt: string): Promise<ProcessSpec> {
     return new Promise<void>(() => {})
   }
   const agent = createClaudeCode({ run: () => Promise.reject(new Error('not asked')) })
-  void agent.execute({ provider: 'claude-code', prompt, timeout_s: 60, deltas: false }, { process, pod } as Partial<Attempt> as Attempt)
+  void agent.execute({ provider: 'claude-code', prompt, timeout_s: 60, deltas: false }, {
+    process,
+    pod: aPod,
+  } as Partial<Attempt> as Attempt)
   return started.promise
 }
 

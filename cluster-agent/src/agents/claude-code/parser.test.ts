@@ -117,6 +117,16 @@ test('recorded failures have their codes', () => {
   expect(claudeResult(recorded('limited').state, exit(1)).resets_at).toMatch(/^\d{4}-.*Z$/)
 })
 
+test('recorded runs with several results and with subagents have the tokens that the model scripted', () => {
+  const usageOf = (name: string) => claudeResult(recorded(name).state, exit(0)).usage
+  expect(usageOf('background')).toEqual({ input_tokens: 303, output_tokens: 33, cache_read_tokens: 6000, cache_write_tokens: 3000 })
+  // Three answers for the prompt and the end of the subagent, and two of its own.
+  expect(usageOf('subagent')).toMatchObject({ input_tokens: 504, output_tokens: 54 })
+  expect(usageOf('background-subagent')).toMatchObject({ input_tokens: 504, output_tokens: 54 })
+  expect(claudeResult(recorded('refused').state, exit(130, 'stopped'))).toMatchObject({ error_code: 'AUTH_FAILED' })
+  expect(claudeResult(recorded('limited-later').state, exit(1))).toMatchObject({ error_code: 'RATE_LIMITED', resets_at: undefined })
+})
+
 test('a denied permission is in the log as a question and an answer', () => {
   const { events } = recorded('denied')
   expect(typesOf(events)).toEqual(expect.arrayContaining(['approval.requested', 'approval.resolved', 'tool.finished']))

@@ -4,6 +4,7 @@ import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import type { Attempt, Chunk, NewEvent } from '../../ports.ts'
+import { aPod } from '../testing/a-pod.ts'
 import { createClaudeCode } from './claude-code.ts'
 
 const graceMs = 5000
@@ -73,6 +74,7 @@ function setup() {
     return Promise.resolve()
   })
   const attempt: Partial<Attempt> = {
+    pod: aPod,
     cursor: startCursor,
     process: () => Promise.resolve(),
     output,

@@ -2,7 +2,7 @@
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
-import { json, number, text } from '../json.ts'
+import { json, number, text, type Json } from '../json.ts'
 import { noBackground, readBackground, type Background } from './background.ts'
 import { readDenied, type Denied } from './denied.ts'
 import { readOpen, readSpent, type Open, type Spent } from './spending.ts'
@@ -61,8 +61,7 @@ export function readClaudeState(value: unknown): ClaudeState {
     started: state.started === true,
     session: text(state.session),
     running: Object.fromEntries(running),
-    limited:
-      state.limited === undefined ? undefined : { resets_at: text(json(state.limited).resets_at), told: json(state.limited).told === true },
+    limited: state.limited === undefined ? undefined : readLimited(json(state.limited)),
     givenUp:
       state.givenUp === undefined
         ? undefined
@@ -86,3 +85,8 @@ export function readClaudeState(value: unknown): ClaudeState {
     denied: readDenied(state.denied),
   }
 }
+
+const readLimited = (limited: Json): ClaudeState['limited'] => ({
+  resets_at: text(limited.resets_at),
+  ...(limited.told === true && { told: true }),
+})
