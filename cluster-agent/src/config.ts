@@ -15,6 +15,7 @@ export const localPodSchema = z.strictObject({
   /** The environment of its processes, besides HOME. */
   env: z.record(z.string(), z.string()).default({}),
   allow_bypass_permissions: z.boolean().default(false),
+  trust_repository_settings: z.boolean().optional(),
   /** Providers that are known to be there; for the others the pod is asked. */
   providers: z.array(z.enum(agentProviders)).default([]),
 })

@@ -48,6 +48,11 @@ export interface ProcessSpec {
   readonly lock?: string | undefined
   /** The id of a home, as `list` told it: in a pod with another home the process is not started. Undefined: any home. */
   readonly home?: string | undefined
+  /**
+   * Whom a stop sends INT: the whole tree, which is usual, or only the main process while it lives. A program that ends its own children
+   * tells how they ended; one whose children die at the same moment may not get to its last words. TERM and KILL go to all.
+   */
+  readonly interrupt?: 'tree' | 'main' | undefined
 }
 
 export type StartOutcome =

@@ -106,8 +106,8 @@ const scenarios: Readonly<Record<string, (scene: Scene) => Reply>> = {
 
 export const scenarioNames = Object.keys(scenarios)
 
-/** A client's own notice that work in the background has ended is no prompt: the scene goes on. */
-const isNotice = (turn: Turn): boolean => turn.text.startsWith('<task-notification>')
+/** A client's own notice is no prompt, so the scene goes on: work in the background has ended, or an answer was cut. */
+const isNotice = (turn: Turn): boolean => /^(?:<task-notification>|Output token limit hit\.)/.test(turn.text)
 
 /** What the marker in the latest prompt asks for; undefined if there is none, or an unknown one. */
 export function scenarioReply(conversation: Conversation, latest: Turn, repeats: number, now: number): Reply | undefined {

@@ -83,6 +83,7 @@ function drawTask(
         : { max_attempts: random.int(2, 4), on: classes.filter(() => restless || random.maybe(0.6)) },
       target: pool && random.maybe(0.4) ? 'pool' : 'project',
       deltas: false,
+      fail_on_denied: false,
       labels: {},
       metadata: {},
     },

@@ -4,6 +4,7 @@ import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 
 const authWords =
   /invalid (?:x-)?api[- ]key|please run \/login|not logged in|authentication_(?:error|failed)|oauth token (?:has )?(?:expired|been revoked|revoked)|token has expired|credit balance is too low|\bapi key is (?:missing|invalid)|api key not found|could not resolve authentication/i
+const missingWords = /no conversation found with session id/i
 const limitWords = /usage limit reached|hit your [\w' -]*limit|rate[_ ]limit|too many requests|quota (?:exceeded|reached)/i
 
 export function codeOfStatus(status: number | undefined): TaskErrorCode | undefined {
@@ -16,6 +17,7 @@ export function codeOfWords(words: string): TaskErrorCode | undefined {
   const start = words.slice(0, 4096)
   if (authWords.test(start)) return 'AUTH_FAILED'
   if (limitWords.test(start)) return 'RATE_LIMITED'
+  if (missingWords.test(start)) return 'SESSION_MISSING'
   return undefined
 }
 

@@ -105,7 +105,8 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     return persist<StartOutcome>(reachMs, signal, async () => {
       // Each try has a file of its own: an earlier try, whose shell was cut, may still be at work in the pod.
       const file = `${name}.${newToken()}`
-      const script = await uploadScript(shells, pod, `${file}.script`, process.script)
+      const alone = process.interrupt === 'main' ? interruptMain : ''
+      const script = await uploadScript(shells, pod, `${file}.script`, alone + process.script)
       const stdin = process.stdin === '' ? noPayload : await upload(shells, pod, `${file}.stdin`, process.stdin)
       const session = await shells.spare(pod)
       if (signal.aborted) {
@@ -235,6 +236,9 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
     },
   }
 }
+
+/** The supervisor's mark for `interrupt: main`; the script runs in the shell that has `r_dir`. */
+const interruptMain = ': >"$r_dir/alone"\n'
 
 /** The follower of a start reads from the beginning, so a caller that reads from elsewhere cannot use it. */
 function takeFirst(session: Session | undefined, from: { stdout: number; stderr: number }): Session | undefined {

@@ -209,7 +209,9 @@ rdev_remove() { # ID NAME
     mv "$r_dir" "$r_home/trash.$2.$1.$$"
   fi
   # One program for all of it: each costs as much as everything else here.
-  rm -rf "$r_home/trash.$2.$1.$$" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".*
+  rm -rf "$r_home/trash.$2.$1.$$" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".* 2>/dev/null
+  # Folders that their owner may not write to, as caches of modules are.
+  [ ! -d "$r_home/trash.$2.$1.$$" ] || { chmod -R u+rwx "$r_home/trash.$2.$1.$$" && rm -rf "$r_home/trash.$2.$1.$$"; } 2>/dev/null
   if [ -d "$r_dir" ]; then printf '%s failed\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 

@@ -92,12 +92,12 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
   fi
   # Whether they were there does not matter: the signature decides. Nobody else gets into the folder above r_dir.
   umask "$r_umask"
-  if [ "$6" = - ]; then mkdir "$r_dir"; else mkdir "$r_dir" "$HOME/$6"; fi 2>/dev/null
+  if [ "$6" = - ]; then mkdir "$r_dir" "$r_dir/tmp"; else mkdir "$r_dir" "$r_dir/tmp" "$HOME/$6"; fi 2>/dev/null
   umask 077
   # Looked at again: a remove may have raised it since, and had no directory to see.
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
-    rmdir "$r_dir" 2>/dev/null
+    rmdir "$r_dir/tmp" "$r_dir" 2>/dev/null
     r_refuse "$3" floor
     return
   fi

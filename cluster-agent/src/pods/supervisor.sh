@@ -82,7 +82,7 @@ r_tree() { # NAME [SID] → r_pids
   done
 }
 
-# Signals until none is left: INT (if asked) at once, TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
+# Signals until none is left: INT (if asked) at once (to the main process alone while it lives, if the attempt has the mark `alone`), TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
 # (a process may fork between the look and the signal).
 r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   r_hit=
@@ -100,7 +100,9 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
     elif [ "$3" = int ]; then
       r_sig=INT
     fi
-    for r_x in $r_pids; do
+    r_first=
+    [ "$r_sig" != INT ] || [ ! -f "$r_dir/alone" ] || [ ! -d "/proc/$2" ] || r_first=$2
+    for r_x in ${r_first:-$r_pids}; do
       case " $r_hit " in *" $r_sig:$r_x "*) [ "$r_sig" = KILL ] || continue ;; esac
       r_hit="$r_hit $r_sig:$r_x"
       [ -z "$r_sig" ] || kill -s "$r_sig" "$r_x" 2>/dev/null
@@ -285,7 +287,8 @@ r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
   if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
   exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
   unset RDEV_SLOT
-  export RDEV_ATTEMPT="$1"
+  # Its temporary files are in its directory, so that they go with it.
+  export RDEV_ATTEMPT="$1" TMPDIR="$r_dir/tmp"
   umask "$r_umask"
 }
 

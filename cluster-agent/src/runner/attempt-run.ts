@@ -309,7 +309,13 @@ export class AttemptRun {
 
   #report(): void {
     const { record, result, cause } = this.#machine.state
-    const facts = { kind: this.#assignment.kind, record, result: result === 'none' ? undefined : result, cause }
+    const facts = {
+      kind: this.#assignment.kind,
+      record,
+      result: result === 'none' ? undefined : result,
+      cause,
+      failOnDenied: this.#assignment.fail_on_denied,
+    }
     this.#line?.result(outcomeOf(facts))
   }
 

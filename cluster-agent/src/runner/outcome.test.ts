@@ -17,7 +17,8 @@ const record = (more: Partial<ExitRecord> = {}): ExitRecord => ({
 })
 const good: AgentResult = { status: 'succeeded', result: 'done', cost_usd: 0.5, provider_session_id: 's' }
 const bad: AgentResult = { status: 'failed', error_code: 'RATE_LIMITED', error: 'later' }
-const end = (more: Partial<Ending>) => outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, ...more })
+const end = (more: Partial<Ending>) =>
+  outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, failOnDenied: false, ...more })
 
 test('a run that succeeded keeps its result and its measured time', () => {
   expect(end({})).toMatchObject({
@@ -89,4 +90,26 @@ test('a huge answer is cut, and says so; a clock that jumped back gives no negat
   const { result, duration_ms } = end({ result: { ...good, result: 'x'.repeat(maxResultTextBytes + 5) }, record: record({ ended_at: 0 }) })
   expect(result).toMatch(/x… \[|\n… \[5 bytes removed\]$/)
   expect(duration_ms).toBe(0)
+})
+
+test('a time limit tells what was still at work', () => {
+  const result: AgentResult = { status: 'timed_out', result: 'interim', unfinished: '2 background tasks' }
+  const error = 'the time limit was reached, with 2 background tasks still running'
+  expect(end({ result, record: record({ reason: 'timeout' }) })).toMatchObject({ status: 'timed_out', error, result: 'interim' })
+})
+
+test('denied tools are in the outcome, and make it a failure where the task asked for that', () => {
+  const denied_tools = [
+    { name: 'Write', count: 2 },
+    { name: 'Bash', count: 1 },
+  ]
+  const result: AgentResult = { ...good, denied_tools }
+  expect(end({ result })).toMatchObject({ status: 'succeeded', denied_tools })
+  expect(end({})).toMatchObject({ denied_tools: null })
+  expect(end({ failOnDenied: true })).toMatchObject({ status: 'succeeded' })
+  const failed = { status: 'failed', error_code: 'TOOL_DENIED', error: 'it was denied Write (2 times), Bash', result: 'done', denied_tools }
+  expect(end({ result, failOnDenied: true })).toMatchObject(failed)
+  expect(end({ result, failOnDenied: true, record: record({ reason: 'timeout' }) })).toMatchObject({ status: 'timed_out', denied_tools })
+  const many = Array.from({ length: 100 }, (_, i) => ({ name: `${i}`.repeat(500), count: 1 }))
+  expect(JSON.stringify(end({ result: { ...good, denied_tools: many } })).length).toBeLessThan(12_000)
 })

@@ -3,7 +3,7 @@
 
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
-import { maxResultTextBytes } from '@rdev/shared/domain/limits'
+import { maxDeniedTools, maxResultTextBytes, maxToolNameChars } from '@rdev/shared/domain/limits'
 import type { TaskKind, TaskOutcome } from '@rdev/shared/domain/task'
 import { outcome } from '@rdev/shared/domain/task'
 import { truncateUtf8 } from '@rdev/shared/domain/text'
@@ -20,6 +20,8 @@ export interface Ending {
   readonly record: ExitRecord | undefined
   /** Why the runner stopped the tree, if it did. It only chooses the words of the error. */
   readonly cause: 'cancelled' | 'idle' | 'shutdown' | undefined
+  /** The task asked that a run which was denied a tool counts as failed. */
+  readonly failOnDenied: boolean
 }
 
 const diskFull = 'the disk of the pod was full, so the output may be cut'
@@ -39,7 +41,8 @@ function endOf(ending: Ending): TaskOutcome {
       return outcome('cancelled', { ...facts, error_code: 'CANCELLED', error: 'cancelled while it ran' })
     case 'timeout': {
       const error = cause === 'idle' ? 'no output for idle_timeout_s' : 'the time limit was reached'
-      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error })
+      const still = result?.unfinished === undefined ? '' : `, with ${result.unfinished} still running`
+      return outcome('timed_out', { ...facts, error_code: 'TIMEOUT', error: `${error}${still}` })
     }
     case 'orphaned':
       return outcome('failed', {
@@ -64,18 +67,26 @@ function endOf(ending: Ending): TaskOutcome {
     case 'exited':
       if (isWorkspaceFailure(record)) return outcome('failed', { ...facts, error_code: 'WORKSPACE_ERROR', error: workspaceFailure.trim() })
   }
-  return result ? fromResult(ending.kind, result, facts) : outcome('failed', { ...facts, ...lacking(record) })
+  return result ? fromResult(ending, result, facts) : outcome('failed', { ...facts, ...lacking(record) })
 }
 
 const lacking = (record: ExitRecord) =>
   ({ error_code: 'INTERNAL', error: `the process gave no result (exit code ${record.exit_code})` }) as const
 
-function fromResult(kind: TaskKind, result: AgentResult, facts: Partial<TaskOutcome>): TaskOutcome {
+function fromResult({ kind, failOnDenied }: Ending, result: AgentResult, facts: Partial<TaskOutcome>): TaskOutcome {
   const error = result.error === undefined ? null : truncateUtf8(result.error, maxErrorBytes).text
   switch (result.status) {
     case 'succeeded':
       if (kind === 'agent' && !result.result?.trim()) {
         return outcome('failed', { ...facts, error_code: 'EMPTY_RESULT', error: 'it ended without an answer' })
+      }
+      if (failOnDenied && facts.denied_tools) {
+        const names = facts.denied_tools.map(({ name, count }) => (count === 1 ? name : `${name} (${count} times)`))
+        return outcome('failed', {
+          ...facts,
+          error_code: 'TOOL_DENIED',
+          error: truncateUtf8(`it was denied ${names.join(', ')}`, maxErrorBytes).text,
+        })
       }
       return outcome('succeeded', facts)
     case 'cancelled':
@@ -94,10 +105,17 @@ function factsOf({ kind, result }: Ending, record: ExitRecord | undefined): Part
     result: result?.result === undefined ? null : bounded(result.result),
     usage: result?.usage ?? null,
     cost_usd: result?.cost_usd ?? null,
+    denied_tools: deniedOf(result),
     duration_ms: record ? Math.max(0, record.ended_at - record.started_at) : null,
     provider_session_id: result?.provider_session_id ?? null,
     resets_at: result?.error_code === 'RATE_LIMITED' ? instantOf(result.resets_at) : null,
   }
+}
+
+function deniedOf(result: AgentResult | undefined): TaskOutcome['denied_tools'] {
+  const denied = result?.denied_tools ?? []
+  if (denied.length === 0) return null
+  return denied.slice(0, maxDeniedTools).map(({ name, count }) => ({ name: name.slice(0, maxToolNameChars), count }))
 }
 
 /** Null if the text is not a time. */

@@ -43,6 +43,7 @@ export function assignment(more: Partial<Assignment> = {}): Omit<Assignment, 'to
     timeout_s: 60,
     idle_timeout_s: null,
     deltas: false,
+    fail_on_denied: false,
     session_id: null,
     provider_session_id: null,
     ...more,

@@ -32,6 +32,7 @@ export const aTask = (change: Partial<Task> = {}): Task => ({
   error: null,
   usage: null,
   cost_usd: null,
+  denied_tools: null,
   retry_of: null,
   ...change,
 })

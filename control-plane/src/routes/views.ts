@@ -40,6 +40,7 @@ export function toTaskView(task: Task): TaskView {
     error: task.error,
     usage: task.usage,
     cost_usd: task.cost_usd,
+    denied_tools: task.denied_tools && [...task.denied_tools],
     events_url: `/v1/tasks/${task.id}/events`,
   }
 }

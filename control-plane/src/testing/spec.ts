@@ -22,6 +22,7 @@ export const aSpec = (change: Partial<TaskSpec> = {}): TaskSpec => ({
   retry: { max_attempts: 1, on: [] },
   target: 'project',
   deltas: false,
+  fail_on_denied: false,
   labels: {},
   metadata: {},
   ...change,

@@ -13,7 +13,7 @@ import {
   workspacePattern,
 } from '../domain/task.ts'
 import type { AskedTask, TaskSpec } from '../domain/task.ts'
-import { usageSchema } from '../wire/parts.ts'
+import { deniedToolSchema, usageSchema } from '../wire/parts.ts'
 import { inQuery, instantSchema, pageOf, pageQuery } from './pages.ts'
 
 /** Text that Postgres, files and argv can all hold. */
@@ -142,6 +142,10 @@ const agentFields = {
     .boolean()
     .default(false)
     .meta({ description: 'Also send unstored `message.delta` events while the model writes; read them with `?deltas=true`.' }),
+  fail_on_denied: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'A run that was denied a tool is `failed` with TOOL_DENIED, instead of ending as the agent says.' }),
 }
 
 const shellCommand = text(100_000).min(1).meta({ description: 'A script for `sh -c`.', example: 'npm test' })
@@ -222,8 +226,12 @@ export const taskSchema = z
     result: z.string().nullable(),
     error_code: z.enum(publishedTaskErrorCodes).nullable(),
     error: z.string().nullable(),
-    usage: usageSchema.nullable(),
-    cost_usd: z.number().nullable(),
+    usage: usageSchema.nullable().meta({ description: 'Tokens of all its attempts together: what its `usage` events add up to.' }),
+    cost_usd: z.number().nullable().meta({ description: 'The cost of all its attempts together, as the provider estimates it.' }),
+    denied_tools: z
+      .array(deniedToolSchema)
+      .nullable()
+      .meta({ description: 'Tools that the agent asked for and was not allowed, each with how often; null if there was none.' }),
     events_url: z.string().meta({ example: '/v1/tasks/task_01k…/events' }),
   })
   .meta({ id: 'Task' })

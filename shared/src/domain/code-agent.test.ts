@@ -24,6 +24,7 @@ const assignment: Assignment = {
   timeout_s: 60,
   idle_timeout_s: 5,
   deltas: false,
+  fail_on_denied: false,
 }
 
 test('a code agent gets its attempt’s fields, without nulls and without the runner’s fields', () => {

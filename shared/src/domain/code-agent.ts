@@ -1,5 +1,5 @@
 import type { TaskErrorCode } from './errors.ts'
-import type { Usage } from './event.ts'
+import type { DeniedTool, Usage } from './event.ts'
 import { attemptSpecOf } from './task.ts'
 import type { AttemptSpec } from './task.ts'
 
@@ -12,7 +12,7 @@ export const permissionModes = ['default', 'acceptEdits', 'plan', 'dontAsk', 'by
 export type PermissionMode = (typeof permissionModes)[number]
 
 /** Fields of an attempt that the runner handles, so that its code agent does not get them. */
-type RunnersField = 'kind' | 'project_id' | 'command' | 'session_id' | 'working_dir' | 'workspace' | 'env'
+type RunnersField = 'kind' | 'project_id' | 'command' | 'session_id' | 'working_dir' | 'workspace' | 'env' | 'fail_on_denied'
 type AgentsFields = Omit<AttemptSpec, RunnersField>
 /** The same fields, left out where the attempt has null. */
 type Asked<Fields> = { readonly [Name in keyof Fields]?: Exclude<Fields[Name], null> | undefined }
@@ -42,6 +42,7 @@ export function agentRequestOf(
     working_dir: _d,
     workspace: _w,
     env: _e,
+    fail_on_denied: _f,
     ...fields
   } = attemptSpecOf(attempt)
   const { provider_session_id } = attempt
@@ -80,6 +81,10 @@ export interface AgentResult {
   readonly cost_usd?: number | undefined
   readonly turns?: number | undefined
   readonly provider_session_id?: string | undefined
+  /** Each tool once; left out if none was denied. */
+  readonly denied_tools?: readonly DeniedTool[] | undefined
+  /** Of a run that was ended from outside: what was still at work in it, for the words of its error. */
+  readonly unfinished?: string | undefined
   /** RFC 3339; with RATE_LIMITED, when the provider says it may be tried again. */
   readonly resets_at?: string | undefined
 }

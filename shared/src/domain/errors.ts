@@ -60,6 +60,8 @@ export const taskErrorCodes = [
   'IMAGE_PULL',
   'WORKSPACE_ERROR',
   'EMPTY_RESULT',
+  'SESSION_MISSING',
+  'TOOL_DENIED',
   'CANCELLED',
   'LOST',
   'QUEUE_EXPIRED',

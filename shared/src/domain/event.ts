@@ -52,6 +52,12 @@ export interface TaskEvent {
   readonly data: EventData
 }
 
+/** A tool that was asked for and not allowed, and how often. */
+export interface DeniedTool {
+  readonly name: string
+  readonly count: number
+}
+
 /** Tokens of one attempt, summed over its turns. */
 export interface Usage {
   readonly input_tokens: number
@@ -59,3 +65,12 @@ export interface Usage {
   readonly cache_read_tokens: number
   readonly cache_write_tokens: number
 }
+
+export const noUsage: Usage = { input_tokens: 0, output_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0 }
+
+export const addUsage = (a: Usage, b: Usage): Usage => ({
+  input_tokens: a.input_tokens + b.input_tokens,
+  output_tokens: a.output_tokens + b.output_tokens,
+  cache_read_tokens: a.cache_read_tokens + b.cache_read_tokens,
+  cache_write_tokens: a.cache_write_tokens + b.cache_write_tokens,
+})

@@ -30,6 +30,10 @@ export const maxLineBytes = 60 * 1024
 /** What is left for its data beside seq, type, time, task, attempt and the format's own characters. */
 export const maxDataBytes = maxLineBytes - 512
 
+/** An outcome names at most this many denied tools; names are cut at the other limit. An agent has few, and the row is kept for ever. */
+export const maxDeniedTools = 64
+export const maxToolNameChars = 128
+
 /** A single event's data is cut above this many bytes of JSON, with a marker that says how much is missing. */
 export const maxEventBytes = 256 * 1024
 /** Of one text of a code agent in an event, as JSON: with its neighbours it stays below `maxEventBytes`. */

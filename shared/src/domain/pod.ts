@@ -15,6 +15,8 @@ export interface Pod {
   readonly slots: number
   readonly providers: readonly AgentProvider[]
   readonly allow_bypass_permissions: boolean
+  /** Whether the settings in a repository may say where the model is and which servers start. The operator sets it; absent: no. */
+  readonly trust_repository_settings?: boolean | undefined
 }
 
 export const podLabels = {
@@ -23,6 +25,7 @@ export const podLabels = {
   role: 'rdev.orchard9.ai/role',
   slots: 'rdev.orchard9.ai/slots',
   bypass: 'rdev.orchard9.ai/allow-bypass-permissions',
+  trust: 'rdev.orchard9.ai/trust-repository-settings',
 } as const
 
 /** Free slots of a pod: its slots less the attempts that run there; none while it is not ready. */

@@ -2,7 +2,8 @@
 
 import type { AgentProvider, PermissionMode } from './code-agent.ts'
 import type { TaskErrorCode } from './errors.ts'
-import type { Usage } from './event.ts'
+import { addUsage } from './event.ts'
+import type { DeniedTool, Usage } from './event.ts'
 import { pick } from './pick.ts'
 
 export const taskKinds = ['agent', 'shell', 'git'] as const
@@ -49,6 +50,8 @@ export interface AttemptSpec {
   readonly idle_timeout_s: number | null
   /** Send unstored `message.delta` events while the model writes. */
   readonly deltas: boolean
+  /** Whether a run that was denied a tool counts as failed. */
+  readonly fail_on_denied: boolean
 }
 
 const attemptFields = [
@@ -67,6 +70,7 @@ const attemptFields = [
   'timeout_s',
   'idle_timeout_s',
   'deltas',
+  'fail_on_denied',
 ] as const satisfies readonly (keyof AttemptSpec)[]
 
 /** A copy with only the fields of AttemptSpec. */
@@ -100,6 +104,7 @@ export const unaskedSpec = {
   working_dir: null,
   idle_timeout_s: null,
   deltas: false,
+  fail_on_denied: false,
   queue_ttl_s: null,
   run_after: null,
 } as const satisfies Partial<TaskSpec>
@@ -138,8 +143,11 @@ export interface Task {
   readonly result: string | null
   readonly error_code: TaskErrorCode | null
   readonly error: string | null
+  /** Of all its attempts together, like the cost. */
   readonly usage: Usage | null
   readonly cost_usd: number | null
+  /** Of its last attempt. Null: none was denied. */
+  readonly denied_tools: readonly DeniedTool[] | null
 }
 
 /** How an attempt ended. The log's `task.finished` and the row both take it from here. */
@@ -151,6 +159,7 @@ export interface TaskOutcome {
   readonly error: string | null
   readonly usage: Usage | null
   readonly cost_usd: number | null
+  readonly denied_tools: readonly DeniedTool[] | null
   /** Measured in the pod, start to end; null if it never started. */
   readonly duration_ms: number | null
   /** The provider's id of the conversation, to be continued by the next task of the session. */
@@ -167,6 +176,7 @@ export const outcome = (status: TerminalStatus, more: Partial<TaskOutcome> = {})
   error: null,
   usage: null,
   cost_usd: null,
+  denied_tools: null,
   duration_ms: null,
   provider_session_id: null,
   resets_at: null,
@@ -199,12 +209,20 @@ type Ended = Pick<Task, 'status' | 'error_code' | 'error'> & Partial<Task> & { r
 /** queued | leased | running → terminal. The only way that a task ends: every transition to a terminal status goes through here. */
 const end = (task: Task, how: Ended, now: number): Task => ({ ...task, ...how, finished_at: now, lease_until: null })
 
+type Spent = Pick<TaskOutcome, 'usage' | 'cost_usd'>
+
+/** What a task and another attempt of it spent together. Null: nothing is known of either. */
+const together = (task: Spent, more: Spent): Spent => ({
+  usage: task.usage && more.usage ? addUsage(task.usage, more.usage) : (more.usage ?? task.usage),
+  cost_usd: task.cost_usd === null && more.cost_usd === null ? null : (task.cost_usd ?? 0) + (more.cost_usd ?? 0),
+})
+
 /** leased | running → terminal, fenced by the attempt: a stale attempt changes nothing. */
 export function finish(task: Task, attempt: number, how: TaskOutcome, now: number): Task {
   if (isTerminal(task.status) || task.status === 'queued' || task.attempt !== attempt) return task
   const { duration_ms, provider_session_id: _, resets_at: __, ...facts } = how
   const started = task.started_at ?? (duration_ms === null ? null : Math.max(task.created_at, now - duration_ms))
-  return end(task, { ...facts, started_at: started }, now)
+  return end(task, { ...facts, ...together(task, how), started_at: started }, now)
 }
 
 /** queued → cancelled at once. Leased and running tasks record the cancel request; their exit record decides the end. Ended: unchanged. */
@@ -226,7 +244,7 @@ export function requeue(task: Task, attempt: number, runAfter: number): Task {
  * leased | running → queued, for another attempt under the task's retry policy. The queue deadline ends, because the task has left the queue
  * once. A task with a cancel request stays unchanged.
  */
-export function retry(task: Task, attempt: number, runAfter: number): Task {
+export function retry(task: Task, attempt: number, how: Spent, runAfter: number): Task {
   if ((task.status !== 'leased' && task.status !== 'running') || task.attempt !== attempt || task.cancel_requested_at !== null) return task
   const again = {
     status: 'queued',
@@ -237,7 +255,7 @@ export function retry(task: Task, attempt: number, runAfter: number): Task {
     started_at: null,
     queue_deadline_at: null,
   } as const
-  return { ...task, ...again, run_after: runAfter }
+  return { ...task, ...again, ...together(task, how), run_after: runAfter }
 }
 
 /** The end of a task past its queue deadline, and of one whose conversation is in a pod that is gone. */

@@ -43,6 +43,7 @@ const assignment = {
   timeout_s: 1,
   idle_timeout_s: null,
   deltas: false,
+  fail_on_denied: false,
   session_id: null,
   provider_session_id: null,
   token: 't',

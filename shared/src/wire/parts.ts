@@ -5,8 +5,9 @@ import type { Assignment, AttemptPresence, AttemptRef, Cursor } from '../domain/
 import { rejectReasons } from '../domain/attempt.ts'
 import { agentProviders, permissionModes } from '../domain/code-agent.ts'
 import { taskErrorCodes } from '../domain/errors.ts'
-import type { AttemptEvent, Usage } from '../domain/event.ts'
+import type { AttemptEvent, DeniedTool, Usage } from '../domain/event.ts'
 import { storedEventTypes } from '../domain/event.ts'
+import { maxDeniedTools, maxToolNameChars } from '../domain/limits.ts'
 import type { Pod } from '../domain/pod.ts'
 import { podRoles } from '../domain/pod.ts'
 import type { ObservedResource, Resource } from '../domain/resource.ts'
@@ -62,6 +63,7 @@ export const assignmentSchema: z.ZodType<Assignment> = attemptRefSchema.extend({
   timeout_s: z.number().positive(),
   idle_timeout_s: z.number().positive().nullable(),
   deltas: z.boolean(),
+  fail_on_denied: z.boolean().default(false),
   session_id: z.string().nullable(),
   provider_session_id: z.string().nullable(),
   token: z.string(),
@@ -99,6 +101,8 @@ export const usageSchema: z.ZodType<Usage> = z.object({
   cache_write_tokens: count,
 })
 
+export const deniedToolSchema: z.ZodType<DeniedTool> = z.object({ name: z.string().max(maxToolNameChars), count: z.int().min(1) })
+
 export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
   status: z.enum(terminalStatuses),
   exit_code: z.int().nullable(),
@@ -107,6 +111,8 @@ export const outcomeSchema: z.ZodType<TaskOutcome> = z.object({
   error: z.string().nullable(),
   usage: usageSchema.nullable(),
   cost_usd: z.number().min(0).nullable(),
+  /** Older agents do not send it. */
+  denied_tools: z.array(deniedToolSchema).max(maxDeniedTools).nullable().default(null),
   duration_ms: z.number().min(0).nullable(),
   provider_session_id: z.string().max(256).nullable(),
   /** Older agents do not send it. */

@@ -69,7 +69,7 @@ test('a session that does not exist fails with a message', async () => {
   const { result } = setup('hello', { provider_session_id: '00000000-0000-4000-8000-000000000000' })
   expect(await result).toMatchObject({
     status: 'failed',
-    error_code: 'AGENT_ERROR',
+    error_code: 'SESSION_MISSING',
     error: expect.stringContaining('No conversation found'),
   })
 })

@@ -6,6 +6,7 @@ import type { Cursor } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import { maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, Chunk, NewEvent } from '../../ports.ts'
+import { aPod } from '../testing/a-pod.ts'
 import { createClaudeCode } from './claude-code.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures')
@@ -26,6 +27,7 @@ async function setup(
       yield { stream: 'stdout', offset: at, bytes: bytes.subarray(at, Math.min(bytes.length, at + chunk)) }
   }
   const attempt: Partial<Attempt> = {
+    pod: aPod,
     cursor,
     process: () => Promise.resolve(),
     output,

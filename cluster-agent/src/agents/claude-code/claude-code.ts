@@ -5,10 +5,12 @@ import { agentCapabilities } from '@rdev/shared/domain/capabilities'
 import type { AgentRequest, AgentResult } from '@rdev/shared/domain/code-agent'
 import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
-import { claudeScript } from './command.ts'
-import { parseLine, parseWords, type Step } from './parser.ts'
+import { claudeInput, claudeScript } from './command.ts'
+import { parseLine, parseWords } from './parser.ts'
+import { cutOff } from './result-line.ts'
 import { claudeResult } from './result.ts'
-import { readClaudeState, type ClaudeState } from './state.ts'
+import type { Step } from './step.ts'
+import { isOver, readClaudeState, type ClaudeState } from './state.ts'
 import { LineReader, type Line } from '../lines.ts'
 import { Timer } from '../timer.ts'
 
@@ -28,7 +30,10 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
     async execute(request, attempt) {
       if (request.permission_mode === 'bypassPermissions' && !attempt.pod.allow_bypass_permissions)
         return { status: 'failed', error_code: 'INVALID_SPEC', error: 'this pod does not allow bypassPermissions' }
-      await attempt.process({ script: claudeScript(request), stdin: request.prompt, timeout_s: request.timeout_s })
+      const { prompt, timeout_s } = request
+      const script = claudeScript(request, attempt.pod.trust_repository_settings)
+      // At an INT it ends its own children, and then tells what the run has cost. When they got the signal too, it did not.
+      await attempt.process({ script, stdin: claudeInput(prompt), timeout_s, interrupt: 'main' })
       return new ClaudeRun(request, attempt, graceMs).toEnd()
     },
 
@@ -47,6 +52,7 @@ class ClaudeRun {
   /** Events that were read and not emitted yet; the cursor is after the last of them. */
   #events: NewEvent[] = []
   #bytes = 0
+  #gaveUp = false
 
   constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
     const { stdout, stderr, state } = attempt.cursor
@@ -59,7 +65,8 @@ class ClaudeRun {
   }
 
   async toEnd(): Promise<AgentResult> {
-    if (this.#state.result) this.#grace.restart()
+    if (this.#state.givenUp) this.#giveUp()
+    if (isOver(this.#state)) this.#grace.restart()
     try {
       for await (const chunk of this.#attempt.output()) await this.#read(chunk)
     } finally {
@@ -67,6 +74,10 @@ class ClaudeRun {
     }
     const exit = await this.#attempt.exited()
     for (const stream of ['stdout', 'stderr'] as const) await this.#take(stream, this.#readers[stream].rest())
+    const { state, events } = cutOff(this.#state)
+    this.#state = state
+    this.#events.push(...events)
+    await this.#emit()
     return claudeResult(this.#state, exit)
   }
 
@@ -94,9 +105,17 @@ class ClaudeRun {
   #parse(stream: Chunk['stream'], line: Line): Step {
     if (stream === 'stderr') return parseWords(this.#state, 'stderr', line.text)
     const step = parseLine(this.#state, line, { prompt: this.#request.prompt, now: this.#attempt.now() })
-    // Something came after the result, as when a background task wakes the model: the grace period begins again.
-    if (step.state.result) this.#grace.restart()
+    if (step.state.givenUp) this.#giveUp()
+    // Whatever comes after the result lets the grace period begin again; work in the background and a woken model have no such limit.
+    if (isOver(step.state)) this.#grace.restart()
+    else this.#grace.stop()
     return step
+  }
+
+  #giveUp(): void {
+    if (this.#gaveUp) return
+    this.#gaveUp = true
+    void this.#attempt.stop().catch(() => {})
   }
 
   async #emit(): Promise<void> {

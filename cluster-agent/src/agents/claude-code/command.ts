@@ -1,6 +1,7 @@
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { exportAll, quote } from '../../sh.ts'
 import { usualTools } from '../usual-tools.ts'
+import { pinSettings } from './settings.ts'
 
 /** For a run without a person: the program does not update itself, report anything or ask. */
 const quiet = {
@@ -13,6 +14,9 @@ const quiet = {
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
 }
 
+/** The program keeps the output of commands and its sockets in /tmp, unless this names another folder; TMPDIR alone does not. */
+const temporary = '[ -z "${TMPDIR:-}" ] || export CLAUDE_CODE_TMPDIR="${CLAUDE_CODE_TMPDIR:-$TMPDIR}"\n'
+
 function permissions(request: AgentRequest): readonly string[] {
   const { allowed_tools: tools, permission_mode: mode } = request
   if (mode === 'bypassPermissions') return ['--dangerously-skip-permissions']
@@ -21,13 +25,20 @@ function permissions(request: AgentRequest): readonly string[] {
   return mode ? [`--permission-mode=${mode}`] : ['--permission-mode=acceptEdits', ...allow(usualTools)]
 }
 
+/**
+ * What the process reads. A prompt that begins with a slash would be a command of the program: `/clear` forgets the conversation, and what follows
+ * the name is swallowed. Commands begin at the very first character.
+ */
+export const claudeInput = (prompt: string): string => (prompt.startsWith('/') ? `\n${prompt}` : prompt)
+
 /** The script of the process. The prompt is not in it, it comes by stdin. Options have their value after `=`, so no value is taken for an option. */
-export function claudeScript(request: AgentRequest): string {
+export function claudeScript(request: AgentRequest, trusted = false): string {
   const words = ['claude', '-p', '--output-format=stream-json', '--verbose', ...permissions(request)]
   if (request.deltas) words.push('--include-partial-messages')
   if (request.model !== undefined) words.push(`--model=${request.model}`)
   if (request.provider_session_id !== undefined) words.push(`--resume=${request.provider_session_id}`)
   // As root the CLI bypasses permissions only in a sandbox. A pod that allows bypassPermissions is one.
   const sandbox = request.permission_mode === 'bypassPermissions' ? exportAll({ IS_SANDBOX: '1' }) : ''
-  return `${exportAll(quiet)}${sandbox}exec ${words.map(quote).join(' ')}\n`
+  const settings = trusted ? 'set --\n' : pinSettings
+  return `${exportAll(quiet)}${temporary}${sandbox}${settings}exec ${words.map(quote).join(' ')} "$@"\n`
 }

@@ -71,7 +71,10 @@ test.each([1, 7, 64, 100_000])('chunks of %i bytes make no difference', (chunk) 
 })
 
 test.each(recordings)('%s: every recorded line has an event type of its own', (file) => {
-  expect(setup(read(file)).events.filter((event) => event.type === 'provider.raw' || event.type === 'output')).toEqual([])
+  // Of work in the background the model's own words tell; the lines about it are kept as they are.
+  const kept = (event: NewEvent) => /^system\/(?:task_|background_tasks_)/.test(String(event.data.type))
+  const odd = setup(read(file)).events.filter((event) => event.type === 'provider.raw' || event.type === 'output')
+  expect(odd.filter((event) => !kept(event))).toEqual([])
 })
 
 const recorded = (name: string) => setup(read(recordings.find((file) => file.endsWith(`/${name}.stdout.jsonl`))!))
@@ -109,9 +112,19 @@ test('recorded failures have their codes', () => {
   expect(codeOf('unauthorized')).toBe('AUTH_FAILED')
   expect(codeOf('no-key')).toBe('AUTH_FAILED')
   expect(codeOf('limited')).toBe('RATE_LIMITED')
-  expect(codeOf('no-session')).toBe('AGENT_ERROR')
+  expect(codeOf('no-session')).toBe('SESSION_MISSING')
   expect(claudeResult(recorded('empty').state, exit(0)).error_code).toBe('EMPTY_RESULT')
   expect(claudeResult(recorded('limited').state, exit(1)).resets_at).toMatch(/^\d{4}-.*Z$/)
+})
+
+test('recorded runs with several results and with subagents have the tokens that the model scripted', () => {
+  const usageOf = (name: string) => claudeResult(recorded(name).state, exit(0)).usage
+  expect(usageOf('background')).toEqual({ input_tokens: 303, output_tokens: 33, cache_read_tokens: 6000, cache_write_tokens: 3000 })
+  // Three answers for the prompt and the end of the subagent, and two of its own.
+  expect(usageOf('subagent')).toMatchObject({ input_tokens: 504, output_tokens: 54 })
+  expect(usageOf('background-subagent')).toMatchObject({ input_tokens: 504, output_tokens: 54 })
+  expect(claudeResult(recorded('refused').state, exit(130, 'stopped'))).toMatchObject({ error_code: 'AUTH_FAILED' })
+  expect(claudeResult(recorded('limited-later').state, exit(1))).toMatchObject({ error_code: 'RATE_LIMITED', resets_at: undefined })
 })
 
 test('a denied permission is in the log as a question and an answer', () => {

@@ -2,32 +2,16 @@
 // state that was stored there gives exactly the missing events.
 
 import type { EventData } from '@rdev/shared/domain/event'
-import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
-import { usageOf } from '../usage.ts'
+import { longLine, result } from './result-line.ts'
+import { withMessage } from './spending.ts'
+import { provider, stay, type Context, type Step } from './step.ts'
+import { system } from './system-line.ts'
 import { maxRunningTools, type ClaudeState } from './state.ts'
-import { json, number, objects, parseObject, parseValue, text, type Json } from '../json.ts'
+import { json, number, objects, parseObject, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
-
-export interface Step {
-  readonly state: ClaudeState
-  readonly events: readonly NewEvent[]
-  readonly deltas: readonly EventData[]
-}
-
-export interface Context {
-  readonly prompt: string
-  /** Milliseconds since 1970; only to turn "in so many seconds" into an instant. */
-  readonly now: number
-}
-
-const provider = 'claude-code'
-const stay = (state: ClaudeState, ...events: readonly NewEvent[]): Step => ({ state, events, deltas: [] })
-
-/** Progress that the complete messages repeat, so it is left out. */
-const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
 
 /** A line of stderr, or one of stdout that is not of the protocol. */
 export function parseWords(state: ClaudeState, stream: 'stdout' | 'stderr', words: string): Step {
@@ -59,48 +43,6 @@ export function parseLine(state: ClaudeState, line: Line, context: Context): Ste
       return rateLimit(state, message)
     default:
       return stay(state, raw(provider, message.type, message))
-  }
-}
-
-function system(state: ClaudeState, message: Json, context: Context): Step {
-  switch (message.subtype) {
-    case 'init': {
-      const session = text(message.session_id) ?? state.session
-      // The process repeats this at every turn that it starts by itself; the log gets it once.
-      if (state.started) return stay({ ...state, session })
-      const started = event('agent.started', {
-        provider,
-        model: text(message.model),
-        provider_session_id: session,
-        tools: boundValue(message.tools ?? [], 16 * 1024),
-        working_dir: text(message.cwd),
-        permission_mode: text(message.permissionMode),
-        version: text(message.claude_code_version),
-      })
-      return stay({ ...state, started: true, session }, started, event('message.user', { text: boundText(context.prompt) }))
-    }
-    case 'api_retry': {
-      const status = number(message.error_status)
-      const delay = number(message.retry_delay_ms) ?? 0
-      const words = `the model answered ${status ?? 'nothing'} (${text(message.error) ?? 'unknown'}); retry ${String(message.attempt)} of ${String(message.max_retries)}`
-      if (status !== 429) return stay(state, event('error', { code: 'AGENT_ERROR', message: words }))
-      const resets_at = instant(context.now + delay)
-      return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, message: words, resets_at }))
-    }
-    case 'permission_denied': {
-      const asked = {
-        tool_id: text(message.tool_use_id),
-        name: text(message.tool_name),
-        message: boundText(text(message.message) ?? '', 4096),
-      }
-      return stay(
-        state,
-        event('approval.requested', { ...asked, expires_at: null }),
-        event('approval.resolved', { tool_id: asked.tool_id, name: asked.name, decision: 'denied', by: 'policy' }),
-      )
-    }
-    default:
-      return progress.has(message.subtype) ? stay(state) : stay(state, raw(provider, `system/${String(message.subtype)}`, message))
   }
 }
 
@@ -138,7 +80,10 @@ function assistant(state: ClaudeState, message: Json): Step {
         return raw(provider, `assistant/${String(block.type)}`, block)
     }
   })
-  return stay({ ...state, running }, ...events)
+  // The model answers, so whatever refused it before has passed.
+  const turn = state.turn || !('parent_tool_id' in parent)
+  const open = withMessage(state.open, json(message.message))
+  return stay({ ...state, running, turn, open, code: undefined, limited: undefined }, ...events)
 }
 
 /** A message that the CLI wrote in place of the model, because the provider's API refused. */
@@ -146,7 +91,7 @@ function refused(state: ClaudeState, message: Json, words: string): Step {
   const code = codeOfStatus(number(message.api_error_status)) ?? codeOfWords(`${String(message.error)} ${words}`) ?? 'AGENT_ERROR'
   if (code !== 'RATE_LIMITED') return stay({ ...state, code }, event('error', { code, message: boundText(words, 4096) }))
   // The event about the limit, if there was one, is more exact.
-  if (state.limited) return stay({ ...state, code })
+  if (state.limited?.told) return stay({ ...state, code })
   const resets_at = resetInWords(words)
   return stay({ ...state, code, limited: { resets_at } }, event('limit.reached', { provider, message: boundText(words, 4096), resets_at }))
 }
@@ -177,29 +122,6 @@ function user(state: ClaudeState, message: Json): Step {
   return stay({ ...state, running }, ...events)
 }
 
-function result(state: ClaudeState, message: Json): Step {
-  const is_error = message.is_error === true || (typeof message.subtype === 'string' && message.subtype.startsWith('error'))
-  const errors = Array.isArray(message.errors) ? message.errors.filter((error) => typeof error === 'string').join('\n') : ''
-  const words = text(message.result) ?? errors
-  const code = is_error ? (codeOfStatus(number(message.api_error_status)) ?? codeOfWords(words) ?? state.code ?? 'AGENT_ERROR') : undefined
-  const usage = usageOf(message.usage)
-  const cost_usd = number(message.total_cost_usd)
-  const turns = number(message.num_turns)
-  const next: ClaudeState = {
-    ...state,
-    session: text(message.session_id) ?? state.session,
-    result: {
-      is_error,
-      code,
-      usage,
-      cost_usd,
-      turns,
-      text: boundText(words === '' && is_error ? String(message.subtype) : words, maxResultTextBytes),
-    },
-  }
-  return stay(next, event('usage', { ...usage, cost_usd }))
-}
-
 function partial(state: ClaudeState, message: Json): Step {
   const delta = json(json(message.event).delta)
   const words = delta.type === 'text_delta' ? text(delta.text) : delta.type === 'thinking_delta' ? text(delta.thinking) : undefined
@@ -212,30 +134,5 @@ function rateLimit(state: ClaudeState, message: Json): Step {
   if (info.status !== 'rejected') return stay(state, raw(provider, 'rate_limit_event', info))
   const resets_at = instant(number(info.resetsAt))
   const limit = text(info.rateLimitType)
-  return stay({ ...state, limited: { resets_at } }, event('limit.reached', { provider, limit, resets_at }))
+  return stay({ ...state, limited: { resets_at, told: true } }, event('limit.reached', { provider, limit, resets_at }))
 }
-
-/** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */
-function longLine(state: ClaudeState, line: Line): Step {
-  const ends = `${line.text}\n${line.tail}`
-  const cut = { beginning: boundText(line.text, 8 * 1024), removed: line.removed }
-  const kept = event('provider.raw', { provider, type: 'line/too-long', data: cut })
-  if (!line.text.startsWith('{"type":"result"') && !/"type":"result",/.test(line.tail.slice(-endOfResult))) return stay(state, kept)
-  const is_error = /"is_error":true/.test(ends)
-  // The match ends after a whole escape, so that it is a JSON string.
-  const words = text(parseValue(`"${/"result":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)/i.exec(line.text)?.[1] ?? ''}"`)) ?? ''
-  const found = (name: string) => {
-    const value = Number(new RegExp(`"${name}":([\\d.]+)`).exec(ends)?.[1])
-    return Number.isFinite(value) ? value : undefined
-  }
-  const usage = usageOf(Object.fromEntries(usageNames.map((name) => [name, found(name)])))
-  const cost_usd = found('total_cost_usd')
-  const cutWords = boundText(`${words}\n… [${line.removed} bytes removed]`, maxResultTextBytes)
-  const code = is_error ? (state.code ?? ('AGENT_ERROR' as const)) : undefined
-  const next = { ...state, result: { is_error, code, usage, cost_usd, turns: found('num_turns'), text: cutWords } }
-  return stay(next, kept, event('usage', { ...usage, cost_usd }))
-}
-
-/** A result line has its type after its text, among the last fields. */
-const endOfResult = 8 * 1024
-const usageNames = ['input_tokens', 'output_tokens', 'cache_read_input_tokens', 'cache_creation_input_tokens']

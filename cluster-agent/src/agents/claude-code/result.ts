@@ -1,5 +1,6 @@
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
+import { deniedTools } from './denied.ts'
 import type { ClaudeState } from './state.ts'
 import { endedFromOutside } from '../outcome.ts'
 
@@ -7,10 +8,12 @@ import { endedFromOutside } from '../outcome.ts'
 export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult {
   const { exit_code } = exit
   const { result } = state
+  const denied_tools = deniedTools(state.denied)
   const known = {
     exit_code,
     provider_session_id: state.session,
-    ...(result && { usage: result.usage, cost_usd: result.cost_usd, turns: result.turns }),
+    ...(denied_tools && { denied_tools }),
+    ...(state.spent && { usage: state.spent.usage, cost_usd: state.spent.cost_usd, turns: state.turns }),
   }
   const fail = (error_code: NonNullable<AgentResult['error_code']>, error: string): AgentResult => ({
     ...known,
@@ -21,12 +24,15 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   })
 
   const outside = endedFromOutside(exit)
-  if (outside) return { ...known, ...outside, ...(result && !result.is_error && { result: result.text }) }
+  if (outside) return { ...known, ...outside, ...unfinished(state), ...(result && !result.is_error && { result: result.text }) }
+  if (state.givenUp) return fail(state.givenUp.code, state.givenUp.words)
   if (result) {
     if (result.is_error) return fail(result.code ?? 'AGENT_ERROR', result.text)
     // If the agent stopped the process after its result, the exit code is that of the signal and says nothing.
     if (exit.reason === 'exited' && exit_code !== 0)
       return { ...fail('AGENT_ERROR', `it exited with ${exit_code} after its result`), result: result.text }
+    if (result.cut !== undefined)
+      return { ...fail('AGENT_ERROR', `the answer is not whole, it ended with ${result.cut}`), result: result.text }
     if (result.text.trim() === '') return fail('EMPTY_RESULT', 'the agent ended without a final text')
     return { ...known, status: 'succeeded', result: result.text }
   }
@@ -35,4 +41,10 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   if (state.code) return fail(state.code, words || 'the provider refused')
   if (exit_code === 0) return fail('EMPTY_RESULT', words || 'the agent ended without a result')
   return fail('AGENT_ERROR', words === '' ? `claude exited with ${exit_code} and no result` : words)
+}
+
+/** What was still at work when the run was ended from outside. */
+function unfinished({ background: { tasks } }: ClaudeState): Partial<AgentResult> {
+  if (tasks.length === 0) return {}
+  return { unfinished: `${tasks.length} background ${tasks.length === 1 ? 'task' : 'tasks'}` }
 }

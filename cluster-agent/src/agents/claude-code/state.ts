@@ -2,9 +2,10 @@
 
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { taskErrorCodes } from '@rdev/shared/domain/errors'
-import type { Usage } from '@rdev/shared/domain/event'
-import { json, number, text } from '../json.ts'
-import { usageOf } from '../usage.ts'
+import { json, number, text, type Json } from '../json.ts'
+import { noBackground, readBackground, type Background } from './background.ts'
+import { readDenied, type Denied } from './denied.ts'
+import { readOpen, readSpent, type Open, type Spent } from './spending.ts'
 
 /** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
@@ -12,9 +13,8 @@ export interface ClaudeResult {
   readonly is_error: boolean
   readonly text: string
   readonly code?: TaskErrorCode | undefined
-  readonly usage: Usage
-  readonly cost_usd?: number | undefined
-  readonly turns?: number | undefined
+  /** The answer is not whole, and why it ended. */
+  readonly cut?: string | undefined
 }
 
 export interface ClaudeState {
@@ -23,15 +23,32 @@ export interface ClaudeState {
   /** Tool calls without a result: id → when they began, by the pod's clock. */
   readonly running: Readonly<Record<string, number>>
   /** The provider refused because of a usage or rate limit, and may have said until when. */
-  readonly limited?: { readonly resets_at?: string | undefined } | undefined
+  readonly limited?:
+    | { readonly resets_at?: string | undefined; /** The log has an event with that time. */ readonly told?: boolean }
+    | undefined
+  /** The process would try again for too long, so it is stopped, and this is why. */
+  readonly givenUp?: { readonly code: TaskErrorCode; readonly words: string } | undefined
   /** The code of an error, from text outside the protocol or from the protocol. */
   readonly code?: TaskErrorCode | undefined
   /** The end of the text outside the protocol. */
   readonly words: string
+  /** The latest result. */
   readonly result?: ClaudeResult | undefined
+  /** What all results so far spent together, and the turns of the model in them. */
+  readonly spent?: Spent | undefined
+  readonly turns?: number | undefined
+  /** What is known of the spending since the latest result. */
+  readonly open?: Open | undefined
+  /** The model is at work: the process itself may have woken it after a result. */
+  readonly turn: boolean
+  readonly background: Background
+  readonly denied: Denied
 }
 
-export const claudeStart: ClaudeState = { started: false, running: {}, words: '' }
+export const claudeStart: ClaudeState = { started: false, running: {}, words: '', turn: false, background: noBackground, denied: {} }
+
+/** Nothing more is to come of this run: a process that lives on a little is not needed. */
+export const isOver = (state: ClaudeState): boolean => state.result !== undefined && !state.turn && state.background.tasks.length === 0
 
 const codeOf = (value: unknown): TaskErrorCode | undefined => taskErrorCodes.find((code) => code === value)
 
@@ -44,7 +61,11 @@ export function readClaudeState(value: unknown): ClaudeState {
     started: state.started === true,
     session: text(state.session),
     running: Object.fromEntries(running),
-    limited: state.limited === undefined ? undefined : { resets_at: text(json(state.limited).resets_at) },
+    limited: state.limited === undefined ? undefined : readLimited(json(state.limited)),
+    givenUp:
+      state.givenUp === undefined
+        ? undefined
+        : { code: codeOf(json(state.givenUp).code) ?? 'AGENT_ERROR', words: text(json(state.givenUp).words) ?? '' },
     code: codeOf(state.code),
     words: text(state.words) ?? '',
     result:
@@ -54,9 +75,18 @@ export function readClaudeState(value: unknown): ClaudeState {
             is_error: result.is_error === true,
             text: text(result.text) ?? '',
             code: codeOf(result.code),
-            usage: usageOf(result.usage),
-            cost_usd: number(result.cost_usd),
-            turns: number(result.turns),
+            cut: text(result.cut),
           },
+    spent: readSpent(state.spent),
+    open: readOpen(state.open),
+    turns: number(state.turns),
+    turn: state.turn === true,
+    background: readBackground(state.background),
+    denied: readDenied(state.denied),
   }
 }
+
+const readLimited = (limited: Json): ClaudeState['limited'] => ({
+  resets_at: text(limited.resets_at),
+  ...(limited.told === true && { told: true }),
+})

@@ -30,10 +30,18 @@ export async function createPod(env: Readonly<Record<string, string>>): Promise<
   const home = await mkdtemp(join(tmpdir(), 'rdev-pod-'))
   const workspace = join(home, 'workspace')
   await mkdir(workspace)
+  // As the supervisor does: temporary files are removed with the rest.
+  const TMPDIR = join(home, 'tmp')
+  await mkdir(TMPDIR)
   // Other versions than the pinned ones: dev/test-providers.ts.
   const others = process.env.RDEV_TEST_BINARIES
   const PATH = [...(others === undefined ? [] : [others]), binaries, '/usr/local/bin', '/usr/bin', '/bin'].join(delimiter)
-  return { home, workspace, env: { HOME: home, PATH, ...env }, remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }) }
+  return {
+    home,
+    workspace,
+    env: { HOME: home, PATH, TMPDIR, ...env },
+    remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }),
+  }
 }
 
 export const request = (provider: AgentProvider, prompt: string, more: Partial<AgentRequest> = {}): AgentRequest => ({
@@ -58,6 +66,8 @@ export class Child {
   exit: ExitRecord | undefined
   starts = 0
   #reason: ExitRecord['reason'] = 'exited'
+  #alone = false
+  #pid: number | undefined
 
   constructor(pod: Pod) {
     this.pod = pod
@@ -66,11 +76,13 @@ export class Child {
   start(spec: ProcessSpec): void {
     if (this.starts++ > 0) return
     const startedAt = Date.now()
+    this.#alone = spec.interrupt === 'main'
     const child = spawn('sh', ['-c', spec.script], {
       cwd: this.pod.workspace,
       env: { ...this.pod.env, RDEV_ATTEMPT: this.mark },
       detached: true,
     })
+    this.#pid = child.pid
     child.stdin.on('error', () => {})
     child.stdin.end(spec.stdin)
     for (const stream of ['stdout', 'stderr'] as const)
@@ -108,14 +120,15 @@ export class Child {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGKILL', 'SIGKILL'] as const) {
       const pids = await this.tree()
       if (pids.length === 0) break
-      for (const pid of pids) {
+      const alone = signal === 'SIGINT' && this.#alone
+      for (const pid of alone ? pids.filter((each) => each === this.#pid) : pids) {
         try {
           process.kill(pid, signal)
         } catch {
           // The process has ended meanwhile.
         }
       }
-      for (let i = 0; i < 20 && (await this.tree()).length > 0; i++) await wait(25)
+      for (let i = 0; i < (alone ? 200 : 20) && (await this.tree()).length > 0; i++) await wait(25)
     }
     while (this.starts > 0 && !this.exit) await once(this.#changed, 'change')
   }
@@ -188,6 +201,7 @@ export class ChildAttempt implements Attempt {
       timeout_s: asked.timeout_s,
       idle_timeout_s: asked.idle_timeout_s ?? null,
       deltas: asked.deltas,
+      fail_on_denied: false,
       session_id: null,
       provider_session_id: asked.provider_session_id ?? null,
       token: '',

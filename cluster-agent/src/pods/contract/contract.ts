@@ -8,6 +8,7 @@ import { attemptOf, type ContractSetup, hardTexts, nasty, collect, never, newcom
 import { lockContract } from './locks.ts'
 import { startContract } from './starts.ts'
 import { supervisorContract } from './supervisor.ts'
+import { temporaryContract } from './temporary.ts'
 
 const megabyte = 1_000_000
 
@@ -31,6 +32,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     lockContract(setup)
     startContract(setup, () => bundle.host)
     supervisorContract(setup)
+    temporaryContract(setup)
 
     test('the inventory has the pod, ready', async () => {
       const pods = await new Promise<readonly string[]>((resolve) =>
@@ -238,6 +240,19 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
         if (length === 3) await directories.stop(pod, attempt, 20, 'cancelled')
       })
       expect((await text).stdout.toString()).toBe('up\nbye\n')
+      expect(await ended()).toMatchObject({ exit_code: 3, reason: 'cancelled' })
+    })
+
+    test('a program that ends its own children gets INT alone, and they get it when it is gone', async () => {
+      const { directories, follow, pod, attempt, ended } = setup()
+      // Twice, so that the second forks. What a shell starts with & ignores INT.
+      const child = `setsid setsid sh -c 'trap "echo child; exit" INT; echo up; while :; do sleep 0.05; done'; sleep 0.3`
+      const script = `${child}; trap 'sleep 0.5; echo bye; exit 3' INT; echo up; while :; do sleep 0.05; done`
+      await directories.start(pod, attempt, { script, stdin: '', timeout_s: 60, interrupt: 'main' })
+      const text = collect(follow(), { stdout: 0, stderr: 0 }, async (length) => {
+        if (length === 6) await directories.stop(pod, attempt, 20, 'cancelled')
+      })
+      expect((await text).stdout.toString()).toBe('up\nup\nbye\nchild\n')
       expect(await ended()).toMatchObject({ exit_code: 3, reason: 'cancelled' })
     })
 

@@ -56,6 +56,11 @@ describe('a pod of Kubernetes as the agent sees it', () => {
     expect([allowed('true'), allowed('false'), allowed('yes')]).toEqual([true, false, false])
   })
 
+  test('only the label value true trusts the settings of repositories', () => {
+    const trusted = (label: string) => setup({ [podLabels.role]: 'worker', [podLabels.trust]: label })?.trust_repository_settings
+    expect([trusted('true'), trusted('false'), trusted('1')]).toEqual([true, undefined, undefined])
+  })
+
   test.each<[string, (pod: V1Pod) => void]>([
     ['it is being deleted', (pod) => (pod.metadata!.deletionTimestamp = new Date(0))],
     ['its containers are not ready', (pod) => (pod.status!.conditions = [{ type: 'Ready', status: 'False' }])],

@@ -150,6 +150,7 @@ export function podOf(pod: V1Pod): Pod | undefined {
     slots: Number.isInteger(slots) && slots >= 0 && slots <= maxSlots ? slots : defaultSlots,
     providers: agentProviders,
     allow_bypass_permissions: labels[podLabels.bypass] === 'true',
+    ...(labels[podLabels.trust] === 'true' && { trust_repository_settings: true }),
   }
 }
 

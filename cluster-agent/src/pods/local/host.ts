@@ -21,6 +21,7 @@ export interface LocalPod {
   /** The environment of the pod's processes, besides HOME and PATH. Nothing is inherited from this program, which has secrets. */
   readonly env: Readonly<Record<string, string>>
   readonly allow_bypass_permissions: boolean
+  readonly trust_repository_settings?: boolean | undefined
   readonly providers: readonly AgentProvider[]
 }
 
@@ -100,12 +101,14 @@ export function createLocalHost({ pods, path }: LocalHostOptions): PodHost {
   }
 }
 
-function inventory({ name, role, project_id, slots, directory, allow_bypass_permissions, providers }: LocalPod): Pod {
+function inventory(pod: LocalPod): Pod {
+  const { name, role, project_id, slots, directory, allow_bypass_permissions, trust_repository_settings, providers } = pod
   const stat = statSync(directory, { throwIfNoEntry: false })
   const ready = stat?.isDirectory() ?? false
   // A directory that was made again is a new pod, like a later pod of the same name in a cluster.
   const uid = ready && stat ? `${stat.dev}-${stat.ino}-${Math.round(stat.birthtimeMs)}` : 'absent'
-  return { name, uid, role, project_id, ready, slots, providers, allow_bypass_permissions }
+  const trusted = trust_repository_settings === true ? { trust_repository_settings } : {}
+  return { name, uid, role, project_id, ready, slots, providers, allow_bypass_permissions, ...trusted }
 }
 
 function openShell(pod: LocalPod, path: string): Promise<Shell> {

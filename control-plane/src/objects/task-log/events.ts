@@ -52,11 +52,11 @@ export function requeuedEvent(task: Task, attempt: number, ended: TaskOutcome | 
 
 /** From the row, so that the log and `GET /v1/tasks/{id}` agree; only the duration comes from the pod. */
 export function finishedEvent(task: Task, ended: TaskOutcome | null, seq: number, now: number): TaskEvent {
-  const { status, error_code, error, exit_code, result, usage, cost_usd, started_at, finished_at } = task
+  const { status, error_code, error, exit_code, result, usage, cost_usd, denied_tools, started_at, finished_at } = task
   const measured = started_at !== null && finished_at !== null ? Math.max(0, finished_at - started_at) : 0
   const data = {
     status,
-    ...present({ error_code, error, exit_code, result, usage, cost_usd }),
+    ...present({ error_code, error, exit_code, result, usage, cost_usd, denied_tools }),
     duration_ms: ended?.duration_ms ?? measured,
   }
   return { seq, type: 'task.finished', time: instant(now), task_id: task.id, attempt: task.attempt, data: inOneLine(data) }

@@ -30,11 +30,13 @@ export function lifeContract(setup: () => Contract): void {
         error: 'it broke',
         usage,
         cost_usd: 0.125,
+        denied_tools: [{ name: 'Wr\u0000ite', count: 2 }],
         duration_ms: 1_000,
       })
       const before = Date.now()
       const ended = await dispatch.finish(refOf(task), end, null)
       expect(ended).toMatchObject({ status: 'failed', exit_code: 7, error_code: 'AGENT_ERROR', error: 'it broke', usage, cost_usd: 0.125 })
+      expect(ended).toMatchObject({ denied_tools: [{ name: 'Wr\ufffdite', count: 2 }] })
       expect(ended).toMatchObject({ result: 'some \ufffd \ufffd text', lease_until: null, started_at: task.started_at, pod: 'demo-pod' })
       expect(ended?.finished_at).toBeGreaterThanOrEqual(before - 5)
       expect(await dispatch.finish(refOf(task), end, null)).toEqual(ended)
@@ -42,6 +44,35 @@ export function lifeContract(setup: () => Contract): void {
       expect(await dispatch.finish(refOf(task), end, Date.now())).toEqual(ended)
       expect(await tasks.get(task.id, null)).toEqual(ended)
       expect((await dispatch.takeOver('home', 0)).live).toEqual([])
+    })
+
+    it('adds up what its attempts spent', async () => {
+      const { add, lease, dispatch, tasks } = setup()
+      await add()
+      const first = refOf(await lease())
+      const limited = outcome('failed', { error_code: 'RATE_LIMITED', usage, cost_usd: 0.125 })
+      expect(await dispatch.finish(first, limited, 0)).toMatchObject({ status: 'queued', usage, cost_usd: 0.125, error_code: null })
+      await dispatch.finish(first, limited, 0)
+      // An attempt that tells nothing takes nothing away.
+      await dispatch.finish(refOf(await lease()), outcome('failed', { error_code: 'AGENT_ERROR' }), 0)
+      const last = await lease()
+      const more = { input_tokens: 10, output_tokens: 20, cache_read_tokens: 30, cache_write_tokens: 40 }
+      const ended = await dispatch.finish(refOf(last), outcome('succeeded', { usage: more, cost_usd: 0.5 }), null)
+      const both = { input_tokens: 11, output_tokens: 22, cache_read_tokens: 33, cache_write_tokens: 44 }
+      expect(ended).toMatchObject({ status: 'succeeded', attempt: 3, usage: both, cost_usd: 0.625 })
+      expect(await tasks.get(last.id, null)).toEqual(ended)
+    })
+
+    it('sums of wild numbers can be held too', async () => {
+      const { add, lease, dispatch } = setup()
+      await add()
+      const wild = Number.MAX_SAFE_INTEGER
+      const tokens = { input_tokens: wild, output_tokens: wild, cache_read_tokens: wild, cache_write_tokens: wild }
+      const end = outcome('failed', { usage: tokens, cost_usd: Number.MAX_VALUE })
+      for (let i = 0; i < 19; i++) await dispatch.finish(refOf(await lease()), end, 0)
+      const ended = await dispatch.finish(refOf(await lease()), end, null)
+      expect(ended).toMatchObject({ status: 'failed', attempt: 20 })
+      expect(Number.isSafeInteger(ended?.usage?.input_tokens) && Number.isFinite(ended?.cost_usd)).toBe(true)
     })
 
     it('computes the start from the duration, if no start was recorded', async () => {

@@ -91,7 +91,7 @@ export function memoryDispatch(rows: MemoryRows, clock: Clock): DispatchStore {
       if (!before || isFenced(fence)) return before
       const now = clock.now()
       const told = storableOutcome(end, now)
-      const again = retryAt === null ? before : retry(before, ref.attempt, retryAt)
+      const again = retryAt === null ? before : retry(before, ref.attempt, told, retryAt)
       const after = again === before ? finish(before, ref.attempt, told, now) : again
       if (after === before) return before
       const session = sessionOf(before)

@@ -66,6 +66,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
       error: null,
       usage: null,
       cost_usd: null,
+      denied_tools: null,
       retry_of,
     })
     return { task, repeated: false }

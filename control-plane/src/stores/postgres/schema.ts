@@ -5,7 +5,7 @@
 import type { Scope } from '@rdev/shared/domain/api-key'
 import type { AgentProvider } from '@rdev/shared/domain/code-agent'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
-import type { Usage } from '@rdev/shared/domain/event'
+import type { DeniedTool, Usage } from '@rdev/shared/domain/event'
 import {
   type Task,
   type TaskKind,
@@ -160,6 +160,7 @@ export const tasks = pgTable(
     error: text(),
     usage: json().$type<Usage>(),
     cost_usd: doublePrecision(),
+    denied_tools: json().$type<readonly DeniedTool[]>(),
   },
   (t) => {
     const queued = sql`${t.status} = 'queued'`

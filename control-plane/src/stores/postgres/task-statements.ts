@@ -2,6 +2,7 @@
 // several rows lock them in the order of their ids, so that two of them cannot deadlock.
 
 import type { AttemptRef } from '@rdev/shared/domain/attempt'
+import type { Usage } from '@rdev/shared/domain/event'
 import { maxEndedAtOnce } from '@rdev/shared/domain/limits'
 import { expired, isTerminal, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import { type SQL, sql } from 'drizzle-orm'
@@ -55,6 +56,13 @@ noted as (
 select * from moved order by id`
 }
 
+const addedUsage = (usage: Usage): SQL => {
+  const fields = Object.entries(usage).map(
+    ([name, tokens]) => sql`${name}::text, coalesce((t.usage->>${name}::text)::bigint, 0) + ${tokens}::bigint`,
+  )
+  return sql`json_build_object(${sql.join(fields, sql`, `)})`
+}
+
 /** Answers the row if it changed it. `end` must be storable; `now` is the clock of the times that clients see. */
 export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: number | null, now: number, fence?: Fence): SQL {
   // The statement reads the cancel request in the row that it writes: what a caller read before may be stale.
@@ -64,7 +72,7 @@ export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: numb
   const begun = end.duration_ms === null ? sql`null::timestamptz` : at(now - end.duration_ms)
   const taskBegun = end.duration_ms === null ? keep('started_at') : sql`coalesce(t.started_at, greatest(t.created_at, ${begun}))`
   const none = sql`null::timestamptz`
-  const json = end.usage === null ? null : JSON.stringify(end.usage)
+  const json = (value: unknown) => sql`${value === null ? null : JSON.stringify(value)}::json`
   const sessionToo = sql`, session_written as (
   update sessions s set provider_session_id = ${end.provider_session_id}, pod = attempt_written.pod, updated_at = ${at(now)}
   from ended join attempt_written on true where s.id = ended.session_id
@@ -83,8 +91,10 @@ export function finishStatement(ref: AttemptRef, end: TaskOutcome, retryAt: numb
       result: set(sql`${end.result}::text`, keep('result')),
       error_code: set(sql`${end.error_code}::text`, keep('error_code')),
       error: set(sql`${end.error}::text`, keep('error')),
-      usage: set(sql`${json}::json`, keep('usage')),
-      cost_usd: set(sql`${end.cost_usd}::float8`, keep('cost_usd')),
+      // Of all attempts together, whether another follows or not.
+      usage: end.usage === null ? keep('usage') : addedUsage(end.usage),
+      cost_usd: end.cost_usd === null ? keep('cost_usd') : sql`coalesce(t.cost_usd, 0) + ${end.cost_usd}::float8`,
+      denied_tools: set(json(end.denied_tools), keep('denied_tools')),
     },
     // Its session has a pod now, so it may not run in any other pod of its target.
     orderingKey: set(sql`t.turn`, sql`case when t.workspace is null then coalesce(t.session_id, t.turn) else t.turn end`),
