@@ -76,8 +76,13 @@ test('a browser reads the stream with a ticket instead of a header', async () =>
   const { url } = await stack.client.json<{ url: string }>('POST', `/v1/tasks/${task.id}/tickets`)
   const response = await fetch(new URL(url, stack.url), { headers: { accept: 'text/event-stream' } })
   expect(response.status).toBe(200)
-  const ids = [...(await response.text()).matchAll(/^id: ?(\d+)$/gm)].map(([, id]) => Number(id))
-  expect(ids).toEqual(events.map((event) => event.seq))
+  const ids = [...(await response.text()).matchAll(/^id: (\d+)\.([\w-]{22})$/gm)]
+  expect(ids.map(([, seq]) => Number(seq))).toEqual([0, ...events.map((event) => event.seq)])
+
+  // EventSource comes back with the last id, and learns that nothing follows.
+  const last = `${ids.at(-1)?.[1]}.${ids.at(-1)?.[2]}`
+  const again = await fetch(new URL(url, stack.url), { headers: { accept: 'text/event-stream', 'last-event-id': last } })
+  expect(again.status).toBe(204)
 })
 
 test('twenty tasks at once all end, each with its own whole log', async () => {
