@@ -135,7 +135,7 @@ export class TaskLogDriver implements ObjectDriver {
       this.#refuse(line, closeCodes.malformed, 'an event or cursor is too large')
     } else {
       try {
-        this.#loop.step({ type: 'frame', connection, frame: decoded.frame, chars })
+        this.#loop.step({ type: 'frame', connection, frame: { ...decoded.frame, chars } })
       } catch (error) {
         // Nothing was stored or acknowledged, so the attempt reconnects and sends it again.
         this.#refuse(line, closeCodes.tryAgain, 'could not be stored', error)

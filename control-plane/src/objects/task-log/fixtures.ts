@@ -4,6 +4,7 @@ import { outcome, type Task, type TaskOutcome } from '@rdev/shared/domain/task'
 import type { AttemptEvent } from '@rdev/shared/domain/event'
 import type { TaskUp } from '@rdev/shared/wire/task-frames'
 import { aTask } from '../machine-fixtures.ts'
+import type { Sized } from './taken-events.ts'
 import { initialTaskLog, stepTaskLog, type TaskLogEffect, type TaskLogInput, type TaskLogState } from './machine.ts'
 
 export const cursor = (stdout: number) => ({ stdout, stderr: 0 })
@@ -45,16 +46,15 @@ export function setup(task: Task = aTask()) {
     row: (change: Partial<Task>): Task => ({ ...task, ...change }),
     sync: (change: Partial<Task> = {}) => step({ type: 'sync', task: { ...task, ...change } }),
     connect: (connection: string, attempt = 1, epoch = 1) => step({ type: 'connected', line: { connection, attempt, epoch } }),
-    frame: (connection: string, frame: TaskUp, chars = JSON.stringify(frame).length) => step({ type: 'frame', connection, frame, chars }),
+    frame: (connection: string, frame: TaskUp & Sized) => step({ type: 'frame', connection, frame }),
     events: (connection: string, after: number, ...texts: string[]) =>
       step({
         type: 'frame',
         connection,
         frame: { type: 'events', after, cursor: cursor(after + texts.length), events: texts.map(output) },
-        chars: texts.join('').length,
       }),
     result: (connection: string, after: number, end: TaskOutcome = success) =>
-      step({ type: 'frame', connection, frame: { type: 'result', after, outcome: end }, chars: 100 }),
+      step({ type: 'frame', connection, frame: { type: 'result', after, outcome: end } }),
     sent: () => take('send').map(({ connection, frame }) => [connection, frame] as const),
     closed: () => take('close').map(({ connection, code }) => [connection, code] as const),
   }

@@ -307,7 +307,7 @@ describe('a full log', () => {
 
   test('takes no more of its attempt, says so once, goes on acknowledging, and ends', () => {
     const log = running()
-    for (let i = 0; i < 8; i++) log.frame('a', frame(i, `text ${i}`), much)
+    for (let i = 0; i < 8; i++) log.frame('a', { ...frame(i, `text ${i}`), chars: much })
     expect(log.types()).toEqual(['task.queued', 'task.leased', 'output', 'output', 'output', 'output', 'error'])
     expect(log.log.at(-1)).toMatchObject({ data: { code: 'LOG_FULL' } })
     expect(log.durable()).toMatchObject({ received: 8, seq: 7, cursor: cursor(8) })
@@ -318,7 +318,7 @@ describe('a full log', () => {
 
   test('says so again to the readers of another attempt, which adds nothing either', () => {
     const log = running()
-    for (let i = 0; i < 5; i++) log.frame('a', frame(i, 'x'), much)
+    for (let i = 0; i < 5; i++) log.frame('a', { ...frame(i, 'x'), chars: much })
     log.result('a', 5, outcome('failed', { error_code: 'AGENT_ERROR' }))
     log.step({ type: 'finish_answered', task: log.row({ status: 'queued', attempt: 1 }) })
     log.sync({ status: 'leased', attempt: 2 })

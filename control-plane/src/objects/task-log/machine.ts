@@ -14,7 +14,7 @@ import { closeCodes } from '@rdev/shared/wire/limits'
 import type { TaskDown, TaskUp } from '@rdev/shared/wire/task-frames'
 import { instant } from './instant.ts'
 import { finishedEvent, leasedEvent, queuedEvent, requeuedEvent } from './events.ts'
-import { takenEvents, type Fill } from './taken-events.ts'
+import { takenEvents, type Fill, type Sized } from './taken-events.ts'
 
 /** The part of the state that is stored, so it survives restarts of the object; one row of its storage. */
 export interface TaskLogMemory {
@@ -65,8 +65,7 @@ export type TaskLogInput =
   | { readonly type: 'loaded'; readonly task: Task | undefined }
   | { readonly type: 'load_failed' }
   | { readonly type: 'connected'; readonly line: Line }
-  /** `chars`: the length of its text. */
-  | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp; readonly chars: number }
+  | { readonly type: 'frame'; readonly connection: string; readonly frame: TaskUp & Sized }
   | { readonly type: 'closed'; readonly connection: string }
   | { readonly type: 'cancel'; readonly grace_s: number }
   /** The hub says that this attempt will report nothing more. A result that is held already wins. */
@@ -96,10 +95,10 @@ export type TaskLogEffect =
 
 export type TaskLogStep = Step<TaskLogState, TaskLogEffect>
 
-/** How often a result is written again that the row refused in every form: only another version of the program or of the database helps. */
-export const refusedAgainMs = 10 * 60_000
 /** The alarm that is set when a result is held: it wakes the object if it dies before the row has the result. */
 export const finishRescueMs = 10_000
+/** How often a result is written again that the row refused in every form: only another version of the program or of the database helps. */
+export const refusedAgainMs = 10 * 60_000
 
 const emptyMemory: TaskLogMemory = {
   task_id: '',
@@ -139,7 +138,7 @@ export function stepTaskLog(state: TaskLogState, input: TaskLogInput, { now, ran
     case 'connected':
       return connected(state, input.line)
     case 'frame':
-      return state.line?.connection === input.connection ? frame(state, state.line, input.frame, input.chars, now) : { state, effects: [] }
+      return state.line?.connection === input.connection ? frame(state, state.line, input.frame, now) : { state, effects: [] }
     case 'closed':
       return { state: without(state, input.connection), effects: [] }
     case 'cancel':
@@ -302,12 +301,12 @@ function connected(state: TaskLogState, line: Line): TaskLogStep {
   return { state: { ...kept, line }, effects }
 }
 
-function frame(state: TaskLogState, line: Line, up: TaskUp, chars: number, now: number): TaskLogStep {
+function frame(state: TaskLogState, line: Line, up: TaskUp, now: number): TaskLogStep {
   switch (up.type) {
     case 'deltas':
       return { state, effects: [{ type: 'deltas', deltas: up.deltas }] }
     case 'events':
-      return eventsFrame(state, line, up, chars)
+      return eventsFrame(state, line, up)
     case 'result':
       return resultFrame(state, line, up, now)
   }
@@ -318,7 +317,7 @@ const hangUp = (state: TaskLogState, line: Line, code: number, reason: string): 
   effects: [close(line.connection, code, reason)],
 })
 
-function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }>, chars: number): TaskLogStep {
+function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type: 'events' }> & Sized): TaskLogStep {
   const { durable } = state
   if (up.after + up.events.length <= durable.received && up.after < durable.received) return { state, effects: ack(state) }
   if (up.after !== durable.received) return hangUp(state, line, closeCodes.gap, 'events do not follow on what is held')
@@ -326,7 +325,7 @@ function eventsFrame(state: TaskLogState, line: Line, up: Extract<TaskUp, { type
   if (up.events.some((event) => isOwnType(event.type)))
     return hangUp(state, line, closeCodes.malformed, 'an event that only the log writes')
 
-  const { events, ...fill } = takenEvents(up.events, chars, durable.fill, durable)
+  const { events, ...fill } = takenEvents(up, durable.fill, durable)
   const cursor = durable.result === null ? up.cursor : durable.cursor
   const kept = change(state, { seq: durable.seq + events.length, received: durable.received + up.events.length, cursor, fill })
   return { state: kept, effects: [...(events.length > 0 ? [{ type: 'append' as const, events }] : []), ...ack(kept)] }

@@ -15,10 +15,14 @@ export interface Fill {
   readonly full: boolean
 }
 
-/** `chars` is the length of the frame that brought the events; `seq` is that of the event before. */
+/** A frame with the length of its text, which its driver knows. Without it the events are measured. */
+export interface Sized {
+  readonly chars?: number
+}
+
+/** `seq` is that of the event before. */
 export function takenEvents(
-  events: readonly AttemptEvent[],
-  chars: number,
+  { events, chars = JSON.stringify(events).length }: { readonly events: readonly AttemptEvent[] } & Sized,
   fill: Fill,
   { task_id, attempt, seq }: { readonly task_id: string; readonly attempt: number; readonly seq: number },
 ): Fill & { readonly events: readonly TaskEvent[] } {
