@@ -48,6 +48,8 @@ test('a task with a known model gets a short list of models, unless something co
   expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(knownModels)
   expect(list(run())).toBe(path)
   expect(list(run({}, {}, false))).toBeUndefined()
+  const plugins = (lines: readonly string[]) => valueOf(lines, 'OPENCODE_DISABLE_DEFAULT_PLUGINS')
+  expect([plugins(run()), plugins(run({}, {}, false))]).toEqual(['1', undefined])
   expect(list(run({ OPENCODE_CONFIG_CONTENT: '{}' }))).toBeUndefined()
   expect(list(run({ OPENCODE_MODELS_PATH: '/own' }))).toBe('/own')
   for (const file of ['repo/opencode.json', '.config/opencode/opencode.jsonc', '.local/share/opencode/auth.json']) {

@@ -12,6 +12,8 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
   // Nobody else edits the files and nobody asks it to undo, so it needs no file watcher and no snapshot at every step.
   OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER: '1',
+  // Nobody opens its page.
+  OPENCODE_DISABLE_EMBEDDED_WEB_UI: '1',
   OPENCODE_CLIENT: 'rdev',
 }
 
@@ -62,7 +64,7 @@ unset rdev_dir rdev_name
 `
 
 /**
- * A short list of models instead of the binary's own, if nothing in the pod or the workspace can name another: no configuration, agent, login,
+ * A short list of models instead of the binary's own, and no plugins for logins, if nothing in the pod or the workspace can name another: no configuration, agent, login,
  * or list that was fetched. The file is the same for all tasks of the pod, and written anew for each, so none can change it for the others.
  */
 const shortList = `rdev_config="\${XDG_CONFIG_HOME:-$HOME/.config}/opencode"
@@ -85,7 +87,7 @@ done
 if [ -z "$rdev_short" ] && mkdir -p "$rdev_cache" &&
   printf '%s\\n' ${quote(JSON.stringify(knownModels))} >"$rdev_cache/rdev-models.$$" &&
   mv "$rdev_cache/rdev-models.$$" "$rdev_cache/rdev-models.json"; then
-  export OPENCODE_MODELS_PATH="$rdev_cache/rdev-models.json"
+  export OPENCODE_MODELS_PATH="$rdev_cache/rdev-models.json" OPENCODE_DISABLE_DEFAULT_PLUGINS=1
 fi
 unset rdev_config rdev_cache rdev_short rdev_dir rdev_name
 `
