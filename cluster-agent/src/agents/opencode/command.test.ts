@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openCodeScript, passwordLine } from './command.ts'
+import { knownModels } from './known-models.ts'
 
 /** Runs the script with a program in opencode's place that prints its environment. */
 function setup() {
@@ -12,8 +13,8 @@ function setup() {
   const [bin, workspace] = [join(home, 'bin'), join(home, 'repo/inner')]
   for (const folder of [bin, workspace, join(home, 'repo/.git')]) mkdirSync(folder, { recursive: true })
   writeFileSync(join(bin, 'opencode'), '#!/bin/sh\necho "$@"\nenv\n', { mode: 0o755 })
-  const run = (env: Readonly<Record<string, string>> = {}, permission: object = { '*': 'deny' }) =>
-    execFileSync('sh', ['-c', openCodeScript('secret', permission)], {
+  const run = (env: Readonly<Record<string, string>> = {}, permission: object = { '*': 'deny' }, knownModel = true) =>
+    execFileSync('sh', ['-c', openCodeScript({ password: 'secret', permission, knownModel })], {
       cwd: workspace,
       env: { HOME: home, PATH: `${bin}:/usr/bin:/bin`, ...env },
       encoding: 'utf8',
@@ -38,6 +39,28 @@ test("a pod's own configuration is left as it is, and the task's rules still hol
   const lines = setup().run({ OPENCODE_CONFIG_CONTENT: '{"own":true}', OPENCODE_PERMISSION: '"allow"' })
   expect(valueOf(lines, 'OPENCODE_CONFIG_CONTENT')).toBe('{"own":true}')
   expect(valueOf(lines, 'OPENCODE_PERMISSION')).toBe('{"*":"deny"}')
+})
+
+test('a task with a known model gets a short list of models, unless something could name others', () => {
+  const { home, run, folder } = setup()
+  const list = (lines: readonly string[]) => valueOf(lines, 'OPENCODE_MODELS_PATH')
+  const path = list(run())!
+  expect(JSON.parse(readFileSync(path, 'utf8'))).toEqual(knownModels)
+  expect(list(run())).toBe(path)
+  expect(list(run({}, {}, false))).toBeUndefined()
+  const plugins = (lines: readonly string[]) => valueOf(lines, 'OPENCODE_DISABLE_DEFAULT_PLUGINS')
+  expect([plugins(run()), plugins(run({}, {}, false))]).toEqual(['1', undefined])
+  expect(list(run({ OPENCODE_CONFIG_CONTENT: '{}' }))).toBeUndefined()
+  expect(list(run({ OPENCODE_MODELS_PATH: '/own' }))).toBe('/own')
+  for (const file of ['repo/opencode.json', '.config/opencode/opencode.jsonc', '.local/share/opencode/auth.json']) {
+    mkdirSync(join(home, file, '..'), { recursive: true })
+    writeFileSync(join(home, file), '{}')
+    expect(list(run())).toBeUndefined()
+    rmSync(join(home, file))
+  }
+  expect(list(run())).toBe(path)
+  folder('.opencode/agent')
+  expect(list(run())).toBeUndefined()
 })
 
 test('a folder of commands or agents in the workspace is marked as installed, so that nothing is fetched into it', () => {

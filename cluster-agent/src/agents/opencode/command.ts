@@ -1,4 +1,5 @@
 import { exportAll, quote } from '../../sh.ts'
+import { knownModels } from './known-models.ts'
 
 /** The script prints the password as its first line. The attempt's output file keeps it, so the next agent knows it after a restart. */
 export const passwordLine = 'rdev-opencode-password '
@@ -11,6 +12,8 @@ const quiet = {
   OPENCODE_DISABLE_SHARE: '1',
   // Nobody else edits the files and nobody asks it to undo, so it needs no file watcher and no snapshot at every step.
   OPENCODE_EXPERIMENTAL_DISABLE_FILEWATCHER: '1',
+  // Nobody opens its page.
+  OPENCODE_DISABLE_EMBEDDED_WEB_UI: '1',
   OPENCODE_CLIENT: 'rdev',
 }
 
@@ -60,16 +63,50 @@ done
 unset rdev_dir rdev_name
 `
 
+/**
+ * A short list of models instead of the binary's own, and no plugins for logins, if nothing in the pod or the workspace can name another: no configuration, agent, login,
+ * or list that was fetched. The file is the same for all tasks of the pod, and written anew for each, so none can change it for the others.
+ */
+const shortList = `rdev_config="\${XDG_CONFIG_HOME:-$HOME/.config}/opencode"
+rdev_cache="\${XDG_CACHE_HOME:-$HOME/.cache}/opencode"
+rdev_short=\${OPENCODE_MODELS_PATH:-}\${OPENCODE_CONFIG:-}\${OPENCODE_CONFIG_DIR:-}\${OPENCODE_CONFIG_CONTENT:-}
+for rdev_name in opencode.json opencode.jsonc config.json config agent agents mode modes plugin plugins; do
+  if [ -e "$rdev_config/$rdev_name" ]; then rdev_short=no; fi
+done
+for rdev_name in "$HOME/.opencode" "\${XDG_DATA_HOME:-$HOME/.local/share}/opencode/auth.json" "$rdev_cache/models.json" /etc/opencode; do
+  if [ -e "$rdev_name" ]; then rdev_short=no; fi
+done
+rdev_dir=$PWD
+while [ -n "$rdev_dir" ]; do
+  for rdev_name in opencode.json opencode.jsonc .opencode; do
+    if [ -e "$rdev_dir/$rdev_name" ]; then rdev_short=no; fi
+  done
+  if [ -e "$rdev_dir/.git" ]; then break; fi
+  rdev_dir=\${rdev_dir%/*}
+done
+if [ -z "$rdev_short" ] && mkdir -p "$rdev_cache" &&
+  printf '%s\\n' ${quote(JSON.stringify(knownModels))} >"$rdev_cache/rdev-models.$$" &&
+  mv "$rdev_cache/rdev-models.$$" "$rdev_cache/rdev-models.json"; then
+  export OPENCODE_MODELS_PATH="$rdev_cache/rdev-models.json" OPENCODE_DISABLE_DEFAULT_PLUGINS=1
+fi
+unset rdev_config rdev_cache rdev_short rdev_dir rdev_name
+`
+
 const here = '@rdev-base-url@'
 
-/**
- * The script of the server's process. If the pod has set OPENCODE_CONFIG_CONTENT, it is not changed. `permission` is merged over every
- * configuration, the workspace's too.
- */
-export function openCodeScript(password: string, permission: object): string {
+interface ScriptOptions {
+  readonly password: string
+  /** It is merged over every configuration, the workspace's too. */
+  readonly permission: object
+  /** The task needs no other models than those of known-models.ts. */
+  readonly knownModel: boolean
+}
+
+/** The script of the server's process. If the pod has set OPENCODE_CONFIG_CONTENT, it is not changed. */
+export function openCodeScript({ password, permission, knownModel }: ScriptOptions): string {
   const [before, after] = config(here).split(here) as [string, string]
   return `printf '%s\\n' ${quote(`${passwordLine}${password}`)}
-${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password, OPENCODE_PERMISSION: JSON.stringify(permission) })}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
+${exportAll({ ...quiet, OPENCODE_SERVER_PASSWORD: password, OPENCODE_PERMISSION: JSON.stringify(permission) })}${knownModel ? shortList : ''}${noInstall}if [ -z "\${OPENCODE_CONFIG_CONTENT:-}" ]; then
   rdev_url=\${ANTHROPIC_BASE_URL:-}
   rdev_url=\${rdev_url%/}
   case "$rdev_url" in

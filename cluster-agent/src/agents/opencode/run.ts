@@ -14,6 +14,7 @@ import { LineReader } from '../lines.ts'
 import { OpenCodeClient, OpenCodeHttpError, OpenCodeNonsense, OpenCodeUnreachable, requestTimeoutMs } from './client.ts'
 import { openCodeScript, passwordLine } from './command.ts'
 import { hasOpenCalls, ofMessages, onEvent, onRest, onStatus } from './events.ts'
+import { isKnownModel } from './known-models.ts'
 import { asConfig, asRuleset, rulesOf, type Rules } from './policy.ts'
 import { openCodeResult } from './result.ts'
 import { readOpenCodeState, type OpenCodeState } from './state.ts'
@@ -104,7 +105,12 @@ export class OpenCodeRun {
 
   async toEnd(): Promise<AgentResult> {
     const { signal } = this.#attempt
-    const script = openCodeScript(randomBytes(24).toString('base64url'), asConfig(this.#rules))
+    const script = openCodeScript({
+      password: randomBytes(24).toString('base64url'),
+      permission: asConfig(this.#rules),
+      // An earlier task of the conversation may have used another.
+      knownModel: isKnownModel(this.#model) && this.#request.provider_session_id === undefined,
+    })
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
     if (signal.aborted) over()
