@@ -387,3 +387,12 @@ test('a number in a query is digits, with decimals where seconds are meant', asy
     expect((await call('GET', query)).status, query).toBe(200)
   }
 })
+
+test('a parameter named __proto__ is refused as every unknown one', async () => {
+  const { call } = await setup()
+  for (const query of ['__proto__=1', 'limit=1&__proto__=', 'colour=red']) {
+    const response = await call('GET', `/v1/tasks?${query}`)
+    const parameters = (await response.json<Problem>()).errors?.map(({ parameter }) => parameter)
+    expect([response.status, parameters], query).toEqual([400, [query.includes('proto') ? '__proto__' : 'colour']])
+  }
+})
