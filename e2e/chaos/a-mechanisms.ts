@@ -52,7 +52,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     'a-01',
     '2 the agent is frozen in the middle of a run',
     ...numbered,
-    patch(taskLog, `return state.line?.connection === input.connection ? frame`, `return state.line ? frame`),
+    patch(taskLog, `return state.line?.connection === input.connection ? judged`, `return state.line ? judged`),
     patch(
       taskLog,
       `if (state.line !== null) effects.push(close(state.line.connection, closeCodes.superseded, 'a newer connection took over'))`,
@@ -131,8 +131,8 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
   'a log that wakes knows its line': proof(
     'a-03',
     '15 the objects',
-    patch(taskLog, 'const line = lines.findLast((each) => each.attempt === attempt && each.epoch === epoch) ?? null', 'const line = null'),
-    patch(taskLog, 'const effects = lines.filter((each) => each !== line)', 'const effects = lines.filter(() => false)'),
+    patch(taskLog, 'const line = kept === undefined ? null : openLine(kept)', 'const line = null'),
+    patch(taskLog, 'const effects = lines.filter((each) => each !== kept)', 'const effects = lines.filter(() => false)'),
   ),
   'dialling again after a suspension': proof('a-03', '40 ', dialledAgain),
   'first reason wins': proof('a-04', '36 ', patch(supervisor, `"\${r_why:-exited}" exit.next`, 'exited exit.next')),

@@ -34,8 +34,8 @@ export const mechanismsOfB: Readonly<Record<string, readonly Mechanism[] | Mecha
   },
   'Last-Event-ID': {
     file: 'control-plane/src/routes/task-events.ts',
-    find: "lastEventId(c.req.header('last-event-id')) ?? query.after ?? 0",
-    put: '(lastEventId(undefined), query.after ?? 0)',
+    find: 'last?.seq ?? query.after ?? 0',
+    put: '(last, query.after ?? 0)',
     proof: { file: 'e2e/chaos/b-readers', test: '43 ' },
   },
   'limit of an undrained stream': {
