@@ -16,7 +16,7 @@ import { Ledger } from './world/ledger.ts'
 import type { Network } from './world/network.ts'
 import { Random } from './world/random.ts'
 import { LogReader } from './world/reader.ts'
-import { drawWorkload, type PlannedTask, type Workload } from './world/workload.ts'
+import { drawWorkload, withLongTasks, type PlannedTask, type Workload } from './world/workload.ts'
 
 export interface Outcome {
   readonly seed: number
@@ -105,6 +105,7 @@ export class History {
       const likely = often ? 0.7 : (moving || restless) && moments.includes(fault) ? 0.25 : many / allFaults.length
       if (plan.chance() < likely) this.faultNames.push(fault.name)
     }
+    if (this.faultNames.includes('keys revoked')) this.workload = withLongTasks(plan, this.workload)
   }
 
   get network(): Network {
@@ -257,23 +258,32 @@ export class History {
     return !this.plane.keys.isValid(agent.keyId)
   }
 
-  /** The operator makes a new key, starts an agent with it soon, and revokes the old key. Agents that have the old one go on for a while. */
+  /** The operator makes a new key, starts an agent with it soon or late, and revokes the old key. Agents that have the old one go on for a while. */
   async replaceKey(): Promise<void> {
     const { kernel, plane } = this
     const { random } = kernel
     const old = plane.keys.current
+    if (this.agents.every(({ keyId }) => keyId !== old)) return
     await plane.keys.replace(plane.now())
-    kernel.after(random.skewed(0, 120_000), kernel.world, () => {
+    // Often nobody takes the place of who has the old key, so its sockets are not superseded.
+    kernel.after(random.maybe(0.3) ? random.skewed(0, 120_000) : random.int(200_000, 900_000), kernel.world, () => {
+      // After the faults one agent with a valid key is there.
+      if (kernel.now >= this.lengthMs) return
       if (this.agents.every((agent) => this.#isRefused(agent) || agent.keyId === old)) this.startAgent()
     })
-    kernel.after(random.skewed(0, 30_000), kernel.world, () => {
+    const revoke = (tries: number): void => {
+      if (kernel.now >= this.lengthMs) return
+      // While something runs: afterwards the sockets of an idle cluster are of no use to anybody.
+      const idle = this.ledger.processes.every(({ emptyAt }) => emptyAt !== null)
+      if (idle && tries < 100) return void kernel.after(2_000, kernel.world, () => revoke(tries + 1))
       kernel.count('key revoked')
       kernel.say('client', () => `revokes ${old}`)
       void plane.keys.revoke(old, plane.now())
       // The hint is lost, or the revocation was made by a Worker that died.
-      if (random.maybe(0.4)) plane.tellRevoked(old).catch(() => kernel.count('hub was not told of a revoked key'))
-    })
-    kernel.after(random.skewed(60_000, 600_000), kernel.world, () => {
+      if (random.maybe(0.3)) plane.tellRevoked(old).catch(() => kernel.count('hub was not told of a revoked key'))
+    }
+    kernel.after(random.skewed(0, 30_000), kernel.world, () => revoke(0))
+    kernel.after(random.int(200_000, 900_000), kernel.world, () => {
       for (const agent of this.agents.filter(({ keyId }) => keyId === old)) this.retire(agent)
     })
   }

@@ -175,6 +175,8 @@ export class Platform implements ServerEnd {
   /** How often any object was entered. */
   entries = 0
   #waiting: (() => void)[] = []
+  /** The object of each connection that was let in. */
+  readonly #cells = new WeakMap<SimConnection, ObjectCell<unknown>>()
   /** Finds the object of a path, or the close code with which its token is refused. */
   route!: (target: string) => ObjectCell<unknown> | number
 
@@ -217,6 +219,7 @@ export class Platform implements ServerEnd {
       return true
     }
     const { network } = this
+    this.#cells.set(connection, cell)
     const socket: CellSocket = {
       id: connection.id,
       attachment: undefined,
@@ -251,7 +254,8 @@ export class Platform implements ServerEnd {
   }
 
   #cellOf(connection: SimConnection): ObjectCell<unknown> | undefined {
-    const cell = this.down ? 0 : this.route(connection.target)
-    return typeof cell !== 'number' && cell.sockets.has(connection.id) ? cell : undefined
+    // The door judges a connection once, when it is opened.
+    const cell = this.#cells.get(connection)
+    return !this.down && cell?.sockets.has(connection.id) === true ? cell : undefined
   }
 }

@@ -39,6 +39,29 @@ export function drawWorkload(random: Random, lengthMs: number, restless: boolean
   return { pods, limits, tasks }
 }
 
+/** The same requests, but most processes run and write for minutes: for faults that show only in what goes on for long. */
+export function withLongTasks(random: Random, workload: Workload): Workload {
+  const longer = (text: string): string => {
+    const plans = (JSON.parse(text) as readonly ProcessPlan[]).map((plan) => ({
+      ...plan,
+      endsAfterMs: random.int(150_000, 500_000),
+      writes: Array.from({ length: 8 }, (_, i) => ({
+        afterMs: random.int(10_000, 50_000),
+        stream: 'stdout' as const,
+        text: `late ${i}\n`,
+      })),
+    }))
+    return encodePlans(plans)
+  }
+  const tasks = workload.tasks.map((task) => {
+    const { prompt, command } = task.asked
+    if (random.maybe(0.3)) return task
+    const text = { prompt: prompt && longer(prompt), command: typeof command === 'string' ? longer(command) : command }
+    return { ...task, asked: { ...task.asked, ...text, timeout_s: 900 } }
+  })
+  return { ...workload, tasks }
+}
+
 function drawTask(
   random: Random,
   projects: readonly string[],
