@@ -14,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => leaveShared(stack))
 
-const project = 'elsewhere'
+const project = 'revoked'
 const pod = {
   name: project,
   uid: 'uid',
@@ -28,7 +28,7 @@ const pod = {
 
 const keyOfCluster = () =>
   stack.client.json<{ id: string; key: string }>('POST', '/v1/keys', {
-    name: 'elsewhere',
+    name: 'revoked',
     scopes: ['cluster:connect'],
     cluster_id: project,
     cluster_project_ids: [project],
