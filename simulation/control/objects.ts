@@ -95,7 +95,12 @@ export class ObjectCell<Stored> {
 
   /** Called after each entry that the object outlived. */
   rest(): void {
-    if (this.#awake?.platform.idle === true && !this.#handling && this.kernel.random.maybe(this.platform.faults.sleep)) this.#sleep()
+    if (this.#awake?.platform.idle !== true || this.#handling || !this.kernel.random.maybe(this.platform.faults.sleep)) return
+    const { life } = this
+    // An entry may ask the database a promise later, and an object that waits for an answer is not put to sleep.
+    this.kernel.whenQuiet(() => {
+      if (this.life === life && !life.dead && this.#awake?.platform.idle === true && !this.#handling) this.#sleep()
+    })
   }
 
   #sleep(): void {
