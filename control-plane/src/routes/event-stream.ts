@@ -17,6 +17,12 @@ export interface StreamFormat {
 /** `finished`: the log is complete. After the others the client should come back with its last seq; after `unauthorized` with another key. */
 export type EndReason = 'finished' | 'rotate' | 'unauthorized' | 'error'
 
+/** An event that is not stored has no seq, and so no id. */
+const entryWith =
+  (idEnd: string) =>
+  ({ seq, type, json }: LogItem): string =>
+    `${seq === null ? '' : `id: ${seq}${idEnd}\n`}event: ${type}\ndata: ${json}\n\n`
+
 /**
  * `retry` and heartbeats are lines of the block that follows. An empty line after them would end a block without data, which EventSource drops
  * and fetch-event-source gives to its user as a message with empty data.
@@ -25,7 +31,7 @@ export const serverSentEvents: StreamFormat = {
   mediaType: 'text/event-stream',
   opening: 'retry: 1000\n',
   heartbeat: ': hb\n',
-  entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}\n`}event: ${type}\ndata: ${json}\n\n`,
+  entry: entryWith(''),
   ending: (reason) => `event: stream.end\ndata: {"reason":"${reason}"}\n\n`,
 }
 
@@ -37,7 +43,7 @@ export const serverSentEvents: StreamFormat = {
 export const provenServerSentEvents = (after: number, proof: string): StreamFormat => ({
   ...serverSentEvents,
   opening: `${serverSentEvents.opening}id: ${after}.${proof}\n\n`,
-  entry: ({ seq, type, json }) => `${seq === null ? '' : `id: ${seq}.${proof}\n`}event: ${type}\ndata: ${json}\n\n`,
+  entry: entryWith(`.${proof}`),
 })
 
 /**
