@@ -82,8 +82,9 @@ r_tree() { # NAME [SID] → r_pids
   done
 }
 
-# Signals until none is left: INT (if asked) at once (to the main process alone while it lives, if the attempt has the mark `alone`), TERM from TERM_AT, KILL from KILL_AT, each once to each process, KILL again and again
-# (a process may fork between the look and the signal).
+# Signals until none is left: INT at once (if asked), TERM from TERM_AT, KILL from KILL_AT. Each process gets each signal once, but KILL again and
+# again, because a process may fork between the look and the signal. In an attempt with the mark `alone`, INT goes to the main process only, while
+# it lives.
 r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
   r_hit=
   r_pause=10

@@ -15,6 +15,7 @@ import type { AgentProvider, AgentRequest } from '@rdev/shared/domain/code-agent
 import type { EventData } from '@rdev/shared/domain/event'
 import { nodeTimers } from '../../node-timers.ts'
 import type { Attempt, Chunk, NewEvent, ProcessSpec } from '../../ports.ts'
+import { aPod } from './a-pod.ts'
 
 const binaries = resolve(import.meta.dirname, '../../../../node_modules/.bin')
 
@@ -172,16 +173,7 @@ export class ChildAttempt implements Attempt {
   constructor(child: Child, asked: AgentRequest, cursor: Cursor = startCursor, bypass = false) {
     this.child = child
     this.cursor = cursor
-    this.pod = {
-      name: 'pod',
-      uid: 'uid',
-      role: 'worker',
-      project_id: null,
-      ready: true,
-      slots: 1,
-      providers: [asked.provider],
-      allow_bypass_permissions: bypass,
-    }
+    this.pod = { ...aPod, providers: [asked.provider], allow_bypass_permissions: bypass }
     this.assignment = {
       task_id: 'task',
       attempt: 1,
