@@ -169,7 +169,7 @@ export class History {
     kernel.say('history', () => 'all faults are healed')
     Object.assign(network.faults, { slowMs: 0, upBlocked: false, downBlocked: false, unfaithful: 0, resultCut: 0 })
     Object.assign(platform.faults, { crash: 0, sleep: 0, alarmLate: 0, alarmFails: 0 })
-    Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0, refused: 0 })
+    Object.assign(database.faults, { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0, refused: 0, claimHeld: 0 })
     this.resources.fails = 0
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })

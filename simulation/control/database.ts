@@ -17,6 +17,8 @@ export interface DatabaseFaults {
   repeated: number
   /** The probability that an inventory or a result has something that no column can hold. The same values are refused for ever. */
   refused: number
+  /** The probability that a claim runs late. `onHeldClaim` is called as it is asked. */
+  claimHeld: number
 }
 
 /** Fetch deadlines of the stores are 8 s; the server ends a statement after 5 s. */
@@ -27,11 +29,12 @@ export class DatabaseError extends Error {}
 type Method = (...args: never[]) => Promise<unknown>
 
 export class Database {
-  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0, refused: 0 }
+  readonly faults: DatabaseFaults = { away: false, failBefore: 0, failAfter: 0, slow: 0, repeated: 0, refused: 0, claimHeld: 0 }
   readonly stores: Stores
   readonly #kernel: Kernel
   /** Called after each statement with its name; the judge looks at the rows then. */
   onStatement: (method: string, args: readonly unknown[], result: unknown) => void = () => {}
+  onHeldClaim: () => void = () => {}
   statements = 0
   /** When a statement last failed or was slow, in virtual time. */
   troubledAt = -Infinity
@@ -86,7 +89,12 @@ export class Database {
       }
       const slow = random.maybe(this.faults.slow)
       if (slow) this.troubledAt = kernel.now + deadlineMs
-      const runsIn = slow ? Math.round(5 + 60_000 * random.chance() ** 3) : 1 + random.int(0, 3)
+      const held = name === 'claim' && random.maybe(this.faults.claimHeld)
+      if (held) {
+        kernel.count('claim held')
+        this.onHeldClaim()
+      }
+      const runsIn = held ? random.int(500, 30_000) : slow ? Math.round(5 + 60_000 * random.chance() ** 3) : 1 + random.int(0, 3)
       if (random.maybe(this.faults.repeated)) {
         kernel.count('statement ran twice')
         kernel.after(runsIn + (random.maybe(0.5) ? random.int(1, 6_000) : random.skewed(1, 60_000)), kernel.world, () => {
