@@ -96,8 +96,7 @@ export const moments: readonly Fault[] = [
     name: 'hub reset as it claims',
     begin: ({ database, kernel, plane }) => {
       database.faults.claimHeld = 0.3
-      database.onHeldClaim = () =>
-        kernel.after(kernel.random.int(10, 1_000), kernel.world, () => plane.hub.reset('the platform moves it'))
+      database.onHeldClaim = () => kernel.after(kernel.random.int(10, 1_000), kernel.world, () => plane.hub.reset('the platform moves it'))
     },
   },
   {

@@ -115,7 +115,8 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       }
       // The folder is a word of a shell line, so one with special characters is left to the script.
       const folder = /^[\w./-]+$/.test(process.folder ?? '') ? process.folder : '-'
-      const words = [name, owner, file, Math.round(process.timeout_s * 1000), process.stdin === '' ? '-' : 'stdin', folder, lock, home]
+      const stdinWord = process.stdin === '' ? '-' : 'stdin'
+      const words = [name, owner, file, Math.round(process.timeout_s * 1000), stdinWord, folder, lock, home, Date.now()]
       const lines = [...script.lines, ...stdin.lines, `rdev_start ${words.join(' ')}`]
       session.send(lines.join(' && '), script.payload + stdin.payload)
       const answer = await session.line()

@@ -6,7 +6,6 @@
 rdev_control() {
   [ -d "$r_home/spare" ] || r_home_again
   r_contact
-  rm -rf "$r_home"/trash.* # of removes that were cut
   # What warm supervisors left that were killed before they had orders.
   # Those that live are told by one look at all processes: one look for each takes seconds where hundreds of attempts run.
   r_live=$(LC_ALL=C grep -ohzxE '[0-9a-f]{16}' /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ')
@@ -186,17 +185,17 @@ rdev_refuse() { # ID NAME
 
 rdev_remove() { # ID NAME
   r_name "$2"
-  if [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ]; then
+  r_floor
+  # Without a supervisor's signature and below the floor, another remove is at work on it.
+  if [ -d "$r_dir" ] && [ ! -f "$r_dir/exit" ] && { [ -f "$r_dir/supervisor" ] || [ "$r_low" -le "$r_number" ]; }; then
     printf '%s running\n' "$1"
     return
   fi
-  r_floor
   if [ "$r_low" -le "$r_number" ] && ! printf '%s\n' "$((r_number + 1))" >>"$r_home/floors/$r_task"; then
     printf '%s failed\n' "$1"
     return
   fi
   r_slot=
-  # Moved first: a directory half removed would look like a broken attempt.
   if [ -d "$r_dir" ]; then
     if [ -r "$r_dir/followers" ]; then
       while read -r r_x; do
@@ -206,12 +205,12 @@ rdev_remove() { # ID NAME
       done <"$r_dir/followers"
     fi
     r_signed
-    mv "$r_dir" "$r_home/trash.$2.$1.$$"
   fi
-  # One program for all of it: each costs as much as everything else here.
-  rm -rf "$r_home/trash.$2.$1.$$" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".* 2>/dev/null
+  # One program for all of it: each costs as much as everything else here. The exit record goes after the rest, since a directory without one looks
+  # like a broken attempt.
+  rm -rf "$r_dir"/[!e]* "$r_dir" ${r_slot:+"$r_home/spare/$r_slot".*} "$r_home/incoming/$2".* 2>/dev/null
   # Folders that their owner may not write to, as caches of modules are.
-  [ ! -d "$r_home/trash.$2.$1.$$" ] || { chmod -R u+rwx "$r_home/trash.$2.$1.$$" && rm -rf "$r_home/trash.$2.$1.$$"; } 2>/dev/null
+  [ ! -d "$r_dir" ] || { chmod -R u+rwx "$r_dir" && rm -rf "$r_dir"; } 2>/dev/null
   if [ -d "$r_dir" ]; then printf '%s failed\n' "$1"; else printf '%s ok\n' "$1"; fi
 }
 

@@ -2,11 +2,20 @@
 // of lines from its stdin. `read` takes one byte at a time in every shell, so the rest of stdin stays for the block; dash 0.5.12 would read
 // ahead in a script that comes on stdin.
 
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { quote } from '../sh.ts'
 
-const text = ['supervisor.sh', 'start.sh', 'control.sh'].map((file) => readFileSync(new URL(file, import.meta.url), 'utf8')).join('\n')
-const hash = createHash('sha256').update(text).digest('hex').slice(0, 16)
+/** A part without its comments and indentation: every shell parses it. */
+const read = (file: string): string => readFileSync(new URL(file, import.meta.url), 'utf8').replace(/^ *(#.*\n)?/gm, '')
+
+const common = read('common.sh')
+const start = common + `r_main=${quote(common + read('main.sh'))}\n` + read('supervisor.sh') + read('start.sh')
+
+/** The parts that a shell may have: `start` for what starts, follows and uploads, `control` for the pod's control shell. */
+const texts = { start, control: start + read('control.sh') }
+export type Part = keyof typeof texts
+
+export const libraryText = (part: Part): string => texts[part]
 
 const newline = '\n'
 const loop = [
@@ -26,13 +35,9 @@ export const shellArgv: readonly string[] = ['sh', '-c', loop]
 /** Lines that the loop evaluates together. What they read from stdin follows the block. */
 export const block = (lines: string): string => `${lines}${newline}#.${newline}`
 
-/** Loads the library and answers `have`, or answers `need` if the pod does not have it yet. */
-export const loadBlock = block(
-  [
-    'rdev_lib=${RDEV_HOME:-$HOME/.rdev}/lib/' + hash + '.sh',
-    'if [ -r "$rdev_lib" ]; then . "$rdev_lib"; r_lib=$rdev_lib; echo have; else echo need; fi',
-  ].join(newline),
-)
-
-/** Sent after `need`: installs the library and answers `have`. */
-export const installBlocks = block(text) + block(`rdev_install ${hash} && echo have`)
+/**
+ * Loads that part of the library and answers `have`. It comes from the agent each time and is never kept in a file of the pod, where a task could
+ * change it. The answer must come before anything else is sent: some `head` read more than they are asked for.
+ */
+export const loadBlock = (part: Part): string =>
+  block(`r_text=$(head -c ${Buffer.byteLength(texts[part])}) && eval "$r_text" && echo have`) + texts[part]

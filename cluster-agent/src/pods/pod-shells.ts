@@ -5,6 +5,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { Log, PodHost } from '../ports.ts'
+import type { Part } from './library.ts'
 import { openSession, ShellCut, type Session } from './shell-session.ts'
 
 const backoffBaseMs = 200
@@ -69,9 +70,9 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
     return shells
   }
 
-  const fresh = async (pod: string): Promise<Session> => {
+  const opened = async (pod: string, part: Part): Promise<Session> => {
     if (closing.signal.aborted) throw new ShellCut(pod, 'closed')
-    const session = await openSession(host, pod)
+    const session = await openSession(host, pod, part)
     if (closing.signal.aborted) {
       session.destroy()
       throw new ShellCut(pod, 'closed')
@@ -80,6 +81,8 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
     void session.shell.closed.then(() => ours.delete(session))
     return session
   }
+
+  const fresh = (pod: string): Promise<Session> => opened(pod, 'start')
 
   const warm = async (pod: string): Promise<Session> => {
     const session = await fresh(pod)
@@ -130,13 +133,13 @@ export function createPodShells(host: PodHost, log: Log, newToken: () => string)
       if (shells.control === opening) shells.control = undefined
     }
     const opening: Promise<Control> = (async () => {
-      const session = await fresh(pod)
+      const session = await opened(pod, 'control')
       try {
-        const opened = await openControl(session)
+        const control = await openControl(session)
         void session.shell.closed.then(forget)
         // Only after the control shell is open, because it removes what dead spares left behind.
         rewarm(pod)
-        return opened
+        return control
       } catch (cause) {
         session.destroy()
         throw cause

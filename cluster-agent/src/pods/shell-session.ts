@@ -1,7 +1,7 @@
 // A shell of a pod with the library loaded. It answers in lines; when it becomes a follower it sends raw bytes on the same streams.
 
 import type { PodHost, Shell } from '../ports.ts'
-import { block, installBlocks, loadBlock } from './library.ts'
+import { block, loadBlock, type Part } from './library.ts'
 
 /** How long a pod may take to answer a line. A new exec takes 60 ms, on a busy computer seconds. */
 const answerMs = 15_000
@@ -30,14 +30,11 @@ export interface Session {
   destroy(): void
 }
 
-/** Opens a shell and loads the library. Rejects with ShellCut, or with the pod host's error. */
-export async function openSession(host: PodHost, pod: string): Promise<Session> {
+/** Opens a shell and loads a part of the library. Rejects with ShellCut, or with the pod host's error. */
+export async function openSession(host: PodHost, pod: string, part: Part): Promise<Session> {
   const session = await bounded(host, pod)
-  session.shell.stdin.write(loadBlock)
-  if ((await session.line()) === 'need') {
-    session.shell.stdin.write(installBlocks)
-    await session.line()
-  }
+  session.shell.stdin.write(loadBlock(part))
+  await session.line()
   return session
 }
 

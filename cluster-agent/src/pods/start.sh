@@ -1,18 +1,15 @@
-# The part of the library that starts an attempt and follows it: what the agent calls in a spare or fresh shell. It follows supervisor.sh,
-# which as a program does not read it.
+# The part of the library that starts an attempt and follows it: what the agent calls in a spare or fresh shell. It follows supervisor.sh.
 
-r_home_again() { # the folders of the rdev home, also if somebody removed them
-  mkdir -p "$r_home/lib" "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare" "$r_home/locks"
-}
+r_umask=$(umask)
+umask 077
 
-rdev_install() { # HASH
-  r_home_again
-  printf '%s' "$r_text" >"$r_home/lib/$1.$$" && mv "$r_home/lib/$1.$$" "$r_home/lib/$1.sh"
-  r_lib=$r_home/lib/$1.sh
+r_home_again() { # the folders of the rdev home. Whatever a task removed of them is made again
+  mkdir -p "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare" "$r_home/locks"
 }
 
 # Text from this shell's own stdin up to the line MARK (its last newline belongs to it) or MARK- (it does not). Fails if cut before.
 rdev_take() { # FILE MARK
+  [ -d "$r_home/incoming" ] || r_home_again
   r_first=1
   r_whole=1
   while IFS= read -r r_line; do
@@ -42,6 +39,7 @@ rdev_script() { # MARK
 
 # Large text: everything up to the end of stdin. A cut is an end as well, so the size is checked.
 rdev_put() { # FILE BYTES
+  [ -d "$r_home/incoming" ] || r_home_again
   cat >"$r_home/incoming/$1"
   r_x=$(wc -c <"$r_home/incoming/$1")
   if [ "$((r_x))" = "$2" ]; then printf 'put\n'; else rm -f "$r_home/incoming/$1"; fi
@@ -60,14 +58,16 @@ rdev_warm() { # SLOT
   r_x=$r_home/spare/$1
   r_warm=$1
   mkfifo "$r_x.orders" "$r_x.alive" "$r_x.ready" "$r_x.told" && exec 6<>"$r_x.ready" 5<"$r_x.ready" 8<>"$r_x.orders" &&
-    setsid setsid sh "$r_lib" supervise "$1" "$r_umask" "$r_lib" </dev/null >/dev/null 2>&1 5<&- 8>&- && exec 6>&- &&
+    setsid setsid sh -c "# $1$r_nl$r_text" rdev supervise "$1" "$r_umask" </dev/null >/dev/null 2>&1 5<&- 8>&- && exec 6>&- &&
     read -r r_pid r_sid <&5 && [ -n "$r_sid" ] && exec 7>/proc/self/fd/8 && exec 8>&7 7>&- 5<&- && printf 'warm\n' || printf 'cold\n'
 }
 
 # Answers one line; if `started`, this shell then is the follower from the start. FILE names the incoming script and stdin. What is on the way
 # to the process is done first: one program runs, and a handful of files are written.
-rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
+rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME WALL_MS (-: none)
   kill -0 "$r_sid" || exit 1
+  r_uptime
+  r_wall=$(($9 - r_now))
   r_signature="$r_pid $r_warm $r_sid $2"
   r_name "$1"
   # A pod that took the name of another knows no floor of what ran there.
@@ -79,6 +79,7 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
       return
     fi
   fi
+  [ -d "$r_home/attempts" ] && [ -d "$r_home/floors" ] || r_home_again
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
     r_refuse "$3" floor
@@ -112,7 +113,7 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME (-: none)
     rm -rf "$r_dir"
     r_refuse "$3" "busy $r_holder"
   elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 '$r_dead'; set --" "$r_script" >&8; then
+    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 $r_wall '$r_dead'; set --" "$r_script" >&8; then
     exec 8>&-
     : >>"$r_dir/stdout"
     : >>"$r_dir/stderr"

@@ -2,20 +2,10 @@
 #
 # Promises: of any number of racing starts one wins (one file made with O_EXCL); a process never starts below its task's floor; the process tree ends with its
 # main process, its deadline, a stop, or when nobody has asked for it for the orphan TTL; the exit record exists only when the tree is empty.
+# Nothing of the library is kept in a file: whoever can write to the home would change what runs for others. The agent sends it to every shell, and
+# a shell gives it to the programs that it starts.
 # Everything in here forks as little as it can: a program costs 1 to 2 ms, a builtin some µs. Time is /proc/uptime (clock jumps do not matter).
 # rdev_ functions are called by the agent; r_ names are private. Nobody's prompt, script or secret is ever in an argv.
-
-r_home=${RDEV_HOME:-${HOME:-/tmp}/.rdev}
-r_text=${rdev_block-} # this text itself, while the bootstrap loop evaluates it
-r_umask=$(umask)
-umask 077
-r_nl='
-'
-
-r_uptime() { # → r_now, milliseconds
-  read -r r_x r_y </proc/uptime
-  r_now=${r_x%.*}${r_x#*.}0
-}
 
 r_contact() { # somebody still cares for the attempts of this pod
   r_uptime
@@ -44,14 +34,6 @@ r_floor() { # → r_low, the lowest attempt of r_task that may still start. Line
     [ "$r_x" -gt "$r_low" ] && r_low=$r_x
   done 2>/dev/null <"$r_home/floors/$r_task"
   return 0
-}
-
-r_claim() { # FILE TEXT: writes the file if nobody did before; open(O_EXCL), no fork → 1: somebody did; 2: made, but not written
-  set -C
-  r_x=1
-  { r_x=2 && printf '%s\n' "$2" && r_x=0; } 2>/dev/null >"$1"
-  set +C
-  return $r_x
 }
 
 r_nap() { # MILLISECONDS; whole seconds where sleep knows no fractions
@@ -174,16 +156,17 @@ r_clock() { # → r_offset, what makes wall time of uptime
 # Sizes are final: the tree is empty when this is called. A full disk makes it try again: without a record the attempt has no end.
 r_record() { # CODE REASON FILE
   r_begin=
-  [ -r "$r_dir/begun" ] && read -r r_begin r_x <"$r_dir/begun"
+  r_offset=
+  [ -r "$r_dir/begun" ] && read -r r_begin r_x r_x r_offset <"$r_dir/begun"
+  [ -n "$r_offset" ] || r_clock
   r_uptime
   r_ran=$((r_now - ${r_begin:-$r_now}))
   [ "$r_ran" -ge 0 ] || r_ran=0
   r_code=$1
   r_reason=$2
   r_file=$3
-  set -- $(cd "$r_dir" && wc -c stdout stderr)
-  [ -r "$r_dir/clock" ] && read -r r_offset <"$r_dir/clock"
-  [ -n "${r_offset-}" ] || r_clock
+  set --
+  if [ -s "$r_dir/stdout" ] || [ -s "$r_dir/stderr" ]; then set -- $(cd "$r_dir" && wc -c stdout stderr); fi
   r_ms=$((r_now + r_offset))
   r_full=
   # What the supervised put there is none: the supervisor's own word takes its place.
@@ -202,7 +185,7 @@ r_record() { # CODE REASON FILE
 r_bury() { # NAME
   r_life
   r_was=
-  [ -r "$r_dir/begun" ] && read -r r_x r_y r_was <"$r_dir/begun"
+  [ -r "$r_dir/begun" ] && read -r r_x r_y r_was r_y <"$r_dir/begun"
   r_why=supervisor_died
   [ "${r_was:-$r_life}" = "$r_life" ] || r_why=container_gone
   r_uptime
@@ -227,7 +210,6 @@ r_end() { # NAME SID REASON GRACE_MS
 # The main process runs in the foreground: a background child of a non-interactive shell would have to ignore INT for ever.
 r_supervise() { # SLOT UMASK
   exec 9<>"$r_home/spare/$1.alive" 7<>"$r_home/spare/$1.told"
-  r_clock
   r_life
   # exec, not redirections of the call: busybox keeps copies of what a call redirects, and the fifo would not end with us.
   {
@@ -235,7 +217,7 @@ r_supervise() { # SLOT UMASK
     r_guard "$1"
   } &
   r_guard=$!
-  RDEV_SLOT=$1 setsid sh "$r_lib" main "$1" "$2" "$r_lib" "$r_life" 9>&-
+  RDEV_SLOT=$1 setsid sh -c "$r_main" rdev "$1" "$2" "$r_life" 9>&-
   r_status=$?
   kill "$r_guard" 2>/dev/null
   wait "$r_guard" 2>/dev/null
@@ -257,8 +239,6 @@ r_supervise() { # SLOT UMASK
     exit 0
   fi
   r_claim "$r_dir/reason" exited
-  # What the guard had no time to do.
-  [ ! -p "$r_home/spare/$1.told" ] || r_sweep "$1"
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
   read -r r_why r_term r_kill <"$r_dir/reason" || { [ -f "$r_dir/room" ] && read -r r_why r_term r_kill <"$r_dir/room"; }
@@ -269,28 +249,9 @@ r_supervise() { # SLOT UMASK
   exit 0
 }
 
-r_sweep() { # SLOT: what nobody needs once the process runs
+r_sweep() { # SLOT: what nobody needs once the process runs. A short one leaves it to the removal of its directory.
   rm -f "$r_home/incoming/$r_file.script" "$r_home/incoming/$r_file.stdin" "$r_home/spare/$1.orders" "$r_home/spare/$1.ready" "$r_home/spare/$1.told"
   [ -z "$r_dead" ] || (cd "$r_home/locks" && rm -f $r_dead)
-}
-
-# The main process until it has its orders; see the end of this text. They come as shell text from a fifo: the call of r_begin, then the
-# script.
-r_begin() { # NAME FILE TIMEOUT_MS STDIN LOCKS
-  kill -0 "$PPID" 2>/dev/null || { printf '\n' >&7 && exit 0; }
-  r_told=1
-  r_dir=$r_home/attempts/$1
-  r_uptime
-  r_x="$1 $2 $3 $r_now $5"
-  printf '%s\n%s\n' "$r_x" "$r_x" >&7
-  # Whoever claims this decides whether the process ever runs; see r_await.
-  r_claim "$r_dir/begun" "$r_now $r_slot $r_life" || exit 0
-  if [ "$4" = - ]; then r_x=/dev/null; else r_x=$r_home/incoming/$2.stdin; fi
-  exec <"$r_x" >>"$r_dir/stdout" 2>>"$r_dir/stderr" 7>&-
-  unset RDEV_SLOT
-  # Its temporary files are in its directory, so that they go with it.
-  export RDEV_ATTEMPT="$1" TMPDIR="$r_dir/tmp"
-  umask "$r_umask"
 }
 
 # The supervisor's clock: heartbeat, deadline, orphan deadline, and whether the supervisor itself still lives. Its first steps wait a moment,
@@ -349,46 +310,9 @@ r_guard() { # SLOT
     if [ "$r_next" = 50 ]; then
       r_next=3000
       r_sweep "$r_mine"
-      # Not by r_clock: bash 5.2 may forget a TERM that comes while it substitutes a command.
-      date +%s%3N >"$r_dir/clock.now"
-      r_ms=
-      read -r r_ms <"$r_dir/clock.now"
-      case $r_ms in
-        '' | *[!0-9]*) ;; # this date knows no milliseconds: what the supervisor found must do
-        *) r_uptime && r_offset=$((r_ms - r_now)) ;;
-      esac
-      printf '%s\n' "$r_offset" >"$r_dir/clock"
     fi
   done
 }
 
-# Run as a program: the rest of the library is not even read.
-case ${1-} in
-  supervise)
-    r_lib=$4
-    r_supervise "$2" "$3"
-    ;;
-  main)
-    r_slot=$2
-    r_umask=$3
-    r_life=$5
-    r_told=
-    r_x=$r_home/spare/$2.orders
-    # Opened for both first: opening a fifo for reading waits for a writer, and the shell that has the orders may be gone.
-    exec 4<>"$r_x" 5<"$r_x" 4>&-
-    printf '%s\n' "$PPID $$" >&6
-    exec 6>&-
-    # They are one write of at most 4 KiB, and end when the shell has closed them, or is gone. Read by lines: `.` would have to open the fifo
-    # once more, and that waits for ever once the shell has left.
-    r_orders=
-    while IFS= read -r r_x; do r_orders=$r_orders$r_x$r_nl; done <&5
-    r_orders=$r_orders$r_x
-    exec 5<&-
-    set --
-    eval "$r_orders"
-    r_x=$?
-    # Without orders, the guard is told so; the supervisor may be gone.
-    [ -n "$r_told" ] || printf '\n' >&7
-    exit "$r_x"
-    ;;
-esac
+# The program `supervise SLOT UMASK`.
+if [ "${1-}" = supervise ]; then r_supervise "$2" "$3"; fi

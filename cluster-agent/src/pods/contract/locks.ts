@@ -2,6 +2,8 @@
 
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
+import { quote } from '../../sh.ts'
+import { libraryText } from '../library.ts'
 import { type attemptOf, killSupervisor, never, until } from './judge.ts'
 
 export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
@@ -66,7 +68,7 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await start('exec true')
     await ended()
     // The steps of a start one at a time, in an order that is rare in a race.
-    const lines = await sh(`for lib in "\${RDEV_HOME:-$HOME/.rdev}"/lib/*.sh; do . "$lib"; break; done
+    const lines = await sh(`eval ${quote(libraryText('start'))}
       sign() { mkdir "$r_home/attempts/$1" && echo "1 slot-$2 1 owner" >"$r_home/attempts/$1/supervisor"; }
       a=${task}.8 b=${task}.9 file=$r_home/locks/${lock}
       sign $a a; sign $b b; r_warm=slot-b

@@ -71,4 +71,26 @@ export function startContract(setup: (host?: PodHost) => ReturnType<typeof attem
     expect(next.home).toMatch(/^[0-9a-f-]{36}$/)
     expect(next.home).not.toBe(home)
   })
+
+  test('what a task wrote into the home or removed from it changes nothing of later starts', async () => {
+    const { pod, task, attempt, start, directories, open, sh, ended } = setup()
+    const rdev = '"${RDEV_HOME:-$HOME/.rdev}"'
+    // Everything in the home that a shell could read as its program, and a folder where another build kept one.
+    await start(
+      `mkdir -p ${rdev}/lib; for file in ${rdev}/lib/x ${rdev}/*.sh ${rdev}/*/*.sh; do echo 'echo changed; exit 7' >"$file"; done`,
+    )
+    await ended()
+    const later = open()
+    expect(await later.start(pod, `${task}.2`, { script: 'exec true', stdin: '', timeout_s: 60 })).toEqual({ outcome: 'started' })
+    expect(await later.ended(pod, `${task}.2`, never)).toMatchObject({ reason: 'exited', exit_code: 0 })
+
+    await sh(`rm -rf ${rdev}/attempts ${rdev}/floors ${rdev}/incoming ${rdev}/locks ${rdev}/lib ${rdev}/spare ${rdev}/*.sh`)
+    const large = 'x'.repeat(200_000)
+    for (const [number, agent] of [directories, open()].entries()) {
+      const name = `${task}.${number + 3}`
+      const process = { script: 'wc -c; exit 3', stdin: large, timeout_s: 60, lock: `again.${attempt}` }
+      expect(await agent.start(pod, name, process)).toEqual({ outcome: 'started' })
+      expect(await agent.ended(pod, name, never)).toMatchObject({ reason: 'exited', exit_code: 3, stdout_bytes: 7 })
+    }
+  })
 }
