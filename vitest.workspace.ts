@@ -18,7 +18,7 @@ export default defineConfig({
           // A worker for each file would cost more than most files.
           isolate: false,
           include: ['{shared,control-plane,cluster-agent,dev,simulation}/**/*.test.ts'],
-          exclude: ['**/node_modules/**', '**/*.workerd.test.ts', '**/*.cluster.test.ts', '**/*.busybox.test.ts', '**/*.fuzz.test.ts'],
+          exclude: ['**/node_modules/**', ...['workerd', 'cluster', 'busybox', 'fuzz', 'live'].map((suite) => `**/*.${suite}.test.ts`)],
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
@@ -35,6 +35,16 @@ export default defineConfig({
           }),
         ],
         test: { name: 'workerd', include: ['control-plane/**/*.workerd.test.ts'], testTimeout: 60_000, hookTimeout: 120_000 },
+      },
+      {
+        // Every scene with the real binaries. The end-to-end suite runs each of them too.
+        test: {
+          name: 'agents',
+          isolate: false,
+          include: ['cluster-agent/**/*.live.test.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
       {
         // Pods that have busybox and nothing else; dev/busybox.sh installs it.

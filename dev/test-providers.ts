@@ -40,7 +40,7 @@ function main(words: readonly string[]): void {
     })
     const binaries = join(folder, 'node_modules/.bin')
     for (const { name } of wanted) console.log(name, execFileSync(join(binaries, name), ['--version'], { encoding: 'utf8' }).trim())
-    const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--config', 'vitest.workspace.ts', '--project', 'unit']
+    const vitest = [join(root, 'node_modules/vitest/vitest.mjs'), 'run', '--config', 'vitest.workspace.ts', '--project', 'agents']
     const files = wanted.flatMap(({ tests }) => readdirSync(join(root, tests)).map((file) => `${tests}/${file}`))
     const live = files.filter((file) => file.endsWith('.live.test.ts'))
     execFileSync(process.execPath, [...vitest, '--maxWorkers=1', ...live], {

@@ -7,6 +7,7 @@ import { readFile, readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
+const home = process.env.RDEV_KUBE_HOME ?? '/var/tmp/rdev-kube'
 const script = process.env.RDEV_CLUSTER_SCRIPT ?? fileURLToPath(new URL('../../../shared/cluster/cluster', import.meta.url))
 // A component that is started here outlives the run, so it gets nothing of the run's own folder for temporary files.
 const run = (file: string, args: readonly string[]) => promisify(execFile)(file, args, { env: { ...process.env, TMPDIR: undefined } })
@@ -27,6 +28,16 @@ export async function stopComponent(component: Component, signal: 'TERM' | 'KILL
 /** Resolves when the component answers again, as far as it can be asked. A component that dies while it starts is started again, as by systemd. */
 export async function startComponent(component: Component): Promise<void> {
   await run(script, ['start', component])
+  if (component === 'containerd') {
+    // It starts without what the kubelet asks for if the machine has no inotify instance left at that moment (fs.inotify.max_user_instances).
+    await eventually(async () => {
+      const plugins = await run('ctr', ['--address', `${home}/run/containerd.sock`, 'plugins', 'list', 'id==cri'])
+      if (!/\scri\s.*\serror\s*$/m.test(plugins.stdout)) return
+      await run(script, ['stop', component, 'KILL'])
+      await run(script, ['start', component])
+      throw new Error('containerd has no runtime service')
+    })
+  }
   if (component === 'kubelet') {
     await eventually(async () => {
       await run(script, ['start', component])
@@ -76,8 +87,6 @@ export async function rebootNode(): Promise<void> {
   await startComponent('containerd')
   await startComponent('kubelet')
 }
-
-const home = process.env.RDEV_KUBE_HOME ?? '/var/tmp/rdev-kube'
 
 /** The first process of each container and sandbox of the cluster, if `wanted`. */
 const containerProcesses = async (wanted: (pid: number) => Promise<boolean>): Promise<readonly number[]> =>

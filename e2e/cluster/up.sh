@@ -15,6 +15,10 @@ say() { printf 'e2e/cluster: %s\n' "$*" >&2; }
 
 [ -x "$cluster" ] || { say "no cluster script at $cluster (set RDEV_CLUSTER_SCRIPT)"; exit 1; }
 "$repository/dev/busybox.sh"
+# Each `tail -f` takes one, in pods and in suites beside; containerd that finds none left starts without its runtime service. Most nodes have more.
+if [ "$(cat /proc/sys/fs/inotify/max_user_instances)" -lt 1024 ]; then
+  sysctl -q -w fs.inotify.max_user_instances=1024 || say 'fs.inotify.max_user_instances stays low'
+fi
 kubeconfig=$("$cluster" up)
 
 # The hash of the image's directory tells whether the image is up to date: it is a mark on the node and the name of the archive.
