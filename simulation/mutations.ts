@@ -269,6 +269,20 @@ export const mutations: readonly Mutation[] = [
     put: '',
   },
   {
+    name: 'ceiling',
+    guards: 'an attempt that its supervisor does not end at its time limit is ended by the agent',
+    module: 'cluster-agent/src/runner/attempt-run.ts',
+    find: "this.#alarm('ceiling', this.#assignment.timeout_s * 1000 + ceilingGraceMs)",
+    put: '',
+  },
+  {
+    name: 'list-bound',
+    guards: 'a pod with thousands of directories does not keep its cluster from saying hello',
+    module: runner,
+    find: 'if (!overfull(list)) return listed.has(podKey(list.pod)) ? attempts : []',
+    put: 'if (list.pod.name !== null) return attempts',
+  },
+  {
     name: 'drain-parks',
     guards: 'a draining agent that loses its connection does not dial again and supersede the next agent',
     module: hubLink,

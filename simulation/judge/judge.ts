@@ -120,6 +120,7 @@ export class Judge {
     const over = task.status === 'queued' || isTerminal(task.status)
     if (over && task.attempt > 0) {
       for (const process of ledger.alive(task.id)) {
+        if (process.impostor) continue
         this.violated(
           task.status === 'cancelled' ? 4 : 2,
           `${name(process)} still runs in ${process.pod}/${process.uid} when its row becomes ${task.status} (${task.error ?? ''})`,
@@ -185,7 +186,7 @@ export class Judge {
       if (process.lock === null) continue
       const key = `${process.pod}/${process.uid} ${process.lock}`
       const before = last.get(key)
-      if (before !== undefined && (before.emptyAt ?? Infinity) > process.startedAt) {
+      if (before !== undefined && !before.impostor && (before.emptyAt ?? Infinity) > process.startedAt) {
         this.violated(2, `${name(process)} and ${name(before)} ran in one working copy: ${key}`)
       }
       last.set(key, process)
@@ -226,7 +227,7 @@ export class Judge {
       const before = inOrder[index - 1]
       if (before === undefined) return
       if (before.attempt > process.attempt) this.violated(2, `${name(process)} started after attempt ${before.attempt}`)
-      if (before.emptyAt === null || before.emptyAt > process.startedAt)
+      if (!before.impostor && (before.emptyAt === null || before.emptyAt > process.startedAt))
         this.violated(2, `${name(process)} started while attempt ${before.attempt} ran`)
     })
     // After a confirmed start only the policy gives another attempt.

@@ -88,11 +88,17 @@ export class AttemptDirectory implements ProcessOwner {
     this.begun = 'by the process'
     this.#container = life
     this.#startedAt = kernel.now
-    const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid, lock: this.lock }
+    const impostor = !supervisor.dead && kernel.random.maybe(this.#pod.faults.impostor)
+    const facts = { task_id: this.taskId, attempt: this.attempt, pod: this.#pod.name, uid: this.#pod.uid, lock: this.lock, impostor }
     kernel.say(
       `pod ${this.#pod.name}/${this.#pod.uid}`,
       () => `PROCESS of ${this.name} starts${supervisor.dead ? ', without its supervisor' : ''}`,
     )
+    if (impostor) {
+      kernel.count('impostor')
+      this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, { ...plan, endsAfterMs: 24 * 3_600_000, childMs: 0 }, this)
+      return
+    }
     this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
     kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
     if (!supervisor.dead) this.#guard(supervisor)
@@ -125,7 +131,7 @@ export class AttemptDirectory implements ProcessOwner {
 
   mainEnded(exitCode: number): void {
     this.#exitCode = exitCode
-    if (!this.alive) return
+    if (!this.alive || this.tree?.facts.impostor) return
     const { kernel } = this.#pod
     this.reason ??= { why: 'exited', killAt: kernel.now + 1_000 }
     const { killAt } = this.reason
@@ -137,6 +143,10 @@ export class AttemptDirectory implements ProcessOwner {
     if (!this.alive) return
     const { kernel } = this.#pod
     const { supervisor } = this
+    if (this.tree?.facts.impostor) {
+      supervisor!.die()
+      return this.changed()
+    }
     // Looking at the tree and writing the record take time.
     kernel.after(kernel.random.int(1, 20), supervisor!, () => {
       this.#record(this.#exitCode, this.reason?.why ?? 'exited')

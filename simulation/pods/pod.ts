@@ -18,7 +18,17 @@ export interface PodFaults {
   supervisorDies: number
   /** The probability that a new pod has no binary of the code agent. */
   noBinary: number
+  /** The probability that a process takes the place of its supervisor: it never ends by itself, has no time limit, and looks well watched. */
+  impostor: number
+  /** The probability that a list has the names of thousands of directories that a task made. */
+  crowded: number
 }
+
+/** More names than fit into a frame. */
+const crowd = Array.from({ length: 12_000 }, (_, index) => ({
+  name: `task_000000000000000000${String(index).padStart(8, '0')}.1`,
+  state: 'exited' as const,
+}))
 
 export interface Disk {
   /** The id of the home on it. */
@@ -263,7 +273,7 @@ export class SimPod {
       return
     }
     const found = all.map((each) => ({ name: each.name, state: stateOf(each) }))
-    answer({ home: this.disk.home, found })
+    answer({ home: this.disk.home, found: this.kernel.random.maybe(this.faults.crowded) ? [...found, ...crowd] : found })
   }
 
   /** Refuses an attempt, so that it can never start here, unless it exists already. */

@@ -260,6 +260,13 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    name: 'hostile tasks',
+    begin: ({ cluster, kernel }) => {
+      cluster.podFaults.impostor = 0.1 + kernel.random.chance() * 0.3
+      cluster.podFaults.crowded = kernel.random.maybe(0.5) ? 0.1 + kernel.random.chance() * 0.5 : 0
+    },
+  },
+  {
     name: 'streams cut',
     begin: (history, until) => {
       const { cluster, kernel } = history

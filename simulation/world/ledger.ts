@@ -10,6 +10,8 @@ export interface ProcessFacts {
   /** The working copy whose lock it holds; null: none. */
   readonly lock: string | null
   readonly startedAt: number
+  /** A hostile one, which no supervisor ends: while no agent is there, nobody does. */
+  readonly impostor: boolean
   /** When the last process of its tree ended. */
   emptyAt: number | null
   stdout: string

@@ -40,16 +40,22 @@ export async function* follow(following: Following, from: { stdout: number; stde
     },
   )
   signal.addEventListener('abort', wake)
-  const complete = (): boolean => record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes
+  let sizes: Sizes | undefined
+  const complete = (): boolean =>
+    record !== undefined &&
+    at.stdout >= Math.min(record.stdout_bytes, sizes?.stdout ?? Infinity) &&
+    at.stderr >= Math.min(record.stderr_bytes, sizes?.stderr ?? Infinity)
 
   try {
     for (let tries = 0; !complete() && !signal.aborted;) {
       if (failure instanceof Fatal) throw failure
       if (!session?.open()) {
-        session = await openAt(following, at).catch((cause: unknown) => {
+        const opened = await openAt(following, at, record !== undefined).catch((cause: unknown) => {
           if (cause instanceof Fatal) throw cause
           return undefined
         })
+        session = opened?.session
+        sizes = opened?.sizes ?? sizes
         if (!session) {
           await pause(fullJitter(tries++, Math.random(), 100, 5_000), undefined, { signal }).catch(() => {})
           continue
@@ -78,11 +84,25 @@ export async function* follow(following: Following, from: { stdout: number; stde
   }
 }
 
-async function openAt(following: Following, at: { stdout: number; stderr: number }): Promise<Session> {
+interface Sizes {
+  readonly stdout: number
+  readonly stderr: number
+}
+
+/** Once the attempt has ended, the sizes of its files are final, and told: a task can write a record with others. */
+async function openAt(
+  following: Following,
+  at: { stdout: number; stderr: number },
+  ended: boolean,
+): Promise<{ readonly session: Session; readonly sizes: Sizes | undefined }> {
   const session = await following.reopen()
   try {
-    session.send(`rdev_open ${following.name} ${at.stdout} ${at.stderr}`)
-    if ((await session.line()) === 'open') return session
+    session.send(`rdev_open ${following.name} ${at.stdout} ${at.stderr}${ended ? ' sizes' : ''}`)
+    const [word, stdout, stderr] = (await session.line()).split(' ')
+    if (word === 'open') {
+      const told = /^\d+$/.test(stdout ?? '') && /^\d+$/.test(stderr ?? '')
+      return { session, sizes: told ? { stdout: Number(stdout), stderr: Number(stderr) } : undefined }
+    }
   } catch (cause) {
     session.destroy()
     throw cause

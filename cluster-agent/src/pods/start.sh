@@ -149,10 +149,13 @@ rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
   exit 0
 }
 
-rdev_open() { # NAME STDOUT_OFFSET STDERR_OFFSET
+rdev_open() { # NAME STDOUT_OFFSET STDERR_OFFSET [sizes]: with `sizes` it tells those of the files
   if [ -d "$r_home/attempts/$1" ]; then
-    printf 'open\n'
-    rdev_follow "$@"
+    r_x=
+    [ -z "${4-}" ] || r_x=$(cd "$r_home/attempts/$1" && { wc -c <stdout; wc -c <stderr; })
+    set -- "$1" "$2" "$3" $r_x
+    printf '%s\n' "open${4+ $4 $5}"
+    rdev_follow "$1" "$2" "$3"
   else
     printf 'gone\n'
   fi

@@ -2,7 +2,15 @@ import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
 import { cancelGraceS } from '@rdev/shared/domain/limits'
 import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-run-machine.ts'
-import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt } from './attempt-run-machine.ts'
+import {
+  giveUpMs,
+  graceAfterResultMs,
+  newAttempt,
+  settleAfterStopMs,
+  settleMs,
+  shutdownGraceS,
+  stepAttempt,
+} from './attempt-run-machine.ts'
 
 const record: ExitRecord = { exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1, reason: 'exited' }
 const result = { status: 'succeeded', result: 'x' } as const
@@ -238,4 +246,37 @@ test('a code agent that waits for output of a pod that cannot be reached is not 
   expect(it.feed({ type: 'reached' })).toEqual([{ type: 'timer', timer: 'settle', inMs: settleMs }])
   expect(it.feed({ type: 'reached' })).toEqual([])
   expect(it.types({ type: 'timer', timer: 'settle' })).toEqual(['let_go', 'report'])
+})
+
+const ceiling: AttemptInput = { type: 'timer', timer: 'ceiling' }
+const giveUp: AttemptInput = { type: 'timer', timer: 'give_up' }
+
+test('an attempt that its supervisor does not end at its time limit is ended by this agent', () => {
+  const it = setup()
+  it.feed({ type: 'started' })
+  expect(it.feed(ceiling)).toEqual([
+    { type: 'interrupt' },
+    { type: 'stop_tree', graceS: cancelGraceS, reason: 'timeout' },
+    { type: 'timer', timer: 'give_up', inMs: giveUpMs },
+  ])
+  expect(it.state).toMatchObject({ phase: 'ending', cause: 'overdue' })
+  it.feed(exited)
+  expect(it.types(executed())).toEqual(['let_go', 'report'])
+  expect(it.feed(giveUp)).toEqual([])
+})
+
+test.each([
+  ['a start that the pod does not answer', [] as AttemptInput[]],
+  ['a process that runs', [{ type: 'started' }] as AttemptInput[]],
+  ['a cancel that the pod does not answer', [{ type: 'started' }, { type: 'cancel', graceS: 1 }] as AttemptInput[]],
+  ['output that the pod still has', [{ type: 'started' }, exited] as AttemptInput[]],
+])('a pod that tells nothing until long after the time limit is given up: %s', (_what, before) => {
+  const it = setup()
+  it.feed(...before)
+  expect(it.feed(ceiling).at(-1)).toEqual({ type: 'timer', timer: 'give_up', inMs: giveUpMs })
+  expect(it.types(giveUp)).toEqual(['stop_asking', 'let_go', 'report'])
+  // What it tells later changes nothing.
+  expect(it.feed({ type: 'started' }, exited, executed())).toEqual([])
+  expect(it.types({ type: 'restart' })).toEqual(['report'])
+  expect(it.types({ type: 'acked' })).toEqual(['let_go', 'finished', 'remove', 'forget'])
 })

@@ -13,10 +13,19 @@ export const graceAfterResultMs = 5_000
 export const settleMs = 60_000
 /** The same after the process tree was killed: no more output can come. */
 export const settleAfterStopMs = 15_000
+/**
+ * The supervisor ends its process at the time limit, if the task has left it alive. So long after it this agent ends the process itself.
+ */
+export const ceilingGraceMs = 60_000
+/**
+ * So long after that an attempt whose pod tells neither its start nor its end is given up. A pod that cannot be reached, but comes back before,
+ * still tells its result.
+ */
+export const giveUpMs = 30 * 60_000
 /** Shorter than a cancel's, because the one who shuts the agent down waits for it. */
 export const shutdownGraceS = 5
 
-export type StopCause = 'cancelled' | 'idle' | 'shutdown'
+export type StopCause = 'cancelled' | 'idle' | 'shutdown' | 'overdue'
 
 export interface AttemptState {
   /** `discarding`: its result is not wanted; its process tree is being ended and its directory removed. */
@@ -31,6 +40,8 @@ export interface AttemptState {
   /** Its pod has answered since its end, so output that the code agent still waits for would have come. */
   readonly reached: boolean
   readonly podGone: boolean
+  /** Nothing more is expected of its pod. */
+  readonly givenUp: boolean
   /** The log told its position before the start was certain. */
   readonly restartDue: boolean
 }
@@ -54,7 +65,7 @@ export type AttemptInput =
   /** Its log refuses it and its pod has no directory of it any more: another agent has finished it. */
   | { readonly type: 'missing' }
   | { readonly type: 'reached' }
-  | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' }
+  | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' | 'ceiling' | 'give_up' }
   | { readonly type: 'acked' }
 
 export type AttemptEffect =
@@ -68,9 +79,11 @@ export type AttemptEffect =
   /** Tells the code agent that the attempt is to end, and lets it ask the provider to stop. */
   | { readonly type: 'interrupt' }
   | { readonly type: 'stop_tree'; readonly graceS: number; readonly reason: StopReason }
-  | { readonly type: 'timer'; readonly timer: 'grace' | 'settle'; readonly inMs: number }
+  | { readonly type: 'timer'; readonly timer: 'grace' | 'settle' | 'give_up'; readonly inMs: number }
   /** Asks the pod until it answers; then step `reached`. */
   | { readonly type: 'reach' }
+  /** Whatever the pod was asked is not asked again, a start too. */
+  | { readonly type: 'stop_asking' }
   | { readonly type: 'report' }
   | { readonly type: 'finished' }
   | { readonly type: 'remove' }
@@ -88,11 +101,12 @@ export const newAttempt = (adopted: boolean): AttemptState => ({
   result: undefined,
   reached: false,
   podGone: false,
+  givenUp: false,
   restartDue: false,
 })
 
 const nothing = (state: AttemptState): AttemptStep => ({ state, effects: [] })
-const reasonOf = { cancelled: 'cancelled', idle: 'timeout', shutdown: 'stopped' } as const
+const reasonOf = { cancelled: 'cancelled', idle: 'timeout', overdue: 'timeout', shutdown: 'stopped' } as const
 
 export function stepAttempt(state: AttemptState, input: AttemptInput, _context: StepContext): AttemptStep {
   if (state.phase === 'done') return nothing(state)
@@ -149,7 +163,7 @@ function started(state: AttemptState): AttemptStep {
 function restart(state: AttemptState): AttemptStep {
   if (state.phase === 'starting') return nothing({ ...state, restartDue: true })
   // There is nothing left to read, and the line has dropped the result: report it again.
-  if (state.podGone) return { state, effects: [{ type: 'report' }] }
+  if (state.podGone || state.givenUp) return { state, effects: [{ type: 'report' }] }
   const reading = state.reading + 1
   const phase = state.phase === 'reporting' ? 'running' : state.phase
   const effects: AttemptEffect[] = [{ type: 'let_go' }, { type: 'read', reading }]
@@ -189,7 +203,25 @@ const settleTimer = (state: AttemptState): AttemptEffect => ({
   inMs: state.phase === 'ending' ? settleAfterStopMs : settleMs,
 })
 
-function timer(state: AttemptState, name: 'grace' | 'settle'): AttemptStep {
+/** Its time is over, and its supervisor does not say so. An attempt whose start is not certain may still start: its time has not begun. */
+function ceiling(state: AttemptState): AttemptStep {
+  const last: AttemptEffect = { type: 'timer', timer: 'give_up', inMs: giveUpMs }
+  if (state.phase === 'starting' || state.phase === 'ending') return { state, effects: [last] }
+  const step = end(state, 'overdue', cancelGraceS)
+  return { state: step.state, effects: [...step.effects, last] }
+}
+
+/** Its pod tells nothing, so nobody waits for it any more. Whether a process runs on is unknown; its pod is told to let none start. */
+function giveUp(state: AttemptState): AttemptStep {
+  const step = report({ ...state, givenUp: true, result: state.result ?? 'none' })
+  return { state: step.state, effects: [{ type: 'stop_asking' }, ...step.effects] }
+}
+
+function timer(state: AttemptState, name: 'grace' | 'settle' | 'ceiling' | 'give_up'): AttemptStep {
+  if (name === 'ceiling' || name === 'give_up') {
+    if (state.phase !== 'starting' && state.phase !== 'running' && state.phase !== 'ending') return nothing(state)
+    return name === 'ceiling' ? ceiling(state) : giveUp(state)
+  }
   if (state.phase !== 'running' && state.phase !== 'ending') return nothing(state)
   if (name === 'grace') {
     if (state.result === undefined || state.record) return nothing(state)

@@ -25,7 +25,7 @@ import type {
 } from '../ports.ts'
 import { prelude, workspaceNeeds, workspaceOf } from '../workspaces/workspace.ts'
 import type { AttemptEffect } from './attempt-run-machine.ts'
-import { newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
+import { ceilingGraceMs, newAttempt, settleMs, stepAttempt } from './attempt-run-machine.ts'
 import { AttemptProcess, RejectedStart } from './attempt-process.ts'
 import type { ViewOwner } from './attempt-view.ts'
 import { AttemptView } from './attempt-view.ts'
@@ -58,7 +58,7 @@ export class AttemptRun {
   readonly #assignment: Assignment
   readonly #adopted: boolean
   readonly #home: string | undefined
-  readonly #timers: NamedTimers<'grace' | 'settle' | 'idle'>
+  readonly #timers: NamedTimers<'grace' | 'settle' | 'idle' | 'ceiling' | 'give_up'>
   readonly #machine
   readonly #process: AttemptProcess
   readonly #owner: ViewOwner
@@ -111,6 +111,8 @@ export class AttemptRun {
 
   /** Starts the process and opens the line at the same time: events wait for the line, the process does not. */
   begin(): void {
+    // Of an adopted attempt it is not known how long it has run.
+    this.#alarm('ceiling', this.#assignment.timeout_s * 1000 + ceilingGraceMs)
     if (this.#adopted) {
       this.#accept('attempt adopted')
     } else void this.#read(0)
@@ -180,9 +182,12 @@ export class AttemptRun {
       case 'stop_tree':
         return void this.#stopTree(effect.graceS, effect.reason)
       case 'timer':
+        if (effect.timer === 'give_up') return this.#alarm('give_up', effect.inMs)
         return this.#arm(effect.timer, effect.inMs)
       case 'reach':
         return void this.#process.reach()
+      case 'stop_asking':
+        return this.#process.over()
       case 'report':
         return this.#report()
       case 'finished':
@@ -308,15 +313,20 @@ export class AttemptRun {
   }
 
   #report(): void {
-    const { record, result, cause } = this.#machine.state
+    const { record, result, cause, givenUp } = this.#machine.state
     const facts = {
       kind: this.#assignment.kind,
       record,
       result: result === 'none' ? undefined : result,
       cause,
+      givenUp,
       failOnDenied: this.#assignment.fail_on_denied,
     }
     this.#line?.result(outcomeOf(facts))
+  }
+
+  #alarm(name: 'ceiling' | 'give_up', inMs: number): void {
+    this.#timers.set(name, inMs, () => this.#machine.step({ type: 'timer', timer: name }))
   }
 
   #arm(name: 'grace' | 'settle', inMs: number): void {

@@ -18,7 +18,7 @@ const record = (more: Partial<ExitRecord> = {}): ExitRecord => ({
 const good: AgentResult = { status: 'succeeded', result: 'done', cost_usd: 0.5, provider_session_id: 's' }
 const bad: AgentResult = { status: 'failed', error_code: 'RATE_LIMITED', error: 'later' }
 const end = (more: Partial<Ending>) =>
-  outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, failOnDenied: false, ...more })
+  outcomeOf({ kind: 'agent', result: good, record: record(), cause: undefined, givenUp: false, failOnDenied: false, ...more })
 
 test('a run that succeeded keeps its result and its measured time', () => {
   expect(end({})).toMatchObject({
@@ -64,6 +64,7 @@ test.each([
   ['orphaned', { record: record({ reason: 'orphaned' }) }, 'failed', 'STALE_WORKER'],
   ['without its supervisor', { record: record({ reason: 'supervisor_died' }) }, 'failed', 'LOST'],
   ['without its container', { record: record({ exit_code: -1, reason: 'container_gone' }) }, 'lost', 'LOST'],
+  ['given up', { record: undefined, givenUp: true }, 'lost', 'LOST'],
   ['gone with its pod', { record: undefined, result: undefined }, 'lost', 'LOST'],
   ['without an answer', { result: undefined }, 'failed', 'INTERNAL'],
   ['empty', { result: { status: 'succeeded', result: ' \n' } }, 'failed', 'EMPTY_RESULT'],

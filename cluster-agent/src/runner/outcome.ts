@@ -16,10 +16,12 @@ export interface Ending {
   readonly kind: TaskKind
   /** Undefined: the code agent gave no result. */
   readonly result: AgentResult | undefined
-  /** Undefined: its pod is gone. */
+  /** Undefined: its pod is gone, or tells nothing. */
   readonly record: ExitRecord | undefined
   /** Why the runner stopped the tree, if it did. It only chooses the words of the error. */
-  readonly cause: 'cancelled' | 'idle' | 'shutdown' | undefined
+  readonly cause: 'cancelled' | 'idle' | 'shutdown' | 'overdue' | undefined
+  /** Its pod is there, and told neither its start nor its end long after the time limit. */
+  readonly givenUp: boolean
   /** The task asked that a run which was denied a tool counts as failed. */
   readonly failOnDenied: boolean
 }
@@ -33,8 +35,13 @@ export function outcomeOf(ending: Ending): TaskOutcome {
 }
 
 function endOf(ending: Ending): TaskOutcome {
-  const { record, result, cause } = ending
-  if (!record) return outcome('lost', { error_code: 'LOST', error: 'the pod is gone', ...factsOf(ending, undefined) })
+  const { record, result, cause, givenUp } = ending
+  if (!record) {
+    const error = givenUp
+      ? 'its pod told nothing of it until long after the time limit; a process of it may still run there'
+      : 'the pod is gone'
+    return outcome('lost', { error_code: 'LOST', error, ...factsOf(ending, undefined) })
+  }
   const facts = factsOf(ending, record)
   switch (record.reason) {
     case 'cancelled':

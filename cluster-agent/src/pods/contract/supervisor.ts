@@ -65,6 +65,18 @@ export function supervisorContract(setup: () => ReturnType<typeof attemptOf>): v
     expect(record?.exit_code).not.toBe(0)
   })
 
+  test('a record with more output than there is ends a reader all the same', async () => {
+    const { start, follow, ended } = setup()
+    const more = forged.replace('"stdout_bytes":0', '"stdout_bytes":4000000000')
+    // The supervisor and its guard are gone before the main process is, so nobody writes another record.
+    await start(
+      `echo up; for pid in $(cat /proc/$PPID/task/*/children); do [ $pid = $$ ] || kill -9 $pid; done; kill -9 $PPID; ${forge(more)}`,
+    )
+    const { stdout } = await collect(follow())
+    expect(stdout.toString()).toBe('up\n')
+    expect(await ended()).toMatchObject({ stdout_bytes: 4_000_000_000 })
+  })
+
   test('a task that writes its record and ends has the end that its supervisor saw', async () => {
     const { start, ended } = setup()
     await start(`echo up; ${forge('done')}; exit 7`)
