@@ -173,7 +173,7 @@ export class History {
     this.resources.fails = 0
     Object.assign(plane.rpcFaults, { fails: 0, slowMs: 0 })
     Object.assign(cluster.faults, { lost: 0, late: 0, slowMs: 0, away: false })
-    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0, impostor: 0, crowded: 0 })
+    Object.assign(cluster.podFaults, { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0, impostor: 0, crowds: 0 })
     this.readerCutMs = 0
     network.listeners.length = 0
     network.unblocked()

@@ -29,7 +29,7 @@ export class Cluster {
   readonly kernel: Kernel
   readonly ledger: Ledger
   readonly faults: ExecFaults = { lost: 0, late: 0, slowMs: 0, away: false }
-  readonly podFaults: PodFaults = { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0, impostor: 0, crowded: 0 }
+  readonly podFaults: PodFaults = { slow: 0, diskFull: 0, supervisorDies: 0, noBinary: 0, impostor: 0, crowds: 0 }
   readonly pods = new Map<string, SimPod>()
   readonly #watchers = new Set<Watcher>()
   #uids = 0

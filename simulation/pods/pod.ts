@@ -20,8 +20,8 @@ export interface PodFaults {
   noBinary: number
   /** The probability that a process takes the place of its supervisor: it never ends by itself, has no time limit, and looks well watched. */
   impostor: number
-  /** The probability that a list has the names of thousands of directories that a task made. */
-  crowded: number
+  /** So many lists more have the names of thousands of directories that a task made. */
+  crowds: number
 }
 
 /** More names than fit into a frame. */
@@ -273,7 +273,9 @@ export class SimPod {
       return
     }
     const found = all.map((each) => ({ name: each.name, state: stateOf(each) }))
-    answer({ home: this.disk.home, found: this.kernel.random.maybe(this.faults.crowded) ? [...found, ...crowd] : found })
+    const crowded = this.faults.crowds > 0 && this.kernel.random.maybe(0.2)
+    if (crowded) this.faults.crowds--
+    answer({ home: this.disk.home, found: crowded ? [...found, ...crowd] : found })
   }
 
   /** Refuses an attempt, so that it can never start here, unless it exists already. */

@@ -263,7 +263,7 @@ export const faults: readonly Fault[] = [
     name: 'hostile tasks',
     begin: ({ cluster, kernel }) => {
       cluster.podFaults.impostor = 0.1 + kernel.random.chance() * 0.3
-      cluster.podFaults.crowded = kernel.random.maybe(0.5) ? 0.1 + kernel.random.chance() * 0.5 : 0
+      cluster.podFaults.crowds = kernel.random.maybe(0.5) ? kernel.random.int(1, 3) : 0
     },
   },
   {
