@@ -1,16 +1,8 @@
 import { expect, test } from 'vitest'
 import type { ExitRecord } from '@rdev/shared/domain/attempt'
-import { cancelGraceS } from '@rdev/shared/domain/limits'
+import { cancelGraceS, giveUpMs } from '@rdev/shared/domain/limits'
 import type { AttemptEffect, AttemptInput, AttemptState } from './attempt-run-machine.ts'
-import {
-  giveUpMs,
-  graceAfterResultMs,
-  newAttempt,
-  settleAfterStopMs,
-  settleMs,
-  shutdownGraceS,
-  stepAttempt,
-} from './attempt-run-machine.ts'
+import { graceAfterResultMs, newAttempt, settleAfterStopMs, settleMs, shutdownGraceS, stepAttempt } from './attempt-run-machine.ts'
 
 const record: ExitRecord = { exit_code: 0, stdout_bytes: 0, stderr_bytes: 0, started_at: 0, ended_at: 1, reason: 'exited' }
 const result = { status: 'succeeded', result: 'x' } as const

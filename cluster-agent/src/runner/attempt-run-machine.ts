@@ -4,7 +4,7 @@
 
 import type { ExitRecord, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
-import { cancelGraceS } from '@rdev/shared/domain/limits'
+import { cancelGraceS, giveUpMs } from '@rdev/shared/domain/limits'
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 
 /** How long a process may run on after its code agent has finished (a CLI that does not exit after its result). */
@@ -13,15 +13,6 @@ export const graceAfterResultMs = 5_000
 export const settleMs = 60_000
 /** The same after the process tree was killed: no more output can come. */
 export const settleAfterStopMs = 15_000
-/**
- * The supervisor ends its process at the time limit, if the task has left it alive. So long after it this agent ends the process itself.
- */
-export const ceilingGraceMs = 60_000
-/**
- * So long after that an attempt whose pod tells neither its start nor its end is given up. A pod that cannot be reached, but comes back before,
- * still tells its result.
- */
-export const giveUpMs = 30 * 60_000
 /** Shorter than a cancel's, because the one who shuts the agent down waits for it. */
 export const shutdownGraceS = 5
 

@@ -23,6 +23,18 @@ export const orphanMs = orphanTtlS * 1000 + 2 * supervisorBeatMs + 60_000
 export const cancelGraceS = 10
 
 /**
+ * The supervisor ends its process at the time limit, if the task has left it alive. So long after it the agent ends the process itself.
+ */
+export const ceilingGraceMs = 60_000
+/**
+ * So long after that an attempt whose pod tells neither its start nor its end is given up by its agent. A pod that cannot be reached, but comes
+ * back before, still tells its result.
+ */
+export const giveUpMs = 30 * 60_000
+/** So long after its time limit the hub ends an attempt of which its agent tells no end: both of the above, and as much again. */
+export const hubCeilingMs = 2 * (ceilingGraceMs + giveUpMs)
+
+/**
  * An event as one line of a stream: an SSE `data` line, an NDJSON line. Common line readers stop at 64 KiB, with an error that loses what follows
  * (Go's bufio.Scanner and two of three Go clients). A longer event is told in several.
  */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
+import { hubCeilingMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 import { initialHub, podAbsentMs } from './state.ts'
 import { aPod, aSpec, aTask, aTaskId } from '../machine-fixtures.ts'
 import { start, setup, welcomed, live, running, presence, ref, accepted, finished, rejected, dispatched } from './fixtures.ts'
@@ -20,6 +20,27 @@ describe('attempts', () => {
     hub.hello([aPod()], [presence(9)])
     hub.loaded()
     expect(hub.sent('welcome')).toMatchObject([{ stop: [ref(9)] }])
+  })
+
+  test('an attempt of which its agent tells no end until long after its time limit is lost, and its agent is told to stop it', () => {
+    const hub = dispatched()
+    hub.frame(accepted(1))
+    hub.written('mark_started')
+    hub.forget()
+    const limitMs = aSpec().timeout_s * 1000 + hubCeilingMs
+    for (let passed = 0; passed < limitMs - sweepEveryMs; passed += sweepEveryMs) {
+      hub.pass(sweepEveryMs)
+      hub.alarm()
+    }
+    expect(hub.writes()).toEqual([])
+    hub.pass(sweepEveryMs)
+    hub.alarm()
+    expect(hub.writes()).toMatchObject([{ kind: 'end', task: { id: aTaskId(1) }, outcome: { status: 'lost', error_code: 'LOST' } }])
+    expect(hub.sent('sync')).toHaveLength(1)
+    hub.hello([aPod()], [presence(1)])
+    hub.written('end')
+    hub.loaded()
+    expect(hub.sent('welcome')).toMatchObject([{ stop: [ref(1)] }])
   })
 
   test('rejected goes back to the queue after a jittered wait, and is claimed again', () => {

@@ -5,9 +5,10 @@ import { fullJitter } from '@rdev/shared/domain/backoff'
 import type { RejectReason } from '@rdev/shared/domain/attempt'
 import type { TaskErrorCode } from '@rdev/shared/domain/errors'
 import { outcome } from '@rdev/shared/domain/task'
+import type { Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
-import { orphanMs } from '@rdev/shared/domain/limits'
+import { hubCeilingMs, orphanMs } from '@rdev/shared/domain/limits'
 import { maxFailedDispatches, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
@@ -46,6 +47,7 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
       resent: memory === undefined || memory.resent || memory.connection !== null,
       absentAt: null,
       added: memory?.added ?? ++d.counter,
+      overdueAt: memory?.overdueAt ?? overdueAt(task, now),
       done_at: null,
     }
     if (saidGone.has(name)) continue
@@ -127,6 +129,7 @@ export function orphans(d: Draft, rows: readonly Dispatch[], now: number): void 
       resent: true,
       absentAt: null,
       added: ++d.counter,
+      overdueAt: memory?.overdueAt ?? overdueAt(row.task, now),
       done_at: null,
     }
     const goneAt = (row.task.lease_until ?? now) + orphanMs
@@ -152,7 +155,8 @@ export function accepted(d: Draft, connection: Connection, frame: Frame<'accepte
       if (pod === undefined) strange = true
       const where =
         pod === undefined ? ({ phase: 'unknown', uid: null, absentAt: now } as const) : ({ phase: 'running', uid: pod.uid } as const)
-      d.live.set(name, { ...entry, ...where, started: true, connection: connection.id })
+      const due = entry.started ? entry.overdueAt : overdueAt(entry.task, now)
+      d.live.set(name, { ...entry, ...where, started: true, connection: connection.id, overdueAt: due })
       if (entry.task.status === 'leased') started.push({ task_id, attempt, started_at })
     }
   }
@@ -226,6 +230,21 @@ function giveBack(
   const usual = reason === 'draining' ? 0 : fullJitter(task.attempt - 1, random)
   const delay = reason === 'workspace_busy' ? usual + busyWaitMs : usual
   write(d, { kind: 'requeue', ref: refOf(entry), run_after: now + delay, doubted: doubted ? task : null, generation })
+}
+
+/** Of an attempt that has not started the time counts from now. */
+export const overdueAt = ({ started_at, spec }: Task, now: number): number => (started_at ?? now) + spec.timeout_s * 1000 + hubCeilingMs
+
+/**
+ * Ends attempts of which nobody told the end until long after their time limit. Their agents give up before; one that does not keeps its slot for
+ * ever otherwise. The next `hello` tells the agent to stop them.
+ */
+export function endOverdue(d: Draft, now: number): void {
+  const overdue = [...d.live.values()].filter((entry) => entry.phase !== 'leaving' && entry.phase !== 'done' && entry.overdueAt <= now)
+  for (const entry of overdue) {
+    endAttempt(d, entry, lost('its agent told no end of it until long after the time limit; a process of it may still run'))
+  }
+  if (overdue.length > 0) askHello(d)
 }
 
 /** Ends attempts whose pod has been missing for `podAbsentMs`. */

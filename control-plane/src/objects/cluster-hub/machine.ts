@@ -8,7 +8,7 @@ import type { StepContext } from '@rdev/shared/domain/step'
 import { bareOutcome, isBare } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { speaksProtocol } from '@rdev/shared/wire/version'
-import { accepted, checkPods, giveUpAbsent, reconcile, orphans, rejected } from './attempts-machine.ts'
+import { accepted, checkPods, endOverdue, giveUpAbsent, overdueAt, reconcile, orphans, rejected } from './attempts-machine.ts'
 import {
   askHello,
   assign,
@@ -294,7 +294,7 @@ function claimed(d: Draft, claimId: string, tasks: readonly Dispatch[], now: num
     if (d.live.has(name) || over.has(name)) continue
     const uid = dispatch.task.pod_uid
     const facts = { phase: 'assigned', uid, connection: sentOn, started: false, resent: false, absentAt: null, done_at: null } as const
-    const entry: Live = { ...dispatch, ...facts, added: ++d.counter }
+    const entry: Live = { ...dispatch, ...facts, added: ++d.counter, overdueAt: overdueAt(dispatch.task, now) }
     d.live.set(name, entry)
     fresh.push(entry)
   }
@@ -439,6 +439,7 @@ function sweep(d: Draft, connection: Connection, random: number, now: number): v
   if (connection.hello === null) return hangUp(d, connection, closeCodes.tryAgain, 'no hello', now)
   judgeKey(d, now)
   giveUpAbsent(d, random, now)
+  endOverdue(d, now)
   renew(d, [...d.live.values()])
   const overdue = ({ phase, task, done_at }: Live) =>
     (done_at !== null && now - done_at > doneLimitMs) || (phase === 'unknown' && podOf(d, task.pod)?.ready === true)

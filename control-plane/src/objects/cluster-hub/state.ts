@@ -34,6 +34,8 @@ export interface Live extends Dispatch {
   readonly absentAt: number | null
   /** Value of `counter` when the entry came: tells entries that came after a load began. */
   readonly added: number
+  /** When it is ended, if its agent has told no end by then: long after its time limit. */
+  readonly overdueAt: number
   /** When its row ended; null: not yet. */
   readonly done_at: number | null
 }
