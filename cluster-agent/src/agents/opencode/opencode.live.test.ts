@@ -66,7 +66,7 @@ test('a follow-up in the same session saw the first conversation, from another s
   expect(second).toMatchObject({ status: 'succeeded', result: 'The word is kumquat.', provider_session_id: first.provider_session_id })
 
   const nowhere = await setup('hello', { provider_session_id: 'ses_000000000000AAAAAAAAAAAAAA' }).result
-  expect(nowhere).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error: expect.stringContaining('404') })
+  expect(nowhere).toMatchObject({ status: 'failed', error_code: 'SESSION_MISSING', error: expect.stringContaining('404') })
 })
 
 test('a wrong key is AUTH_FAILED', async () => {
