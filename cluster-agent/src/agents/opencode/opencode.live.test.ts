@@ -30,10 +30,11 @@ interface Run {
   readonly result: Promise<AgentResult>
   readonly attempt: ChildAttempt
 }
-function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?: Child; cursor?: Cursor } = {}): Run {
-  const { pod: where = pod, child = new Child(where), cursor, ...rest } = more
+function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?: Child; cursor?: Cursor; trusted?: boolean } = {}): Run {
+  const { pod: where = pod, child = new Child(where), cursor, trusted = false, ...rest } = more
   const asked = request('opencode', prompt, rest)
   const attempt = new ChildAttempt(child, asked, cursor)
+  if (trusted) Object.assign(attempt.pod, { trust_repository_settings: true })
   return { result: agent.execute(asked, attempt), attempt }
 }
 const data = (attempt: ChildAttempt, type: string) => attempt.events.filter((event) => event.type === type).map((event) => event.data)
@@ -113,7 +114,7 @@ test("rules with patterns hold against the project's own configuration", async (
   const own = await createPod(pod.env)
   await writeFile(`${own.workspace}/opencode.json`, JSON.stringify({ permission: { bash: { 'echo *': 'ask' } } }))
   const here = { ...own, env: { ...pod.env, HOME: own.home } }
-  const { result } = setup('[[scenario: tool echo through]]', { pod: here, allowed_tools: ['Bash(echo:*)'] })
+  const { result } = setup('[[scenario: tool echo through]]', { pod: here, allowed_tools: ['Bash(echo:*)'], trusted: true })
   expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('through') })
   await own.remove()
 })

@@ -110,6 +110,7 @@ export class OpenCodeRun {
       permission: asConfig(this.#rules),
       // An earlier task of the conversation may have used another.
       knownModel: isKnownModel(this.#model) && this.#request.provider_session_id === undefined,
+      trusted: this.#attempt.pod.trust_repository_settings === true,
     })
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
