@@ -130,6 +130,7 @@ test('a path with quotes is still a path', () => {
 test.each([
   ['repo/.opencode/plugin/x.js', 'export default {}'],
   ['repo/inner/.opencode/plugins/x.ts', 'export default {}'],
+  ['repo/.opencode/plugins/.x.js', 'export default {}'],
   ['repo/opencode.json', '{"plugin":["x"]}'],
   ['repo/inner/.opencode/opencode.jsonc', '{"\\u0070lugin":["x"]}'],
 ])('a repository with plugins is refused without trust: %s', (path, text) => {

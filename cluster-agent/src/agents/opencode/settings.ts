@@ -23,7 +23,7 @@ rdev_each() {
 }
 rdev_refuse() {
   if [ "$rdev_dir" = "$HOME" ]; then return 0; fi
-  for rdev_name in "$rdev_dir"/.opencode/plugin/*.[jt]s "$rdev_dir"/.opencode/plugins/*.[jt]s; do
+  for rdev_name in "$rdev_dir"/.opencode/plugin/*.[jt]s "$rdev_dir"/.opencode/plugin/.*.[jt]s "$rdev_dir"/.opencode/plugins/*.[jt]s "$rdev_dir"/.opencode/plugins/.*.[jt]s; do
     if [ -e "$rdev_name" ]; then echo "${refused}: $rdev_name" >&2; exit ${refusedExit}; fi
   done
   for rdev_name in "$rdev_dir"/opencode.json "$rdev_dir"/opencode.jsonc "$rdev_dir"/.opencode/opencode.json "$rdev_dir"/.opencode/opencode.jsonc; do
