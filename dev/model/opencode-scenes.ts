@@ -26,6 +26,9 @@ export const openCodeScenes = {
   /** Half an answer, because the context window is full. */
   full: (scene: Scene) => ({ ...metered({ ...scene, argument: 'first half,' }), stopReason: 'model_context_window_exceeded' }),
 
+  /** Whether the system prompt has these words. */
+  system: ({ conversation, argument }: Scene) => say(conversation.system.includes(argument) ? 'It is there.' : 'It is not there.'),
+
   /** N short answers that promise a tool call and make none, then an end. */
   restless: (scene: Scene) => {
     const wanted = Number.parseInt(scene.argument, 10) || 3

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openCodeScript, passwordLine } from './command.ts'
 import { knownModels } from './known-models.ts'
+import { refusedExit } from './settings.ts'
 
 /** Runs the script with a program in opencode's place that prints its environment. */
 function setup() {
@@ -13,9 +14,15 @@ function setup() {
   const [bin, workspace] = [join(home, 'bin'), join(home, 'repo/inner')]
   for (const folder of [bin, workspace, join(home, 'repo/.git')]) mkdirSync(folder, { recursive: true })
   writeFileSync(join(bin, 'opencode'), '#!/bin/sh\necho "$@"\nenv\n', { mode: 0o755 })
-  const run = (env: Readonly<Record<string, string>> = {}, permission: object = { '*': 'deny' }, knownModel = true) =>
-    execFileSync('sh', ['-c', openCodeScript({ password: 'secret', permission, knownModel })], {
-      cwd: workspace,
+  const run = (
+    env: Readonly<Record<string, string>> = {},
+    permission: object = { '*': 'deny' },
+    knownModel = true,
+    trusted = true,
+    cwd = workspace,
+  ) =>
+    execFileSync('sh', ['-c', openCodeScript({ password: 'secret', permission, knownModel, trusted })], {
+      cwd,
       env: { HOME: home, PATH: `${bin}:/usr/bin:/bin`, ...env },
       encoding: 'utf8',
     }).split('\n')
@@ -85,4 +92,51 @@ test('a folder that needs packages, has its own, or lies outside of the reposito
   expect([installed('.opencode'), installed('inner/.opencode')]).toEqual([false, false])
   // The home's own folder is read by every task of the pod.
   expect(installed('../.opencode')).toBe(true)
+})
+
+test("without trust a workspace's settings are not read, its instructions are named, and nothing is marked in it", () => {
+  const { run, home, folder, installed } = setup()
+  const untrusted = (env: Readonly<Record<string, string>> = {}) => run(env, {}, true, false)
+  const instructions = (text: string | undefined) => (JSON.parse(text!) as { instructions: unknown }).instructions
+  expect(instructions(valueOf(untrusted(), 'OPENCODE_CONFIG_CONTENT'))).toEqual([])
+  folder('.opencode/command')
+  writeFileSync(join(home, 'repo/opencode.json'), '{"model":"openai/other"}')
+  writeFileSync(join(home, 'repo/CLAUDE.md'), 'words')
+  const inner = [join(home, 'repo/inner/AGENTS.md'), join(home, 'repo/AGENTS.md')]
+  for (const path of [...inner, join(home, 'AGENTS.md')]) writeFileSync(path, 'words')
+  const lines = untrusted({ ANTHROPIC_BASE_URL: 'http://model/' })
+  expect(valueOf(lines, 'OPENCODE_DISABLE_PROJECT_CONFIG')).toBe('1')
+  expect(valueOf(lines, 'OPENCODE_MODELS_PATH')).toBeDefined()
+  expect(instructions(valueOf(lines, 'OPENCODE_CONFIG_CONTENT'))).toEqual(inner)
+  expect(installed('.opencode')).toBe(false)
+  expect(valueOf(run(), 'OPENCODE_DISABLE_PROJECT_CONFIG')).toBeUndefined()
+
+  const own = untrusted({ OPENCODE_CONFIG_CONTENT: '{"own":true}', TMPDIR: home })
+  expect(valueOf(own, 'OPENCODE_CONFIG_CONTENT')).toBe('{"own":true}')
+  expect(instructions(readFileSync(valueOf(own, 'OPENCODE_CONFIG')!, 'utf8'))).toEqual(inner)
+  for (const path of inner) rmSync(path)
+  expect(instructions(valueOf(untrusted(), 'OPENCODE_CONFIG_CONTENT'))).toEqual([join(home, 'repo/CLAUDE.md')])
+})
+
+test('a path with quotes is still a path', () => {
+  const { run, home } = setup()
+  const odd = join(home, 'repo/in"ner\\ one')
+  mkdirSync(odd)
+  writeFileSync(join(odd, 'AGENTS.md'), 'words')
+  const lines = run({}, {}, true, false, odd)
+  expect(JSON.parse(valueOf(lines, 'OPENCODE_CONFIG_CONTENT')!)).toMatchObject({ instructions: [join(odd, 'AGENTS.md')] })
+})
+
+test.each([
+  ['repo/.opencode/plugin/x.js', 'export default {}'],
+  ['repo/inner/.opencode/plugins/x.ts', 'export default {}'],
+  ['repo/.opencode/plugins/.x.js', 'export default {}'],
+  ['repo/opencode.json', '{"plugin":["x"]}'],
+  ['repo/inner/.opencode/opencode.jsonc', '{"\\u0070lugin":["x"]}'],
+])('a repository with plugins is refused without trust: %s', (path, text) => {
+  const { run, home } = setup()
+  mkdirSync(join(home, path, '..'), { recursive: true })
+  writeFileSync(join(home, path), text)
+  expect(() => run({}, {}, true, false)).toThrow(expect.objectContaining({ status: refusedExit, stderr: expect.stringContaining(path) }))
+  expect(valueOf(run(), 'OPENCODE_CONFIG_CONTENT')).toBeDefined()
 })

@@ -30,10 +30,11 @@ interface Run {
   readonly result: Promise<AgentResult>
   readonly attempt: ChildAttempt
 }
-function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?: Child; cursor?: Cursor } = {}): Run {
-  const { pod: where = pod, child = new Child(where), cursor, ...rest } = more
+function setup(prompt: string, more: Partial<AgentRequest> & { pod?: Pod; child?: Child; cursor?: Cursor; trusted?: boolean } = {}): Run {
+  const { pod: where = pod, child = new Child(where), cursor, trusted = false, ...rest } = more
   const asked = request('opencode', prompt, rest)
   const attempt = new ChildAttempt(child, asked, cursor)
+  if (trusted) Object.assign(attempt.pod, { trust_repository_settings: true })
   return { result: agent.execute(asked, attempt), attempt }
 }
 const data = (attempt: ChildAttempt, type: string) => attempt.events.filter((event) => event.type === type).map((event) => event.data)
@@ -66,7 +67,7 @@ test('a follow-up in the same session saw the first conversation, from another s
   expect(second).toMatchObject({ status: 'succeeded', result: 'The word is kumquat.', provider_session_id: first.provider_session_id })
 
   const nowhere = await setup('hello', { provider_session_id: 'ses_000000000000AAAAAAAAAAAAAA' }).result
-  expect(nowhere).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error: expect.stringContaining('404') })
+  expect(nowhere).toMatchObject({ status: 'failed', error_code: 'SESSION_MISSING', error: expect.stringContaining('404') })
 })
 
 test('a wrong key is AUTH_FAILED', async () => {
@@ -113,7 +114,7 @@ test("rules with patterns hold against the project's own configuration", async (
   const own = await createPod(pod.env)
   await writeFile(`${own.workspace}/opencode.json`, JSON.stringify({ permission: { bash: { 'echo *': 'ask' } } }))
   const here = { ...own, env: { ...pod.env, HOME: own.home } }
-  const { result } = setup('[[scenario: tool echo through]]', { pod: here, allowed_tools: ['Bash(echo:*)'] })
+  const { result } = setup('[[scenario: tool echo through]]', { pod: here, allowed_tools: ['Bash(echo:*)'], trusted: true })
   expect(await result).toMatchObject({ status: 'succeeded', result: expect.stringContaining('through') })
   await own.remove()
 })

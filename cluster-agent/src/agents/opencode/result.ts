@@ -3,6 +3,7 @@ import type { AgentResult } from '@rdev/shared/domain/code-agent'
 import { codeOfWords } from '../classify.ts'
 import type { OpenCodeState } from './state.ts'
 import { endedFromOutside } from '../outcome.ts'
+import { refusedExit } from './settings.ts'
 
 /** The result of a run. The server never ends by itself: after `stopped` the run was complete, and the state has its result. */
 export function openCodeResult(state: OpenCodeState, exit: ExitRecord, words: string): AgentResult {
@@ -25,6 +26,7 @@ export function openCodeResult(state: OpenCodeState, exit: ExitRecord, words: st
     const said = words.trim()
     if ((exit_code === 127 || exit_code === 126) && !state.started)
       return { status: 'failed', error_code: 'BINARY_MISSING', error: said || 'opencode is not in this pod', exit_code }
+    if (exit_code === refusedExit && !state.started) return { status: 'failed', error_code: 'INVALID_SPEC', error: said, exit_code }
     return {
       ...known,
       status: 'failed',

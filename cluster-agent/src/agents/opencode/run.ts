@@ -110,6 +110,7 @@ export class OpenCodeRun {
       permission: asConfig(this.#rules),
       // An earlier task of the conversation may have used another.
       knownModel: isKnownModel(this.#model) && this.#request.provider_session_id === undefined,
+      trusted: this.#attempt.pod.trust_repository_settings === true,
     })
     await this.#attempt.process({ script, stdin: '', timeout_s: this.#request.timeout_s })
     const over = () => this.#over.abort()
@@ -215,7 +216,7 @@ export class OpenCodeRun {
         // A broken connection says nothing about the run; an answer that is an error, or that is none, does.
         const refused = error instanceof OpenCodeHttpError || error instanceof OpenCodeNonsense
         const final = error instanceof OpenCodeUnsupported || (error instanceof OpenCodeHttpError && error.status < 500)
-        if (final || (refused && ++refusals >= maxRefusals)) return this.#fail((error as Error).message)
+        if (final || (refused && ++refusals >= maxRefusals)) return this.#fail((error as Error).message, this.#codeOf(error as Error))
         if (this.#progress || error instanceof OpenCodeUnreachable) silentSince = undefined
         else silentSince ??= this.#attempt.now()
         if (silentSince !== undefined && this.#attempt.now() - silentSince > this.#limits.silentMs)
@@ -399,6 +400,12 @@ export class OpenCodeRun {
     for (const step of ofMessages(messages ?? [])) await this.#step(client, step)
     for (const subagent of subagentsToRead(this.#state))
       for (const step of ofSubagent(subagent, await client.messagesAfter(subagent, message))) await this.#step(client, step)
+  }
+
+  /** The conversation of a follow-up lives in the pod's home, which may have lost it; then no try would find it. */
+  #codeOf(error: Error): TaskErrorCode {
+    const missing = error instanceof OpenCodeHttpError && error.status === 404 && error.message.includes('Session not found')
+    return missing && this.#request.provider_session_id !== undefined ? 'SESSION_MISSING' : 'AGENT_ERROR'
   }
 
   async #fail(message: string, code: TaskErrorCode = 'AGENT_ERROR'): Promise<void> {

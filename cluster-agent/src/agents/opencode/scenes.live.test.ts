@@ -26,9 +26,10 @@ afterAll(async () => {
   await model.close()
 })
 
-function setup(prompt: string, more: Partial<AgentRequest> = {}) {
+function setup(prompt: string, more: Partial<AgentRequest> = {}, trusted = false) {
   const asked = request('opencode', prompt, more)
   const attempt = new ChildAttempt(new Child(pod), asked)
+  if (trusted) Object.assign(attempt.pod, { trust_repository_settings: true })
   const before = model.requests.length
   const data = (type: string) => attempt.events.filter((event) => event.type === type).map((event) => event.data)
   const sum = (counts: readonly (number | undefined)[]) => counts.reduce<number>((total, count) => total + (count ?? 0), 0)
@@ -112,6 +113,8 @@ test('a folder of commands in the workspace gets nothing installed, and Git sees
   git('init', '--quiet')
   git('add', '.opencode')
   expect(await setup('hello').result).toMatchObject({ status: 'succeeded' })
+  expect(await readdir(`${pod.workspace}/.opencode`)).toEqual(['command'])
+  expect(await setup('hello', {}, true).result).toMatchObject({ status: 'succeeded' })
   expect(await readdir(`${pod.workspace}/.opencode/node_modules`)).toEqual([])
   expect(git('status', '--porcelain', '.opencode').trim()).toBe('A  .opencode/command/x.md')
 })
