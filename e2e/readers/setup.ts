@@ -29,7 +29,7 @@ export interface Reader extends Reading {
   readonly proxy: Proxy
   /** The ticket's URL and end; undefined for the bearer of a key. */
   readonly ticket: Ticket | undefined
-  /** Resolves when so many messages satisfy `wanted`. Rejects when the client has given up. */
+  /** Resolves when so many messages satisfy `wanted`. Rejects when the client reads no more. */
   until(wanted: (message: Message) => boolean, count?: number): Promise<void>
 }
 
@@ -54,6 +54,7 @@ export async function setup(): Promise<Readers> {
   if (stack.status === 'rejected') throw stack.reason
   const page = likePage()
   const { value: bundle } = stack
+  const opened: Reader[] = []
 
   async function open(taskId: string, name: string, by: 'key' | 'ticket', client: ApiClient): Promise<Reader> {
     // Without Go, what reads in Go fails, and says what is missing.
@@ -75,27 +76,30 @@ export async function setup(): Promise<Readers> {
       },
       failed: (error) => failed(new Error(`${name} with a ${by}: ${error.message}`)),
     })
-    return {
+    const ended = Promise.race([reading.ended, failure])
+    // A test that has failed before asks no more how it ended.
+    ended.catch(() => {})
+    const over = ended.then((status) => Promise.reject(new Error(`${name} with a ${by} was ended by ${status}`)))
+    over.catch(() => {})
+    const reader: Reader = {
       name: `${name} with a ${by}`,
       messages,
       proxy,
       ticket,
-      ended: Promise.race([reading.ended, failure]),
+      ended,
       close: () => reading.close(),
       until: async (wanted, count = 1) => {
-        while (messages.filter(wanted).length < count) await Promise.race([arrived.promise, failure])
+        while (messages.filter(wanted).length < count) await Promise.race([arrived.promise, over])
       },
     }
+    opened.push(reader)
+    return reader
   }
 
-  const opened: Reader[] = []
   const stopStack = bundle.stop
   return Object.assign(bundle, {
-    read: async (taskId: string, names: readonly string[], by: 'key' | 'ticket', client: ApiClient = bundle.client) => {
-      const readers = await Promise.all(names.map((name) => open(taskId, name, by, client)))
-      opened.push(...readers)
-      return readers
-    },
+    read: (taskId: string, names: readonly string[], by: 'key' | 'ticket', client: ApiClient = bundle.client) =>
+      Promise.all(names.map((name) => open(taskId, name, by, client))),
     stop: async () => {
       for (const reader of opened) reader.close()
       await Promise.all(opened.map(({ proxy }) => proxy[Symbol.asyncDispose]()))
