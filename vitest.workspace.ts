@@ -67,6 +67,10 @@ export default defineConfig({
         test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, isolate: false },
       },
       {
+        // Public clients of the event stream, from npm and in Go; dev/go.sh finds or installs Go, whose first build takes a while.
+        test: { name: 'readers', include: ['e2e/readers/*.test.ts'], testTimeout: 180_000, hookTimeout: 600_000 },
+      },
+      {
         // Real processes are killed, frozen and cut off from each other; each file has a stack of its own.
         test: {
           name: 'chaos',

@@ -56,7 +56,8 @@ export function createClient(url: string, key: string): Client {
         let ended = false
         const parser = createParser({
           onEvent: (event) => {
-            if (event.id !== undefined && event.id !== '' && event.event !== 'stream.end') waiting.push(JSON.parse(event.data) as TaskEvent)
+            if (event.id !== undefined && event.id !== '' && !event.event?.startsWith('stream.'))
+              waiting.push(JSON.parse(event.data) as TaskEvent)
           },
         })
         for await (const text of response.body.pipeThrough(new TextDecoderStream())) {

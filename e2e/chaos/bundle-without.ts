@@ -1,12 +1,15 @@
-// The control plane's bundle with mechanisms taken out.
+// The control plane's bundle with mechanisms taken out, or with limits of minutes made seconds.
 import type { Plugin } from 'esbuild'
 import { readFile } from 'node:fs/promises'
 import { bundleControlPlane } from '../../dev/bundle.ts'
 import { patched } from '../../dev/text-patch.ts'
+import type { TextPatch } from '../../dev/text-patch.ts'
 import { isOfAgent, patchesOf } from './without.ts'
 
-export async function bundleWithout(names: string, outFile: string): Promise<string> {
-  const wanted = patchesOf(names)
+export const bundleWithout = (names: string, outFile: string): Promise<string> => bundleWith(patchesOf(names), outFile)
+
+/** The patches by absolute path. Those of the agent's files are left to its process. */
+export async function bundleWith(wanted: ReadonlyMap<string, readonly TextPatch[]>, outFile: string): Promise<string> {
   const done = new Set<string>()
   const plugin: Plugin = {
     name: 'without',

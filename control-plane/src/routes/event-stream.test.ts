@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { LogItem } from '../ports/task-logs.ts'
 import { chunksOf, parseSse } from '../testing/read-stream.ts'
-import { eventStream, ndjson, serverSentEvents, streamLimits } from './event-stream.ts'
+import { eventStream, ndjson, provenServerSentEvents, serverSentEvents, streamLimits } from './event-stream.ts'
 import type { StreamFormat, StreamLimits, StreamSource } from './event-stream.ts'
 
 const line = (seq: number): LogItem => ({ seq, type: 'output', json: `{"seq":${seq}}` })
@@ -43,7 +43,7 @@ test('a batch is one chunk', async () => {
   const { chunks, say } = setup()
   await chunks.next()
   say(line(1), line(2))
-  expect(await chunks.next()).toBe('id: 1\nevent: output\ndata: {"seq":1}\n\nid: 2\nevent: output\ndata: {"seq":2}\n\n')
+  expect(await chunks.next()).toBe('event: output\ndata: {"seq":1}\nid: 1\n\nevent: output\ndata: {"seq":2}\nid: 2\n\n')
   await chunks.cancel()
 })
 
@@ -54,12 +54,18 @@ test('a silent Server-Sent Events stream sends comments as heartbeat', async () 
   say(line(1))
   let next = await chunks.next()
   while (next === ': hb\n') next = await chunks.next()
-  expect(next).toContain('id: 1')
+  expect(next).toContain('id: 1\n')
   await chunks.cancel()
 })
 
-test('no block is without data: opening and heartbeats are lines of the block that follows', async () => {
-  const { chunks, say } = setup(serverSentEvents, { heartbeatMs: 5, rotateMs: 60 })
+const ofTicket = provenServerSentEvents(0, 'p'.repeat(22))
+const kinds: [string, StreamFormat][] = [
+  ['a key', serverSentEvents],
+  ['a ticket', ofTicket],
+]
+
+test.each(kinds)('no block is without data, with %s: opening and heartbeats are lines of the block that follows', async (_, format) => {
+  const { chunks, say } = setup(format, { heartbeatMs: 5, rotateMs: 60 })
   let text = ''
   for (let seq = 1; seq < 4; seq++) {
     for (let beats = 0; beats < 2; beats++) text += await chunks.next()
@@ -70,7 +76,25 @@ test('no block is without data: opening and heartbeats are lines of the block th
   expect(text).toContain(': hb\n')
   const blocks = text.split('\n\n').slice(0, -1)
   expect(blocks.filter((block) => !/^data: /m.test(block))).toEqual([])
-  expect(parseSse(text).map(({ id, event }) => id ?? event)).toEqual(['1', '2', '3', 'stream.end'])
+  expect(
+    parseSse(text)
+      .filter(({ event }) => event !== 'stream.start')
+      .map(({ id, event }) => id?.split('.')[0] ?? event),
+  ).toEqual(['1', '2', '3', 'stream.end'])
+})
+
+test('the stream of a ticket tells an id before any event, in a block that every client takes for a message', async () => {
+  const { chunks } = setup(ofTicket)
+  expect(parseSse((await chunks.next())!)).toEqual([{ id: `0.${'p'.repeat(22)}`, event: 'stream.start', data: '{"after":0}' }])
+  await chunks.cancel()
+})
+
+test.each(kinds)('the id of a block is its last line, with %s: a client that was cut in the data has no id of it', async (_, format) => {
+  const { chunks, say } = setup(format)
+  await chunks.next()
+  say(line(1), line(2))
+  for (const block of (await chunks.next())!.split('\n\n').slice(0, -1)) expect(block).toMatch(/^event: output\ndata: .*\nid: [^\n]*$/)
+  await chunks.cancel()
 })
 
 test('a silent stream is never silent for as long as the strictest proxy waits', () => {

@@ -17,11 +17,15 @@ export interface StreamFormat {
 /** `finished`: the log is complete. After the others the client should come back with its last seq; after `unauthorized` with another key. */
 export type EndReason = 'finished' | 'rotate' | 'unauthorized' | 'error'
 
-/** An event that is not stored has no seq, and so no id. */
+/**
+ * The id is the last line. Some clients take an id as soon as its line is there (fetch-event-source), or the whole of a block that was cut
+ * (r3labs/sse): cut in the data, they would come back from after an event that they do not have. An event that is not stored has no seq, and so
+ * no id.
+ */
 const entryWith =
   (idEnd: string) =>
   ({ seq, type, json }: LogItem): string =>
-    `${seq === null ? '' : `id: ${seq}${idEnd}\n`}event: ${type}\ndata: ${json}\n\n`
+    `event: ${type}\ndata: ${json}\n${seq === null ? '' : `id: ${seq}${idEnd}\n`}\n`
 
 /**
  * `retry` and heartbeats are lines of the block that follows. An empty line after them would end a block without data, which EventSource drops
@@ -38,11 +42,11 @@ export const serverSentEvents: StreamFormat = {
 /**
  * Server-Sent Events for the bearer of a stream ticket. EventSource comes back with the URL that it has, so with the same ticket, and with the
  * last id that it was told. Each id ends with a proof of having read this stream, which makes the ticket good beyond its life: `<seq>.<proof>`.
- * The first id comes before any event, in a block without data, which EventSource remembers and does not dispatch.
+ * The first id comes before any event, with a `stream.start`: many clients give a block without data to their users as an empty message.
  */
 export const provenServerSentEvents = (after: number, proof: string): StreamFormat => ({
   ...serverSentEvents,
-  opening: `${serverSentEvents.opening}id: ${after}.${proof}\n\n`,
+  opening: `${serverSentEvents.opening}event: stream.start\ndata: {"after":${after}}\nid: ${after}.${proof}\n\n`,
   entry: entryWith(`.${proof}`),
 })
 

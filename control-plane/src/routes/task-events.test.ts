@@ -71,7 +71,7 @@ test('a stream opens at once, sends what is there, then what comes, and ends by 
   expect(parseSse(first!).map(({ event }) => event)).toEqual(['task.queued', 'task.leased', 'task.started'])
 
   const line = logs.append(id, 'output', { stream: 'stdout', text: 'hello' })
-  expect(await chunks.next()).toBe(`id: 4\nevent: output\ndata: ${line.json}\n\n`)
+  expect(await chunks.next()).toBe(`event: output\ndata: ${line.json}\nid: 4\n\n`)
   await finish(id)
   expect(parseSse(await chunks.rest()).map(({ event }) => event)).toEqual(['task.finished', 'stream.end'])
   expect(logs.followers(id)).toBe(0)
@@ -236,7 +236,7 @@ test('EventSource with a ticket goes on after the ticket has expired, with no co
   const { url } = await (await call('POST', `/v1/tasks/${id}/tickets`, { key })).json<z.infer<typeof streamTicketSchema>>()
   const open = (last: string) => call('GET', url, { key: null, headers: { ...sse, ...(last && { 'last-event-id': last }) } })
 
-  // A cut before any event: the stream began with an id in a block of its own, which dispatches nothing.
+  // A cut before any event: the stream began with `stream.start`, which has an id.
   let chunks = chunksOf(await open(''))
   let last = lastIdOf((await chunks.next())!)
   expect(last).toMatch(/^0\.[\w-]{22}$/)
@@ -263,7 +263,7 @@ test('EventSource with a ticket goes on after the ticket has expired, with no co
   const proofOfOther = lastIdOf((await chunksOf(await call('GET', other.url, { key: null, headers: sse })).next())!)
   for (const wrong of ['', '6', proofOfOther, `6.${'x'.repeat(22)}`]) expect((await open(wrong)).status).toBe(401)
   await finish(id)
-  expect(parseSse(await (await open(last)).text()).map(({ event }) => event)).toEqual(['task.finished', 'stream.end'])
+  expect(parseSse(await (await open(last)).text()).map(({ event }) => event)).toEqual(['stream.start', 'task.finished', 'stream.end'])
   expect((await open(`7.${last.split('.')[1]}`)).status).toBe(204)
 
   await stores.keys.revoke(row.id, anActor(), clock.now())

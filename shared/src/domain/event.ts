@@ -30,7 +30,7 @@ export type StoredEventType = (typeof storedEventTypes)[number]
 const ownTypes: ReadonlySet<StoredEventType> = new Set(['task.queued', 'task.leased', 'task.requeued', 'task.finished'])
 export const isOwnType = (type: StoredEventType): boolean => ownTypes.has(type)
 
-export const transientEventTypes = ['message.delta', 'stream.gap', 'stream.end'] as const
+export const transientEventTypes = ['message.delta', 'stream.start', 'stream.gap', 'stream.end'] as const
 export type TransientEventType = (typeof transientEventTypes)[number]
 
 export type EventData = Readonly<Record<string, unknown>>

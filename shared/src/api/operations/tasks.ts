@@ -121,9 +121,9 @@ export const listTaskEvents = defineOperation({
   description: `One log, three ways to read it, with identical events. Chosen by \`Accept\`:
 
 - \`application/json\` (default): a page; go on with \`after\` = \`next_after\`.
-- \`text/event-stream\`: live Server-Sent Events. \`id:\` is the seq, \`event:\` the type, \`data:\` the event. A comment line at least every 10 s. \`stream.end\`
-  comes last, with a \`reason\`: \`finished\`; \`rotate\` (each stream ends after 10 minutes on purpose; EventSource resumes by itself);
-  \`unauthorized\`; \`error\`. Coming back after the end of a finished log answers 204, which stops EventSource.
+- \`text/event-stream\`: live Server-Sent Events. \`event:\` is the type, \`data:\` the event, \`id:\` the seq. A comment line at least every 10 s. With a
+  stream ticket \`stream.start\` comes first. \`stream.end\` comes last, with a \`reason\`: \`finished\`; \`rotate\` (each stream ends after 10
+  minutes on purpose; EventSource resumes by itself); \`unauthorized\`; \`error\`. Coming back after the end of a finished log answers 204, which stops EventSource.
 - \`application/x-ndjson\`: live, one event a line, ends after \`task.finished\`. At least every 10 s a single space keeps the connection alive; it stands
   before the next line's value, where JSON allows it. A stream that ends earlier says so in a last line of type \`stream.end\`, without a seq.
 
