@@ -1,6 +1,7 @@
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { exportAll, quote } from '../../sh.ts'
 import { usualTools } from '../usual-tools.ts'
+import { printTotal } from './costs.ts'
 import { pinSettings } from './settings.ts'
 
 /** For a run without a person: the program does not update itself, report anything or ask. */
@@ -40,5 +41,6 @@ export function claudeScript(request: AgentRequest, trusted = false): string {
   // As root the CLI bypasses permissions only in a sandbox. A pod that allows bypassPermissions is one.
   const sandbox = request.permission_mode === 'bypassPermissions' ? exportAll({ IS_SANDBOX: '1' }) : ''
   const settings = trusted ? 'set --\n' : pinSettings
-  return `${exportAll(quiet)}${temporary}${sandbox}${settings}exec ${words.map(quote).join(' ')} "$@"\n`
+  const total = request.provider_session_id === undefined ? '' : printTotal(request.provider_session_id)
+  return `${exportAll(quiet)}${temporary}${sandbox}${total}${settings}exec ${words.map(quote).join(' ')} "$@"\n`
 }
