@@ -13,6 +13,8 @@ const quiet = {
   DISABLE_INSTALLATION_CHECKS: '1',
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
+  // None. It would stop subagents in the background 10 minutes after an answer, and call that a success; the task has time limits of its own.
+  CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS: '0',
 }
 
 /** The program keeps the output of commands and its sockets in /tmp, unless this names another folder; TMPDIR alone does not. */

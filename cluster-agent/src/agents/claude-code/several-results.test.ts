@@ -155,6 +155,24 @@ test('a version that tells only begins and ends of background work is waited for
   expect(stop).toHaveBeenCalledOnce()
 })
 
+const stopped = (id: string) => system('task_notification', { task_id: id, status: 'stopped' })
+
+test('a process that stops its work in the background to end did not succeed', async () => {
+  const { line, end, done } = setup()
+  await line(init, background('b1'), result({ text: 'interim', input: 1, cost: 0.5, total: 0.5 }), background(), stopped('b1'))
+  end()
+  const error = 'claude ended, and stopped 1 background task that had not ended'
+  expect(await done).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error, result: 'interim', cost_usd: 0.5 })
+})
+
+test('work in the background that the model stopped, or was told of, is no failure', async () => {
+  const { line, end, done } = setup()
+  await line(init, background('b1', 'b2'), background('b2'), stopped('b1'), result({ text: 'interim', input: 1, cost: 0.5, total: 0.5 }))
+  await line(background(), stopped('b2'), init, says('told'), result({ text: 'told', input: 1, cost: 0.5, total: 1 }))
+  end()
+  expect(await done).toMatchObject({ status: 'succeeded', result: 'told' })
+})
+
 test('what is only watched keeps no process', async () => {
   const { line, pass, stop } = setup()
   const tasks = [

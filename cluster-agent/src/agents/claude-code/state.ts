@@ -44,6 +44,8 @@ export interface ClaudeState {
   /** The model is at work: the process itself may have woken it after a result. */
   readonly turn: boolean
   readonly background: Background
+  /** How many background tasks the process stopped after the latest result, because it wanted to end. */
+  readonly stopped?: number | undefined
   readonly denied: Denied
 }
 
@@ -85,6 +87,7 @@ export function readClaudeState(value: unknown): ClaudeState {
     turns: number(state.turns),
     turn: state.turn === true,
     background: readBackground(state.background),
+    stopped: number(state.stopped),
     denied: readDenied(state.denied),
   }
 }
