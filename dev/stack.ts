@@ -8,6 +8,7 @@ import { createClient } from './client.ts'
 import type { Client } from './client.ts'
 import { createDemoProject } from './demo-project.ts'
 import { startModel } from './model/server.ts'
+import type { ModelRequest } from './model/server.ts'
 import type { DatabaseOptions } from './neon-proxy/embedded.ts'
 import { createDatabase } from './neon-proxy/own-database.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
@@ -59,6 +60,8 @@ export interface Stack {
   readonly adminKey: string
   readonly client: Client
   readonly modelUrl: string | undefined
+  /** What the scripted model was asked, oldest first. */
+  readonly modelRequests: readonly ModelRequest[]
   readonly dataDirectory: string
   /** The running programs. Each can be killed and started again. */
   agent: Child
@@ -210,6 +213,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       },
       adminKey,
       modelUrl: model?.url,
+      modelRequests: model?.requests ?? [],
       dataDirectory,
       // Both are set before the stack is handed out.
       agent: undefined as never,

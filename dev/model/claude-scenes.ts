@@ -50,6 +50,16 @@ export const claudeScenes = {
   sub: (scene: Scene) => subagent(scene, {}),
   subbg: (scene: Scene) => subagent(scene, { run_in_background: true }),
 
+  /** N tool calls one after the other, the last of which takes long. */
+  steps: (scene: Scene) => {
+    const { conversation, turn, argument } = scene
+    const wanted = Number.parseInt(argument, 10) || 2
+    const last = turn.calls.length >= wanted - 1
+    if (turn.calls.length >= wanted) return metered(scene, say('All steps are done.'))
+    const command = last ? 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 1; done' : `echo step ${turn.calls.length + 1}`
+    return metered(scene, callTool(conversation, 'bash', { command, description: 'Do a step' }))
+  },
+
   /** Without the header that tells clients not to try again, as behind a gateway. */
   r401: () => refuse(401, 'authentication_error', 'invalid x-api-key'),
 

@@ -5,6 +5,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { answer } from './answer.ts'
 import { readConversation, tokensOf } from './conversation.ts'
+import { costOf } from './prices.ts'
 import { refuse, type Usage } from './reply.ts'
 import { sendDocument, sendRefusal, sendStream, usageOf } from './send.ts'
 
@@ -20,8 +21,12 @@ export interface ModelRequest {
   readonly prompt: string | null
   readonly turns: number
   readonly status: number | 'hang'
+  /** Who asked: a test that wants to know which task a request belongs to gives each a key of its own. */
+  readonly key: string | null
   /** The tokens of its answer. */
   readonly usage: Usage | null
+  /** What they cost; null if the model has no price here. */
+  readonly cost_usd: number | null
 }
 
 export interface Model {
@@ -57,6 +62,11 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   }
 }
 
+function keyOf({ headers }: IncomingMessage): string | null {
+  const key = headers['x-api-key'] ?? headers.authorization?.replace(/^Bearer /, '')
+  return typeof key === 'string' ? key.slice(0, 100) : null
+}
+
 export async function startModel(options: { host?: string; port?: number } = {}): Promise<Model> {
   const requests: ModelRequest[] = []
   const repeats = new Map<string, number>()
@@ -78,7 +88,9 @@ export async function startModel(options: { host?: string; port?: number } = {})
         tools: 0,
         prompt: null,
         turns: 0,
+        key: keyOf(request),
         usage: null,
+        cost_usd: null,
       }
       requests.push({ ...base, ...more })
     }
@@ -118,7 +130,8 @@ export async function startModel(options: { host?: string; port?: number } = {})
       const status = reply.kind === 'refusal' ? reply.status : reply.kind === 'hang' ? 'hang' : 200
       const { model, stream, tools, turns } = conversation
       const usage = reply.kind === 'message' ? usageOf(conversation, reply) : null
-      note(status, { model, stream, tools: tools.length, prompt: prompt.slice(0, 500), turns: turns.length, usage })
+      const cost_usd = usage && costOf(model, usage)
+      note(status, { model, stream, tools: tools.length, prompt: prompt.slice(0, 500), turns: turns.length, usage, cost_usd })
       if (reply.kind === 'hang') return
       if (reply.kind === 'refusal') return sendRefusal(response, reply, requestId)
       const ids = { message: randomId('msg_01'), tool: () => randomId('toolu_01') }

@@ -7,8 +7,10 @@ import { maxBatchBytes, maxBatchEvents } from '@rdev/shared/wire/limits'
 import type { Attempt, AttemptDirectories, Chunk, CodeAgent, NewEvent } from '../../ports.ts'
 import { claudeInput, claudeScript } from './command.ts'
 import { parseLine, parseWords } from './parser.ts'
-import { cutOff } from './result-line.ts'
+import { printTotalIn, readPrinted } from './costs.ts'
+import { cutOff, isCut } from './result-line.ts'
 import { claudeResult } from './result.ts'
+import type { Total } from './spending.ts'
 import type { Step } from './step.ts'
 import { isOver, readClaudeState, type ClaudeState } from './state.ts'
 import { LineReader, type Line } from '../lines.ts'
@@ -19,6 +21,9 @@ export interface ClaudeCodeOptions {
   /** How long a process may run on after its result; some versions never exit by themselves. */
   readonly graceMs?: number
 }
+
+/** A pod that answers later is busy or gone, and the end of the run waits for this. */
+const keptTotalMs = 5000
 
 export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
   const graceMs = options.graceMs ?? 5000
@@ -34,7 +39,7 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
       const script = claudeScript(request, attempt.pod.trust_repository_settings)
       // At an INT it ends its own children, and then tells what the run has cost. When they got the signal too, it did not.
       await attempt.process({ script, stdin: claudeInput(prompt), timeout_s, interrupt: 'main' })
-      return new ClaudeRun(request, attempt, graceMs).toEnd()
+      return new ClaudeRun(request, attempt, graceMs, options.run).toEnd()
     },
 
     // This CLI stops on the supervisor's INT; there is no other way to ask it.
@@ -45,6 +50,7 @@ export function createClaudeCode(options: ClaudeCodeOptions): CodeAgent {
 class ClaudeRun {
   readonly #request: AgentRequest
   readonly #attempt: Attempt
+  readonly #run: ClaudeCodeOptions['run']
   readonly #readers: Readonly<Record<Chunk['stream'], LineReader>>
   #state: ClaudeState
   #cursor: { stdout: number; stderr: number }
@@ -54,10 +60,11 @@ class ClaudeRun {
   #bytes = 0
   #gaveUp = false
 
-  constructor(request: AgentRequest, attempt: Attempt, graceMs: number) {
+  constructor(request: AgentRequest, attempt: Attempt, graceMs: number, run: ClaudeCodeOptions['run']) {
     const { stdout, stderr, state } = attempt.cursor
     this.#request = request
     this.#attempt = attempt
+    this.#run = run
     this.#readers = { stdout: new LineReader(stdout), stderr: new LineReader(stderr) }
     this.#cursor = { stdout, stderr }
     this.#state = readClaudeState(state)
@@ -74,11 +81,20 @@ class ClaudeRun {
     }
     const exit = await this.#attempt.exited()
     for (const stream of ['stdout', 'stderr'] as const) await this.#take(stream, this.#readers[stream].rest())
-    const { state, events } = cutOff(this.#state)
+    const { state, events } = cutOff(this.#state, await this.#keptTotal())
     this.#state = state
     this.#events.push(...events)
     await this.#emit()
     return claudeResult(this.#state, exit)
+  }
+
+  /** Of a run that was cut. Undefined if nothing tells it: the pod may be gone. */
+  async #keptTotal(): Promise<Total | undefined> {
+    const { session } = this.#state
+    if (session === undefined || !isCut(this.#state)) return undefined
+    const { pod, assignment } = this.#attempt
+    const printed = await this.#run(pod.name, printTotalIn(assignment.env, session), keptTotalMs).catch(() => undefined)
+    return readPrinted(printed?.stdout ?? '')
   }
 
   async #read({ stream, offset, bytes }: Chunk): Promise<void> {

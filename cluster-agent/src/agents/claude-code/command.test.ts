@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -7,6 +7,7 @@ import type { Attempt, ProcessSpec } from '../../ports.ts'
 import { aPod } from '../testing/a-pod.ts'
 import { createClaudeCode } from './claude-code.ts'
 import { claudeScript } from './command.ts'
+import { printTotal, printTotalIn, readPrinted } from './costs.ts'
 
 /** What the process is started with. */
 async function setup(prompt: string): Promise<ProcessSpec> {
@@ -69,4 +70,32 @@ test('a pod that trusts the settings of repositories pins nothing', () => {
   expect(words).not.toContain('--strict-mcp-config')
   expect(words).not.toContain('over')
   expect(env).toEqual({})
+})
+
+test('the newest total of a conversation is found in the home that the task names, and in no other file', () => {
+  const home = mkdtempSync(join(tmpdir(), 'rdev costs '))
+  try {
+    const folder = join(home, '.claude/projects/-a-b')
+    mkdirSync(folder, { recursive: true })
+    const total = (cost: number) => `{"type":"cost-state","totalCostUSD":${cost},"modelUsage":{"m":{"inputTokens":${cost}}}}\n`
+    writeFileSync(
+      join(folder, 'one.jsonl'),
+      `${total(1)}{"type":"user","text":"\u00e9 {\\"type\\":\\"cost-state\\"}"}\n${total(2)}{"type":"mode"}\n`,
+    )
+    writeFileSync(join(folder, 'two.jsonl'), total(3))
+    const run = (script: string, env: Record<string, string>) =>
+      spawnSync('sh', ['-c', script], { env: { PATH: '/usr/bin:/bin', LC_ALL: 'C.UTF-8', ...env }, encoding: 'utf8' }).stdout
+    expect(readPrinted(run(printTotal('one'), { HOME: home }))).toMatchObject({ cost_usd: 2, usage: { input_tokens: 2 } })
+    expect(readPrinted(run(printTotalIn({ CLAUDE_CONFIG_DIR: join(home, '.claude') }, 'two'), { HOME: '/' }))).toMatchObject({
+      cost_usd: 3,
+    })
+    expect(run(printTotal('three'), { HOME: home })).toBe('')
+    expect(printTotal('../*')).toBe('')
+    const followUp = claudeScript({ provider: 'claude-code', prompt: 'x', timeout_s: 60, deltas: false, provider_session_id: 'one' })
+    expect(run(`claude() { echo "after $*"; }\n${followUp.replace('exec claude', 'claude')}`, { HOME: home })).toMatch(
+      /^{"type":"cost-state"[^\n]*\nafter -p/,
+    )
+  } finally {
+    rmSync(home, { recursive: true })
+  }
 })

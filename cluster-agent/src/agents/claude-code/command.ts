@@ -1,6 +1,7 @@
 import type { AgentRequest } from '@rdev/shared/domain/code-agent'
 import { exportAll, quote } from '../../sh.ts'
 import { usualTools } from '../usual-tools.ts'
+import { printTotal } from './costs.ts'
 import { pinSettings } from './settings.ts'
 
 /** For a run without a person: the program does not update itself, report anything or ask. */
@@ -12,6 +13,8 @@ const quiet = {
   DISABLE_INSTALLATION_CHECKS: '1',
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
   CLAUDE_CODE_DISABLE_TERMINAL_TITLE: '1',
+  // None. It would stop subagents in the background 10 minutes after an answer, and call that a success; the task has time limits of its own.
+  CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS: '0',
 }
 
 /** The program keeps the output of commands and its sockets in /tmp, unless this names another folder; TMPDIR alone does not. */
@@ -40,5 +43,6 @@ export function claudeScript(request: AgentRequest, trusted = false): string {
   // As root the CLI bypasses permissions only in a sandbox. A pod that allows bypassPermissions is one.
   const sandbox = request.permission_mode === 'bypassPermissions' ? exportAll({ IS_SANDBOX: '1' }) : ''
   const settings = trusted ? 'set --\n' : pinSettings
-  return `${exportAll(quiet)}${temporary}${sandbox}${settings}exec ${words.map(quote).join(' ')} "$@"\n`
+  const total = request.provider_session_id === undefined ? '' : printTotal(request.provider_session_id)
+  return `${exportAll(quiet)}${temporary}${sandbox}${total}${settings}exec ${words.map(quote).join(' ')} "$@"\n`
 }

@@ -7,7 +7,7 @@ import { addUsage, noUsage } from '@rdev/shared/domain/event'
 import { startModel, type Model } from '../../../../dev/model/server.ts'
 import { lightClaude } from '../../../../dev/testing/light-agents.ts'
 import { number } from '../json.ts'
-import { Child, ChildAttempt, createPod, request, type Pod } from '../testing/child-attempt.ts'
+import { Child, ChildAttempt, createPod, request, runIn, type Pod } from '../testing/child-attempt.ts'
 import { usageOf } from '../usage.ts'
 import { createClaudeCode } from './claude-code.ts'
 
@@ -62,15 +62,31 @@ function expectCosts({ result, data, served }: Ran): void {
   expect(result.cost_usd).toBe(cost)
   expect(cost).toBeGreaterThan(0)
 }
-const loop = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1; done'
+async function waitsForCommands(): Promise<boolean> {
+  const { stdout } = await runIn(pod)('', 'claude --version', 60_000)
+  const [, major, minor, patch] = /^(\d+)\.(\d+)\.(\d+)/.exec(stdout) ?? []
+  return Number(major) * 1e6 + Number(minor) * 1e3 + Number(patch) > 2_001_290
+}
 
 test('work in the background is waited for, and the model is told of its end', async () => {
   const ran = await setup('[[scenario: bg sleep 8; echo through >done.txt]]')
+  // Older ones stop commands in the background 5 s after an answer, whatever they are told.
+  if (!(await waitsForCommands())) {
+    expect(ran.result).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error: expect.stringContaining('1 background task') })
+    return
+  }
   expect(ran.result).toMatchObject({ status: 'succeeded', result: 'The background command has ended.' })
   expect(await readdir(pod.workspace)).toContain('done.txt')
   expect(ran.result.usage).toEqual({ input_tokens: 303, output_tokens: 33, cache_read_tokens: 6000, cache_write_tokens: 3000 })
   expect(ran.data('usage')).toHaveLength(2)
   expectCosts(ran)
+})
+
+test('no time limit of the program cuts work in the background', async () => {
+  const limited = await createPod({ ...pod.env, CLAUDE_CODE_PRINT_BG_WAIT_CEILING_MS: '1000' })
+  onTestFinished(() => limited.remove())
+  const { result } = await setup('[[scenario: subbg sleep 9; echo through]]', { in: limited })
+  expect(result).toMatchObject({ status: 'succeeded', result: expect.not.stringContaining('asked 1 answers ago') })
 })
 
 test('each of three tasks of a conversation costs the same', async () => {
@@ -79,7 +95,8 @@ test('each of three tasks of a conversation costs the same', async () => {
   for (let i = 0; i < 2; i++) {
     const next = await setup('[[scenario: metered]]', { provider_session_id: first.result.provider_session_id })
     expectCosts(next)
-    expect(next.result).toMatchObject({ usage: { input_tokens: 100, output_tokens: 10 }, cost_usd: first.result.cost_usd })
+    expect(next.result).toMatchObject({ usage: { input_tokens: 100, output_tokens: 10 } })
+    expect(next.result.cost_usd).toBeCloseTo(first.result.cost_usd!, 9)
   }
 })
 
@@ -88,21 +105,6 @@ test.each(['sub', 'subbg'])('a subagent (%s) costs what it took, and is waited f
   expect(ran.result).toMatchObject({ status: 'succeeded' })
   expect(ran.data('tool.finished').map((one) => one.output)).toContainEqual(expect.stringContaining('from the subagent'))
   expectCosts(ran)
-})
-
-test('a run that was cancelled costs what it took, and its follow-up only its own', async () => {
-  const cut = await setup(`[[scenario: bash ${loop}]]`, {
-    during: async (attempt) => {
-      await attempt.until((event) => event.type === 'tool.started')
-      await agent.cancel(attempt)
-      await attempt.cancel()
-    },
-  })
-  expect(cut.result).toMatchObject({ status: 'cancelled' })
-  // A process that is stopped does not always come to its last line. Without it the tokens out are those at the beginning of each message.
-  expect(cut.result.usage).toEqual({ ...cut.served, output_tokens: expect.any(Number) })
-  expect(cut.data('usage').map(usageOf).reduce(addUsage, noUsage)).toEqual(cut.result.usage)
-  expectCosts(await setup('[[scenario: metered]]', { provider_session_id: cut.result.provider_session_id }))
 })
 
 test('a refused key ends the run after its second retry', async () => {

@@ -6,7 +6,7 @@ import type { NewEvent } from '../../ports.ts'
 import { boundText, boundValue, event, maxWordsLength, raw } from '../bounded.ts'
 import { codeOfStatus, codeOfWords, instant, resetInWords } from '../classify.ts'
 import { longLine, result } from './result-line.ts'
-import { withMessage } from './spending.ts'
+import { totalOfLine, withMessage } from './spending.ts'
 import { provider, stay, type Context, type Step } from './step.ts'
 import { system } from './system-line.ts'
 import { maxRunningTools, type ClaudeState } from './state.ts'
@@ -41,8 +41,11 @@ export function parseLine(state: ClaudeState, line: Line, context: Context): Ste
       return partial(state, message)
     case 'rate_limit_event':
       return rateLimit(state, message)
-    default:
-      return stay(state, raw(provider, message.type, message))
+    default: {
+      // The script prints it before the process starts (costs.ts).
+      const earlier = state.started ? undefined : totalOfLine(message)
+      return earlier ? stay({ ...state, earlier }) : stay(state, raw(provider, message.type, message))
+    }
   }
 }
 

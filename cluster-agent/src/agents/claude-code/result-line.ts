@@ -1,13 +1,12 @@
 // The line of a result, of which a run may have several: each time that work in the background wakes the model, there is another.
 
-import { addUsage, noUsage } from '@rdev/shared/domain/event'
 import { maxResultTextBytes } from '@rdev/shared/domain/limits'
 import { boundText, event } from '../bounded.ts'
 import { codeOfStatus, codeOfWords } from '../classify.ts'
 import { number, parseObject, parseValue, text, type Json } from '../json.ts'
 import type { Line } from '../lines.ts'
 import { denyAll } from './denied.ts'
-import { spend } from './spending.ts'
+import { spend, spendCut, type Total } from './spending.ts'
 import type { ClaudeState } from './state.ts'
 import { provider, stay, type Step } from './step.ts'
 
@@ -26,20 +25,23 @@ export function result(state: ClaudeState, message: Json): Step {
 
 /** The state after a result: the turn is over, and what it spent is added to what those before it did. */
 function ended(state: ClaudeState, facts: Json, result: NonNullable<ClaudeState['result']>): Step {
-  const { part, spent } = spend(state.spent, facts)
+  const { part, spent } = spend(state.spent, state.earlier, facts)
   const turns = (state.turns ?? 0) + (number(facts.num_turns) ?? 0)
   const { denied, events } = denyAll(state.denied, facts.permission_denials)
   const next = { ...state, turn: false, open: undefined, spent, turns, denied, result }
   return stay(next, ...events, event('usage', { ...part.usage, cost_usd: part.cost_usd }))
 }
 
-/** After the last line of a run that was cut: what is known of its last turn is told, and counted. */
-export function cutOff(state: ClaudeState): Step {
-  if (!state.open) return stay(state)
-  const { usage } = state.open
-  const spent = { ...state.spent, usage: addUsage(state.spent?.usage ?? noUsage, usage) }
-  return stay({ ...state, open: undefined, spent }, event('usage', { ...usage, cut: true }))
+/** After the last line of a run that was cut: what its last turn spent is told, and counted. `last` is the total that the program kept. */
+export function cutOff(state: ClaudeState, last: Total | undefined): Step {
+  const cut = isCut(state) ? spendCut(state.spent, state.earlier, state.open, last) : undefined
+  if (!cut) return stay(state)
+  const { part, spent } = cut
+  return stay({ ...state, turn: false, open: undefined, spent }, event('usage', { ...part.usage, cost_usd: part.cost_usd, cut: true }))
 }
+
+/** There is no result of the latest turn. */
+export const isCut = (state: ClaudeState): boolean => state.turn || state.open !== undefined
 
 /** A line that is too long to be parsed. Its type is read from its two ends, so that a final result is not missed. */
 export function longLine(state: ClaudeState, line: Line): Step {

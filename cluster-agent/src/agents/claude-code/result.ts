@@ -33,6 +33,10 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
       return { ...fail('AGENT_ERROR', `it exited with ${exit_code} after its result`), result: result.text }
     if (result.cut !== undefined)
       return { ...fail('AGENT_ERROR', `the answer is not whole, it ended with ${result.cut}`), result: result.text }
+    if (state.stopped !== undefined) {
+      const words = `claude ended, and stopped ${backgroundTasks(state.stopped)} that had not ended`
+      return { ...fail('AGENT_ERROR', words), result: result.text }
+    }
     if (result.text.trim() === '') return fail('EMPTY_RESULT', 'the agent ended without a final text')
     return { ...known, status: 'succeeded', result: result.text }
   }
@@ -43,8 +47,10 @@ export function claudeResult(state: ClaudeState, exit: ExitRecord): AgentResult 
   return fail('AGENT_ERROR', words === '' ? `claude exited with ${exit_code} and no result` : words)
 }
 
+const backgroundTasks = (count: number): string => `${count} background ${count === 1 ? 'task' : 'tasks'}`
+
 /** What was still at work when the run was ended from outside. */
 function unfinished({ background: { tasks } }: ClaudeState): Partial<AgentResult> {
   if (tasks.length === 0) return {}
-  return { unfinished: `${tasks.length} background ${tasks.length === 1 ? 'task' : 'tasks'}` }
+  return { unfinished: backgroundTasks(tasks.length) }
 }

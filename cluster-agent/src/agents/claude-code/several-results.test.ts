@@ -1,9 +1,9 @@
 // Runs whose model is woken again after a result: when they are over, and what they spent. Lines as 2.1.330 writes them, cut to what matters.
 import { afterEach, expect, test, vi } from 'vitest'
-import type { ExitRecord } from '@rdev/shared/domain/attempt'
+import type { Assignment, ExitRecord } from '@rdev/shared/domain/attempt'
 import { startCursor } from '@rdev/shared/domain/attempt'
 import type { AgentResult } from '@rdev/shared/domain/code-agent'
-import type { Attempt, Chunk, NewEvent } from '../../ports.ts'
+import type { Attempt, AttemptDirectories, Chunk, NewEvent } from '../../ports.ts'
 import { aPod } from '../testing/a-pod.ts'
 import { createClaudeCode } from './claude-code.ts'
 
@@ -27,8 +27,10 @@ interface Parts {
   /** Tokens without those of subagents. */
   readonly own?: number
   readonly older?: boolean
+  /** Tokens of the whole conversation. */
+  readonly all?: number
 }
-const result = ({ text = 'done', input, cost, total, own = input, older = false }: Parts) => ({
+const result = ({ text = 'done', input, cost, total, own = input, older = false, all = 9999 }: Parts) => ({
   type: 'result',
   subtype: 'success',
   is_error: false,
@@ -36,7 +38,7 @@ const result = ({ text = 'done', input, cost, total, own = input, older = false 
   result: text,
   total_cost_usd: total,
   usage: { input_tokens: own, output_tokens: own, cache_read_input_tokens: 0, cache_creation_input_tokens: 0 },
-  modelUsage: { m: { inputTokens: 9999, outputTokens: 9999, costUSD: total } },
+  modelUsage: { m: { inputTokens: all, outputTokens: all, costUSD: total } },
   ...(older
     ? {}
     : {
@@ -47,8 +49,16 @@ const result = ({ text = 'done', input, cost, total, own = input, older = false 
       }),
 })
 
-/** A run whose lines come when the test says so. */
-function setup() {
+/** The total that the program keeps of a conversation, and that the script prints before a follow-up. */
+const kept = (all: number, totalCostUSD: number) => ({
+  type: 'cost-state',
+  sessionId: 's',
+  totalCostUSD,
+  modelUsage: { m: { inputTokens: all - 1, outputTokens: all }, n: { inputTokens: 1 } },
+})
+
+/** A run whose lines come when the test says so. `inPod` answers what a script in the pod prints. */
+function setup(inPod: () => Promise<string> = () => Promise.reject(new Error('the pod is gone'))) {
   vi.useFakeTimers()
   const events: NewEvent[] = []
   const queue: Chunk[] = []
@@ -73,8 +83,10 @@ function setup() {
     end()
     return Promise.resolve()
   })
+  const run = vi.fn<AttemptDirectories['run']>(async () => ({ exit_code: 0, stdout: await inPod(), stderr: '' }))
   const attempt: Partial<Attempt> = {
     pod: aPod,
+    assignment: { env: { HOME: '/elsewhere', OTHER: 'x' } } as Partial<Assignment> as Assignment,
     cursor: startCursor,
     process: () => Promise.resolve(),
     output,
@@ -84,7 +96,7 @@ function setup() {
     delta: () => {},
     now: () => 1_700_000_000_000,
   }
-  const agent = createClaudeCode({ run: () => Promise.reject(new Error('not asked')), graceMs })
+  const agent = createClaudeCode({ run, graceMs })
   const done: Promise<AgentResult> = agent.execute(
     { provider: 'claude-code', prompt: 'p', timeout_s: 60, deltas: false },
     attempt as Attempt,
@@ -104,7 +116,7 @@ function setup() {
   }
   const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms)
   const usage = () => events.filter((event) => event.type === 'usage').map((event) => event.data)
-  return { line, pass, end, timeout, stop, done, events, usage }
+  return { line, pass, end, timeout, stop, done, events, usage, run }
 }
 
 test('a process that does not exit after its result is stopped after the grace period', async () => {
@@ -141,6 +153,24 @@ test('a version that tells only begins and ends of background work is waited for
   await line(system('task_notification', { task_id: 'b1', status: 'stopped' }))
   await pass(graceMs)
   expect(stop).toHaveBeenCalledOnce()
+})
+
+const stopped = (id: string) => system('task_notification', { task_id: id, status: 'stopped' })
+
+test('a process that stops its work in the background to end did not succeed', async () => {
+  const { line, end, done } = setup()
+  await line(init, background('b1'), result({ text: 'interim', input: 1, cost: 0.5, total: 0.5 }), background(), stopped('b1'))
+  end()
+  const error = 'claude ended, and stopped 1 background task that had not ended'
+  expect(await done).toMatchObject({ status: 'failed', error_code: 'AGENT_ERROR', error, result: 'interim', cost_usd: 0.5 })
+})
+
+test('work in the background that the model stopped, or was told of, is no failure', async () => {
+  const { line, end, done } = setup()
+  await line(init, background('b1', 'b2'), background('b2'), stopped('b1'), result({ text: 'interim', input: 1, cost: 0.5, total: 0.5 }))
+  await line(background(), stopped('b2'), init, says('told'), result({ text: 'told', input: 1, cost: 0.5, total: 1 }))
+  end()
+  expect(await done).toMatchObject({ status: 'succeeded', result: 'told' })
 })
 
 test('what is only watched keeps no process', async () => {
@@ -184,18 +214,76 @@ test('several results are added up, with their subagents, and the events add up 
 
 test('without the newer fields the total of the process is divided among its results', async () => {
   const { line, end, done, usage } = setup()
-  await line(init, result({ input: 1, cost: 0, total: 0.5, older: true }), init, result({ input: 2, cost: 0, total: 1.5, older: true }))
+  const older = { cost: 0, own: 1, older: true }
+  await line(init, result({ ...older, input: 1, all: 4, total: 0.5 }), init, result({ ...older, input: 2, all: 9, total: 1.5 }))
   end()
-  expect(await done).toMatchObject({ cost_usd: 1.5, usage: { input_tokens: 3 } })
-  expect(usage().map((data) => data.cost_usd)).toEqual([0.5, 1])
+  // With what its subagents took, which `usage` leaves out.
+  expect(await done).toMatchObject({ cost_usd: 1.5, usage: { input_tokens: 9 } })
+  expect(usage().map((data) => [data.input_tokens, data.cost_usd])).toEqual([
+    [4, 0.5],
+    [5, 1],
+  ])
+})
+
+test('without the newer fields a follow-up costs what it adds to the total of its conversation', async () => {
+  const { line, end, done, events } = setup()
+  await line(kept(100, 7.5), init, result({ input: 1, cost: 0, total: 8, all: 140, older: true }))
+  end()
+  expect(await done).toMatchObject({ cost_usd: 0.5, usage: { input_tokens: 40, output_tokens: 40 } })
+  expect(events.map((event) => event.type)).not.toContain('provider.raw')
+})
+
+test('a version that begins its total at nothing in each run is believed', async () => {
+  const { line, end, done } = setup()
+  await line(kept(100, 7.5), init, result({ input: 1, cost: 0, total: 0.5, all: 40, older: true }))
+  end()
+  expect(await done).toMatchObject({ cost_usd: 0.5, usage: { input_tokens: 40 } })
+})
+
+const message = (id: string, input_tokens: number, output_tokens: number) => ({
+  type: 'assistant',
+  message: { id, usage: { input_tokens, output_tokens }, content: [{ type: 'text', text: 'x' }] },
+})
+const printed = (...lines: readonly object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join('')
+
+test('of a turn that was cut the program has kept what it took', async () => {
+  const { line, timeout, done, usage, run } = setup(async () => printed(kept(160, 9.25)))
+  await line(kept(100, 7.5), init, message('a', 5, 1), result({ input: 7, cost: 0.5, total: 8, all: 107 }), init, message('b', 50, 1))
+  timeout()
+  expect(await done).toMatchObject({ status: 'timed_out', cost_usd: 1.75, usage: { input_tokens: 60, output_tokens: 60 } })
+  expect(usage().map((data) => [data.input_tokens, data.cost_usd, data.cut])).toEqual([
+    [7, 0.5, undefined],
+    [53, 1.25, true],
+  ])
+  expect(run).toHaveBeenCalledOnce()
+  const [, script] = run.mock.calls[0]!
+  expect(script).toContain('export HOME=/elsewhere\n')
+  expect(script).not.toContain('OTHER')
+})
+
+test.each([
+  ['older than its messages', printed(kept(100, 7.5))],
+  ['no JSON', 'nothing\n{"type":"cost-state","totalCostUSD"'],
+  ['empty', ''],
+])('what was kept of a turn that was cut is %s, so its messages tell', async (_, stdout) => {
+  const { line, timeout, done } = setup(async () => stdout)
+  await line(kept(100, 7.5), init, message('b', 50, 1))
+  timeout()
+  const result = await done
+  expect(result).toMatchObject({ usage: { input_tokens: 50, output_tokens: 1 } })
+  expect(result.cost_usd).toBeUndefined()
+})
+
+test('a run with a result asks nothing of the pod', async () => {
+  const { line, end, done, run } = setup()
+  await line(init, says('done'), result({ input: 1, cost: 0.5, total: 0.5 }))
+  end()
+  expect(await done).toMatchObject({ status: 'succeeded' })
+  expect(run).not.toHaveBeenCalled()
 })
 
 test('of a turn that was cut the tokens that are known are told, once for each message', async () => {
   const { line, timeout, done, usage } = setup()
-  const message = (id: string, input_tokens: number, output_tokens: number) => ({
-    type: 'assistant',
-    message: { id, usage: { input_tokens, output_tokens }, content: [{ type: 'text', text: 'x' }] },
-  })
   await line(init, message('a', 5, 1), result({ input: 7, cost: 0.5, total: 0.5 }))
   await line(init, message('b', 100, 1), message('c', 30, 1), message('b', 100, 4), message('d', 2, 1))
   timeout()

@@ -5,7 +5,7 @@ import { taskErrorCodes } from '@rdev/shared/domain/errors'
 import { json, number, text, type Json } from '../json.ts'
 import { noBackground, readBackground, type Background } from './background.ts'
 import { readDenied, type Denied } from './denied.ts'
-import { readOpen, readSpent, type Open, type Spent } from './spending.ts'
+import { readOpen, readSpent, readTotal, type Open, type Spent, type Total } from './spending.ts'
 
 /** Few tools run at once; past this number durations are not measured. */
 export const maxRunningTools = 64
@@ -34,6 +34,8 @@ export interface ClaudeState {
   readonly words: string
   /** The latest result. */
   readonly result?: ClaudeResult | undefined
+  /** What the conversation had cost before this run. */
+  readonly earlier?: Total | undefined
   /** What all results so far spent together, and the turns of the model in them. */
   readonly spent?: Spent | undefined
   readonly turns?: number | undefined
@@ -42,6 +44,8 @@ export interface ClaudeState {
   /** The model is at work: the process itself may have woken it after a result. */
   readonly turn: boolean
   readonly background: Background
+  /** How many background tasks the process stopped after the latest result, because it wanted to end. */
+  readonly stopped?: number | undefined
   readonly denied: Denied
 }
 
@@ -77,11 +81,13 @@ export function readClaudeState(value: unknown): ClaudeState {
             code: codeOf(result.code),
             cut: text(result.cut),
           },
+    earlier: readTotal(state.earlier),
     spent: readSpent(state.spent),
     open: readOpen(state.open),
     turns: number(state.turns),
     turn: state.turn === true,
     background: readBackground(state.background),
+    stopped: number(state.stopped),
     denied: readDenied(state.denied),
   }
 }

@@ -12,7 +12,8 @@ import { provider, stay, type Context, type Step } from './step.ts'
 const progress: ReadonlySet<unknown> = new Set(['thinking_tokens', 'status'])
 
 export function system(before: ClaudeState, message: Json, context: Context): Step {
-  const state = { ...before, background: backgroundAfter(before.background, message) }
+  const stopped = isStop(before, message) ? (before.stopped ?? 0) + 1 : before.stopped
+  const state = { ...before, stopped, background: backgroundAfter(before.background, message) }
   switch (message.subtype) {
     case 'init':
       return init(state, message, context)
@@ -27,10 +28,14 @@ export function system(before: ClaudeState, message: Json, context: Context): St
   }
 }
 
+/** The process gives up work in the background. What the model stops, it stops in a turn of its own. */
+const isStop = ({ result, turn }: ClaudeState, { subtype, status }: Json): boolean =>
+  subtype === 'task_notification' && result !== undefined && !turn && (status === 'stopped' || status === 'killed')
+
 function init(state: ClaudeState, message: Json, context: Context): Step {
   const session = text(message.session_id) ?? state.session
   // The process repeats this at every turn that it starts by itself; the log gets it once.
-  if (state.started) return stay({ ...state, session, turn: true })
+  if (state.started) return stay({ ...state, session, turn: true, stopped: undefined })
   const started = event('agent.started', {
     provider,
     model: text(message.model),

@@ -1,7 +1,7 @@
 // An attempt for tests: a child process of this computer in a directory of its own. Its whole output is kept in memory, so that a second code agent
 // can adopt it from any cursor. It is simpler than the supervisor: it finds the process tree only by the environment of its processes.
 
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
 import { mkdtemp, mkdir, readFile, readdir, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -14,7 +14,7 @@ import { startCursor } from '@rdev/shared/domain/attempt'
 import type { AgentProvider, AgentRequest } from '@rdev/shared/domain/code-agent'
 import type { EventData } from '@rdev/shared/domain/event'
 import { nodeTimers } from '../../node-timers.ts'
-import type { Attempt, Chunk, NewEvent, ProcessSpec } from '../../ports.ts'
+import type { Attempt, AttemptDirectories, Chunk, NewEvent, ProcessSpec } from '../../ports.ts'
 import { aPod } from './a-pod.ts'
 
 const binaries = resolve(import.meta.dirname, '../../../../node_modules/.bin')
@@ -44,6 +44,17 @@ export async function createPod(env: Readonly<Record<string, string>>): Promise<
     remove: () => rm(home, { recursive: true, force: true, maxRetries: 5 }),
   }
 }
+
+/** Runs scripts beside the attempts of a pod, as the real one does. */
+export const runIn =
+  ({ env }: Pod): AttemptDirectories['run'] =>
+  (_, script, timeout) =>
+    new Promise((resolve, reject) => {
+      execFile('sh', ['-c', script], { env, timeout, encoding: 'utf8' }, (error, stdout, stderr) => {
+        if (error?.signal) reject(error)
+        else resolve({ exit_code: typeof error?.code === 'number' ? error.code : 0, stdout, stderr })
+      })
+    })
 
 export const request = (provider: AgentProvider, prompt: string, more: Partial<AgentRequest> = {}): AgentRequest => ({
   provider,
