@@ -9,6 +9,7 @@ const spec = { script: 'exec true', stdin: '', timeout_s: 60 }
 function setup(pod: { start(tries: number): Promise<StartOutcome>; touch?(): Promise<void>; refuse?(): Promise<'refused' | 'there'> }) {
   let now = 0
   let tries = 0
+  let hellos = 0
   const steps: AttemptInput[] = []
   const refused: number[] = []
   const timers: Timers = {
@@ -36,8 +37,12 @@ function setup(pod: { start(tries: number): Promise<StartOutcome>; touch?(): Pro
     },
   } satisfies Partial<AttemptDirectories> as unknown as AttemptDirectories
   const at = { name: 'task_01.1', ref: { task_id: 'task_01', attempt: 1 }, pod: 'pod' }
-  const process = new AttemptProcess({ directories, timers, log: () => {} }, at, (input) => void steps.push(input))
-  return { process, steps, refused, tries: () => tries, now: () => now }
+  const process = new AttemptProcess(
+    { directories, hub: { hello: () => void hellos++ }, timers, log: () => {} },
+    at,
+    (input) => void steps.push(input),
+  )
+  return { process, steps, refused, hellos: () => hellos, tries: () => tries, now: () => now }
 }
 
 const fails = async (): Promise<StartOutcome> => {
@@ -73,6 +78,13 @@ test('a pod that cannot be asked is tried again, and has the whole time once it 
   await process.start(spec)
   expect(refused).toEqual([])
   expect(steps).toEqual([{ type: 'started' }])
+})
+
+test('a pod that has another home than before is listed anew', async () => {
+  const { process, steps, hellos } = setup({ start: async () => ({ outcome: 'failed', detail: 'another home', moved: true }) })
+  await expect(process.start(spec)).rejects.toThrow(RejectedStart)
+  expect(steps).toEqual([{ type: 'rejected', reason: 'start_failed', detail: 'another home' }])
+  expect(hellos()).toBe(1)
 })
 
 test('a pod that cannot be asked to refuse is tried again', async () => {

@@ -5,7 +5,7 @@
 import type { AttemptRef, ExitRecord, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { pause } from '../drive.ts'
-import type { AttemptDirectories, Log, ProcessSpec, StartOutcome, Timers } from '../ports.ts'
+import type { AttemptDirectories, HubReports, Log, ProcessSpec, StartOutcome, Timers } from '../ports.ts'
 import type { AttemptInput } from './attempt-run-machine.ts'
 
 const removeTries = 5
@@ -22,6 +22,7 @@ export class RejectedStart extends Error {
 
 export interface AttemptProcessDeps {
   readonly directories: AttemptDirectories
+  readonly hub: Pick<HubReports, 'hello'>
   readonly timers: Timers
   readonly log: Log
 }
@@ -61,6 +62,8 @@ export class AttemptProcess {
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
     this.#step({ type: 'rejected', ...refusalOf(started) })
+    // A task can remove the home's name. Whatever the pod's home is now, nothing starts there before it is known.
+    if (started.outcome === 'failed' && started.moved) this.#deps.hub.hello()
     throw new RejectedStart()
   }
 
