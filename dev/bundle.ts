@@ -49,7 +49,7 @@ export async function bundleClusterAgent(outDir = `${repository}dist/cluster-age
     logLevel: 'error',
   })
   // The program reads the scripts for the pods from its own directory.
-  for (const script of ['supervisor.sh', 'start.sh', 'control.sh'])
+  for (const script of ['common.sh', 'main.sh', 'supervisor.sh', 'start.sh', 'control.sh'])
     await copyFile(`${repository}cluster-agent/src/pods/${script}`, `${outDir}/${script}`)
   return `${outDir}/main.mjs`
 }

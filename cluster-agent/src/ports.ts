@@ -61,7 +61,8 @@ export type StartOutcome =
   | { readonly outcome: 'floor' }
   /** Another attempt holds the lock; nothing of this one is left. */
   | { readonly outcome: 'busy'; readonly holder: string }
-  | { readonly outcome: 'failed'; readonly detail: string }
+  /** `moved`: the pod has another home than the one that the start was for. */
+  | { readonly outcome: 'failed'; readonly detail: string; readonly moved?: true }
 
 export interface Chunk {
   readonly stream: 'stdout' | 'stderr'

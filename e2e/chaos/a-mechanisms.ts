@@ -8,6 +8,7 @@ const patch = (file: string, find: string, put: string): Patch => ({ file, find,
 
 const supervisor = 'cluster-agent/src/pods/supervisor.sh'
 const start = 'cluster-agent/src/pods/start.sh'
+const main = 'cluster-agent/src/pods/main.sh'
 const line = 'cluster-agent/src/link/task-line-machine.ts'
 const connection = 'cluster-agent/src/link/reconnecting-socket-machine.ts'
 const runner = 'cluster-agent/src/runner/runner-machine.ts'
@@ -18,7 +19,7 @@ const attempts = 'control-plane/src/objects/cluster-hub/attempts-machine.ts'
 /** Both files that are created with O_EXCL: the signed one, and the one that the main process creates before it begins. */
 const startGuard: readonly Patch[] = [
   patch(start, 'r_claim "$r_dir/supervisor"', 'rm -f "$r_dir/supervisor"; r_claim "$r_dir/supervisor"'),
-  patch(supervisor, 'r_claim "$r_dir/begun"', 'rm -f "$r_dir/begun"; r_claim "$r_dir/begun"'),
+  patch(main, 'r_claim "$r_dir/begun"', 'rm -f "$r_dir/begun"; r_claim "$r_dir/begun"'),
 ]
 const cursorInResume = patch(
   line,
@@ -135,7 +136,7 @@ export const mechanismsOfA: Readonly<Record<string, readonly Mechanism[]>> = {
     patch(taskLog, 'const effects = lines.filter((each) => each !== kept)', 'const effects = lines.filter(() => false)'),
   ),
   'dialling again after a suspension': proof('a-03', '40 ', dialledAgain),
-  'first reason wins': proof('a-04', '36 ', patch(supervisor, `"\${r_why:-exited}" exit.next`, 'exited exit.next')),
+  'first reason wins': proof('a-04', '36 ', patch(supervisor, `"$r_why" exit.next`, 'exited exit.next')),
   'cancel request told at every connection': proof(
     'a-04',
     '37 a cancel comes while',

@@ -130,7 +130,9 @@ export function createAttemptDirectories(host: PodHost, log: Log): AttemptDirect
       if (answer.startsWith('exists')) return { outcome: 'exists' }
       // Another try, of this agent or another, may still be on its way. After `failed` or `busy` it must not start, so the pod refuses it.
       if ((await refuse(pod, name)) === 'there') return { outcome: 'exists' }
-      if (answer === 'moved') return { outcome: 'failed', detail: 'the pod has another home than the one that the start was for' }
+      if (answer === 'moved') {
+        return { outcome: 'failed', detail: 'the pod has another home than the one that the start was for', moved: true }
+      }
       if (answer.startsWith('busy ')) return { outcome: 'busy', holder: answer.slice(5) }
       return { outcome: 'failed', detail: answer.replace(/^failed /, '') }
     })

@@ -4,16 +4,26 @@
 # ---- the control shell: `<id> <verb> <args>` in, `<id> = <data>` any number of times and `<id> <answer>` out ----
 
 rdev_control() {
-  [ -d "$r_home/spare" ] || r_home_again
+  [ -w "$r_home/spare/." ] || r_home_again
   r_contact
   # What warm supervisors left that were killed before they had orders.
-  # Those that live are told by one look at all processes: one look for each takes seconds where hundreds of attempts run.
-  r_live=$(LC_ALL=C grep -ohzxE '[0-9a-f]{16}' /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ')
+  # Those that live are told by one look at all processes, and who seems dead by a second: one look for each takes seconds where hundreds of
+  # attempts run, or a task made thousands of files. Some hundreds are removed, and the others the next time.
+  r_dead=
+  r_lasts
   for r_x in "$r_home"/spare/*.alive; do
     r_x=${r_x##*/}
-    case " $r_live" in *" ${r_x%.alive} "*) continue ;; esac
-    grep -qzxF "${r_x%.alive}" /proc/[0-9]*/cmdline 2>/dev/null || rm -f "$r_home/spare/${r_x%.alive}".*
+    r_x=${r_x%.alive}
+    case " $r_live " in *" $r_x "*) continue ;; esac
+    ! r_hex "$r_x" || r_dead="$r_dead $r_x"
+    [ "${#r_dead}" -lt 4000 ] || break
   done
+  [ -z "$r_dead" ] || r_lasts
+  r_gone=
+  for r_x in $r_dead; do
+    case " $r_live " in *" $r_x "*) ;; *) r_gone="$r_gone $r_x.alive $r_x.orders $r_x.ready $r_x.told" ;; esac
+  done
+  [ -z "$r_gone" ] || (cd "$r_home/spare" && rm -f $r_gone) 2>/dev/null
   printf 'control\n'
   while IFS=' ' read -r r_id r_verb r_rest; do
     r_contact
@@ -32,16 +42,21 @@ rdev_control() {
   exit 0
 }
 
+r_lasts() { # → r_live, the slots that are in the argv of a process
+  r_live=$(LC_ALL=C grep -ohzxE '[0-9a-f]{16}' /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ')
+}
+
 # The supervised can write a record as well as its supervisor can, who does so only when no process is left. So a record beside a living tree is
 # not the supervisor's: the tree is ended, and the record goes.
 r_over() { # NAME → 0: there is a record, and no process of the attempt is left
-  [ -f "$r_dir/exit" ] || return 1
+  r_plain "$r_dir/exit" || return 1
   r_alive || r_sid=
   r_tree "$1" "$r_sid"
   [ -n "$r_pids" ] || return 0
+  # It goes first: the supervisor writes its own when the tree is empty.
+  rm -f "$r_dir/exit"
   r_uptime
   r_kill_tree "$1" "$r_sid" - "$r_now" "$((r_now + 1000))"
-  rm -f "$r_dir/exit"
   return 1
 }
 
@@ -50,15 +65,30 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
   r_name "$1"
   r_tries=0
   r_rounds=0
+  r_mine=
+  r_rung=
   while :; do
-    ! r_over "$1" || return 0
-    [ -d "$r_dir" ] || return 1
+    if r_over "$1"; then
+      # One line wakes one waiter.
+      [ -z "$r_rung" ] || r_wake
+      return 0
+    fi
+    if [ ! -d "$r_dir" ]; then
+      # The task can have removed it, and ended its guard.
+      r_uptime
+      r_kill_tree "$1" '' - "$r_now" "$((r_now + 1000))"
+      return 1
+    fi
+    [ -z "$r_rung" ] || r_nap 50 # another than the supervisor has written
+    r_rung=
     if r_alive; then
+      r_mine=$r_slot
       r_x=$r_home/spare/$r_slot.alive
       if [ -p "$r_x" ]; then
-        # Opened for both first, so that opening for reading does not wait for a writer that may be gone.
+        # Opened for both first, so that opening for reading does not wait for a writer that may be gone. The supervisor writes a line at its
+        # end too, since others can hold the fifo open.
         exec 5<>"$r_x" 6<"$r_x" 5>&-
-        read -r r_x <&6
+        ! read -r r_x <&6 || r_rung=1
         exec 6<&-
       else
         r_nap 50
@@ -80,7 +110,8 @@ r_await() { # NAME → 0: there is a record; 1: there is no such attempt
 }
 
 r_tell_record() { # ID
-  read -r r_x <"$r_dir/exit"
+  r_x=-
+  ! r_plain "$r_dir/exit" || read -r r_x <"$r_dir/exit"
   # A record has less than 250 characters; a longer line is not one, and would not fit into an answer.
   [ ${#r_x} -le 500 ] || r_x=-
   printf '%s ended %s\n' "$1" "$r_x"
@@ -94,7 +125,7 @@ rdev_wait() { # ID NAME
 rdev_bury() { # ID NAME
   r_name "$2"
   if r_await "$2"; then
-    rm -rf "$r_dir/exit"
+    r_drop "$r_dir/exit"
     r_await "$2"
   fi
   if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
@@ -106,8 +137,18 @@ rdev_stop() { # ID NAME GRACE_MS REASON
   r_uptime
   r_stop_kill=$((r_now + $3))
   r_wait=10
+  r_since=
   while [ -d "$r_dir" ] && ! r_over "$2"; do
-    if r_alive && [ ! -f "$r_dir/begun" ]; then
+    r_uptime
+    if r_alive && [ "$((r_now - ${r_since:-$r_now}))" -gt 10000 ]; then
+      # For ten seconds no process of the attempt was left, and whoever is named as its supervisor wrote no record: it was stopped, or waits for
+      # orders that were taken, or is none.
+      r_claim "$r_dir/begun" ''
+      kill -s KILL "$r_pid" 2>/dev/null
+      r_id=$1
+      r_bury "$2"
+    elif r_alive && [ ! -f "$r_dir/begun" ]; then
+      r_since=${r_since:-$r_now}
       r_nap 20 # it is taking its orders, or leaves without
     elif r_alive; then
       # Again and again: a process that was about to start when we looked is found the next time.
@@ -115,12 +156,15 @@ rdev_stop() { # ID NAME GRACE_MS REASON
       r_x=$((r_stop_kill - r_now))
       [ "$r_x" -ge 0 ] || r_x=0
       r_end "$2" "$r_sid" "$4" "$r_x"
+      r_uptime
+      if [ "$r_now" -lt "$r_stop_kill" ]; then r_since=; else r_since=${r_since:-$r_now}; fi
       [ -f "$r_dir/exit" ] || r_nap "$r_wait"
       [ "$r_wait" -ge 250 ] || r_wait=$((r_wait * 2))
     else
       r_await "$2"
     fi
   done
+  if [ ! -d "$r_dir" ]; then r_await "$2"; fi
   if [ -f "$r_dir/exit" ]; then r_tell_record "$1"; else printf '%s gone\n' "$1"; fi
 }
 
@@ -128,7 +172,7 @@ r_own_name() { # → r_own, the name of this home; empty if there is no room to 
   r_tries=0
   while [ "$r_tries" -lt 25 ]; do
     r_own=
-    read -r r_own 2>/dev/null <"$r_home/name"
+    r_plain "$r_home/name" && read -r r_own 2>/dev/null <"$r_home/name"
     [ -z "$r_own" ] || return 0
     # Made by another who is about to write it, or who died before he did.
     [ "$r_tries" -lt 20 ] || rm -f "$r_home/name"
@@ -144,6 +188,9 @@ r_own_name() { # → r_own, the name of this home; empty if there is no room to 
 
 rdev_list() { # ID
   r_tries=0
+  # `read` takes a byte at a time, and a file without a newline can have any size.
+  find "$r_home/name" "$r_home/contact" "$r_home/locks" "$r_home/attempts" -maxdepth 2 -type f -size +8 ! -name 'std*' ! -name '*note.*' \
+    -exec rm -f {} + 2>/dev/null
   for r_x in "$r_home"/attempts/*; do
     r_name "${r_x##*/}"
     case $r_number in '' | *[!0-9]*) continue ;; esac
@@ -168,6 +215,7 @@ rdev_list() { # ID
 
 # A try to start it may still be on its way: after `ok` it finds the floor. `there`: one has come through.
 rdev_refuse() { # ID NAME
+  [ -w "$r_home/floors/." ] || r_home_again
   r_name "$2"
   r_floor
   if [ ! -d "$r_dir" ] && [ "$r_low" -le "$r_number" ] && ! printf '%s\n' "$((r_number + 1))" >>"$r_home/floors/$r_task"; then
@@ -184,6 +232,7 @@ rdev_refuse() { # ID NAME
 }
 
 rdev_remove() { # ID NAME
+  [ -w "$r_home/floors/." ] || r_home_again
   r_name "$2"
   r_floor
   # Without a supervisor's signature and below the floor, another remove is at work on it.
@@ -197,7 +246,7 @@ rdev_remove() { # ID NAME
   fi
   r_slot=
   if [ -d "$r_dir" ]; then
-    if [ -r "$r_dir/followers" ]; then
+    if r_plain "$r_dir/followers"; then
       while read -r r_x; do
         r_argv=
         IFS= read -r r_argv 2>/dev/null <"/proc/$r_x/cmdline"
@@ -216,7 +265,7 @@ rdev_remove() { # ID NAME
 
 rdev_note() { # ID NAME NOTE
   r_name "$2"
-  if [ -r "$r_dir/note.$3" ]; then
+  if r_plain "$r_dir/note.$3"; then
     while read -r r_x; do printf '%s = %s\n' "$1" "$r_x"; done <"$r_dir/note.$3"
     printf '%s ok\n' "$1"
   else
@@ -229,6 +278,7 @@ rdev_keep() { # ID NAME NOTE WORDS…
   r_id=$1
   r_note=$3
   shift 3
+  r_plain "$r_dir/note.$r_note"
   if for r_x; do printf '%s\n' "$r_x" || exit; done >"$r_dir/.$r_note.$r_id" && mv "$r_dir/.$r_note.$r_id" "$r_dir/note.$r_note"; then
     printf '%s ok\n' "$r_id"
   else

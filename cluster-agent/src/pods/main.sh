@@ -27,14 +27,21 @@ r_x=$r_home/spare/$1.orders
 exec 4<>"$r_x" 5<"$r_x" 4>&-
 printf '%s\n' "$PPID $$" >&6
 exec 6>&-
-# They are one write of at most 4 KiB, and end when the shell has closed them, or is gone. Read by lines: `.` would have to open the fifo
-# once more, and that waits for ever once the shell has left.
+# They are one write of at most 4 KiB, between two lines with a word that only the shell knows. So they are whole whatever others wrote to the
+# fifo before, and need no end of the fifo, which others may hold open. Read by lines: `.` would have to open the fifo once more, and that
+# waits for ever once the shell has left.
 r_orders=
-while IFS= read -r r_x; do r_orders=$r_orders$r_x$r_nl; done <&5
-r_orders=$r_orders$r_x
+r_mark=
+while IFS= read -r r_x; do
+  case $r_x in
+    '#rdev-orders '*) r_orders= r_mark=${r_x#* } ;;
+    "#rdev-end $r_mark") r_mark=whole && break ;;
+    *) r_orders=$r_orders$r_x$r_nl ;;
+  esac
+done <&5
 exec 5<&-
 set --
-eval "$r_orders"
+[ "$r_mark" = whole ] && eval "$r_orders"
 r_x=$?
 # Without orders, the guard is told so; the supervisor may be gone.
 [ -n "$r_told" ] || printf '\n' >&7

@@ -3,13 +3,16 @@
 r_umask=$(umask)
 umask 077
 
-r_home_again() { # the folders of the rdev home. Whatever a task removed of them is made again
-  mkdir -p "$r_home/attempts" "$r_home/floors" "$r_home/incoming" "$r_home/spare" "$r_home/locks"
+r_home_again() { # the folders of the rdev home. Whatever a task removed of them, closed, or put in their places is mended
+  for r_x in '' /attempts /floors /incoming /spare /locks; do
+    [ ! -w "$r_home$r_x/." ] || continue
+    if [ -d "$r_home$r_x" ]; then chmod u+rwx "$r_home$r_x"; else rm -f "$r_home$r_x" && mkdir -p "$r_home$r_x"; fi 2>/dev/null
+  done
 }
 
 # Text from this shell's own stdin up to the line MARK (its last newline belongs to it) or MARK- (it does not). Fails if cut before.
 rdev_take() { # FILE MARK
-  [ -d "$r_home/incoming" ] || r_home_again
+  [ -w "$r_home/incoming/." ] || r_home_again
   r_first=1
   r_whole=1
   while IFS= read -r r_line; do
@@ -39,7 +42,7 @@ rdev_script() { # MARK
 
 # Large text: everything up to the end of stdin. A cut is an end as well, so the size is checked.
 rdev_put() { # FILE BYTES
-  [ -d "$r_home/incoming" ] || r_home_again
+  [ -w "$r_home/incoming/." ] || r_home_again
   cat >"$r_home/incoming/$1"
   r_x=$(wc -c <"$r_home/incoming/$1")
   if [ "$((r_x))" = "$2" ]; then printf 'put\n'; else rm -f "$r_home/incoming/$1"; fi
@@ -54,7 +57,7 @@ rdev_put() { # FILE BYTES
 # process with a descriptor that only reads, and the supervisor has the one that writes: without them it ends. It holds the orders open from
 # before they start until it has written, so the main process finds the end of the orders when this shell is gone.
 rdev_warm() { # SLOT
-  [ -d "$r_home/spare" ] || r_home_again
+  [ -w "$r_home/spare/." ] || r_home_again
   r_x=$r_home/spare/$1
   r_warm=$1
   mkfifo "$r_x.orders" "$r_x.alive" "$r_x.ready" "$r_x.told" && exec 6<>"$r_x.ready" 5<"$r_x.ready" 8<>"$r_x.orders" &&
@@ -73,13 +76,13 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME WALL_MS (-: n
   # A pod that took the name of another knows no floor of what ran there.
   if [ "$8" != - ]; then
     r_x=
-    read -r r_x 2>/dev/null <"$r_home/name"
+    r_plain "$r_home/name" && read -r r_x 2>/dev/null <"$r_home/name"
     if [ "$r_x" != "$8" ]; then
       r_refuse "$3" moved
       return
     fi
   fi
-  [ -d "$r_home/attempts" ] && [ -d "$r_home/floors" ] || r_home_again
+  [ -w "$r_home/attempts/." ] && [ -w "$r_home/floors/." ] || r_home_again
   r_floor
   if [ "$r_number" -lt "$r_low" ]; then
     r_refuse "$3" floor
@@ -91,7 +94,9 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME WALL_MS (-: n
     r_refuse "$3" "busy $r_holder"
     return
   fi
-  # Whether they were there does not matter: the signature decides. Nobody else gets into the folder above r_dir.
+  # Whether they were there does not matter: the signature decides.
+  r_found=
+  [ ! -e "$r_dir" ] || r_found=1
   umask "$r_umask"
   if [ "$6" = - ]; then mkdir "$r_dir" "$r_dir/tmp"; else mkdir "$r_dir" "$r_dir/tmp" "$HOME/$6"; fi 2>/dev/null
   umask 077
@@ -104,6 +109,8 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME WALL_MS (-: n
   fi
   r_claim "$r_dir/supervisor" "$r_signature"
   r_made=$?
+  # Only who has signed writes more into the directory. What else is there was put there by a task that guessed the name.
+  [ "$r_made$r_found" != 01 ] || { r_drop "$r_dir"/[!s]* "$r_dir"/std* && mkdir "$r_dir/tmp"; } 2>/dev/null
   r_taken=0
   [ "$r_made" != 0 ] || [ "$7" = - ] || { r_hold "$7" "$1" || r_taken=$?; }
   if [ "$r_made" = 1 ]; then
@@ -113,10 +120,9 @@ rdev_start() { # NAME OWNER FILE TIMEOUT_MS STDIN FOLDER LOCK HOME WALL_MS (-: n
     rm -rf "$r_dir"
     r_refuse "$3" "busy $r_holder"
   elif [ "$r_made$r_taken" = 00 ] && { [ "$r_number" = "$r_low" ] || printf '%s\n' "$r_number" >>"$r_home/floors/$r_task"; } &&
-    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '%s\n%s' "r_begin $1 $3 $4 $5 $r_wall '$r_dead'; set --" "$r_script" >&8; then
+    printf '%255s\n' '' 2>/dev/null >"$r_dir/room" && printf '' 2>/dev/null >>"$r_dir/stdout" && printf '' 2>/dev/null >>"$r_dir/stderr" &&
+    printf '\n#rdev-orders %s\n%s\n%s\n#rdev-end %s\n' "$2" "r_begin $1 $3 $4 $5 $r_wall '$r_dead'; set --" "$r_script" "$2" >&8; then
     exec 8>&-
-    : >>"$r_dir/stdout"
-    : >>"$r_dir/stderr"
     printf 'started\n'
     r_contact
     rdev_follow "$1" 0 0
@@ -136,11 +142,17 @@ r_refuse() { # FILE ANSWER
 rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
   r_name "$1"
   exec 7<&0
-  tail -c "+$(($2 + 1))" -f "$r_dir/stdout" </dev/null 2>/dev/null 7<&- &
+  # A device would never end.
+  r_x=$r_dir/stdout
+  r_y=$r_dir/stderr
+  [ -f "$r_x" ] || r_x=/dev/null
+  [ -f "$r_y" ] || r_y=/dev/null
+  tail -c "+$(($2 + 1))" -f "$r_x" </dev/null 2>/dev/null 7<&- &
   r_a=$!
-  tail -c "+$(($3 + 1))" -f "$r_dir/stderr" </dev/null >&2 2>/dev/null 7<&- &
+  tail -c "+$(($3 + 1))" -f "$r_y" </dev/null >&2 2>/dev/null 7<&- &
   r_b=$!
   # For whoever removes the directory: a tail whose far end vanished without a word waits for ever.
+  r_plain "$r_dir/followers"
   { printf '%s\n' "$r_a" "$r_b"; } 2>/dev/null >>"$r_dir/followers"
   { while read -r r_x; do :; done; kill "$r_a" "$r_b"; } <&7 >/dev/null 2>&1 &
   r_c=$!
@@ -152,7 +164,7 @@ rdev_follow() { # NAME STDOUT_OFFSET STDERR_OFFSET
 rdev_open() { # NAME STDOUT_OFFSET STDERR_OFFSET [sizes]: with `sizes` it tells those of the files
   if [ -d "$r_home/attempts/$1" ]; then
     r_x=
-    [ -z "${4-}" ] || r_x=$(cd "$r_home/attempts/$1" && { wc -c <stdout; wc -c <stderr; })
+    [ -z "${4-}" ] || r_x=$(cd "$r_home/attempts/$1" && r_plain stdout && r_plain stderr && { wc -c <stdout; wc -c <stderr; })
     set -- "$1" "$2" "$3" $r_x
     printf '%s\n' "open${4+ $4 $5}"
     rdev_follow "$1" "$2" "$3"

@@ -9,6 +9,7 @@
 
 r_contact() { # somebody still cares for the attempts of this pod
   r_uptime
+  r_plain "$r_home/contact"
   printf '%s\n' "$r_now" 1<>"$r_home/contact" # its first line counts; ext4 takes a millisecond for what was truncated
 }
 
@@ -25,11 +26,13 @@ r_name() { # NAME → r_dir, r_task, r_number
   r_dir=$r_home/attempts/$1
   r_task=${1%.*}
   r_number=${1##*.}
+  # A link would make the directory of another attempt that of this one.
+  [ ! -L "$r_dir" ] || rm -f "$r_dir"
 }
 
 r_floor() { # → r_low, the lowest attempt of r_task that may still start. Lines are only ever appended, so it never sinks.
   r_low=0
-  [ -r "$r_home/floors/$r_task" ] || return 0
+  r_plain "$r_home/floors/$r_task" || return 0
   while read -r r_x; do
     [ "$r_x" -gt "$r_low" ] && r_low=$r_x
   done 2>/dev/null <"$r_home/floors/$r_task"
@@ -103,7 +106,14 @@ r_kill_tree() { # NAME SID int|- TERM_AT KILL_AT
 
 r_signed() { # whether a supervisor has r_dir → r_pid, r_slot, r_sid of the main process, r_owner
   r_slot= r_owner= r_sid=
-  [ -r "$r_dir/supervisor" ] && read -r r_pid r_slot r_sid r_owner <"$r_dir/supervisor" && [ -n "$r_owner" ]
+  r_plain "$r_dir/supervisor" && read -r r_pid r_slot r_sid r_owner 2>/dev/null <"$r_dir/supervisor" && [ -n "$r_owner" ] &&
+    r_whole "$r_pid" && r_whole "$r_sid" && r_hex "$r_slot" && return 0
+  r_slot= r_owner= r_sid=
+  return 1
+}
+
+r_hex() { # TEXT → 0: it can be a slot; words of a pattern or of a shell line cannot
+  case $1 in '' | *[!0-9a-f]*) return 1 ;; esac
 }
 
 r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, so a process id that came again does not deceive
@@ -123,19 +133,32 @@ r_alive() { # whether the supervisor of r_dir runs; its argv carries its slot, s
 r_rivals() { # LOCK SLOT → 0: another, r_holder, holds it or wants it too; r_dead: files of those that are over
   r_holder=
   r_dead=
+  r_self=$r_task.$r_number
   for r_x in "$r_home/locks/$1"@*; do
-    r_x=${r_x##*@}
-    r_y= r_z=
-    [ "$r_x" != "$2" ] && read -r r_y 2>/dev/null <"$r_home/locks/$1@$r_x" || continue
-    # The name of an attempt may come again, the slot of its supervisor does not.
-    read -r r_t r_z r_t 2>/dev/null <"$r_home/attempts/$r_y/supervisor"
-    if [ "$r_z" = "$r_x" ] && [ ! -f "$r_home/attempts/$r_y/exit" ]; then r_holder=$r_y; else r_dead="$r_dead $1@$r_x"; fi
+    r_mark=${r_x##*@}
+    r_who=
+    [ "$r_mark" != "$2" ] && r_hex "$r_mark" && r_plain "$r_x" && read -r r_who 2>/dev/null <"$r_x" || continue
+    case $r_who in *[!a-z0-9_.]* | *.*.* | .*) r_who=none ;; esac
+    if r_holds "$r_who" "$r_mark"; then r_holder=$r_who; elif [ "${#r_dead}" -lt 500 ]; then r_dead="$r_dead $1@$r_mark"; fi
   done
+  r_name "$r_self"
   [ -n "$r_holder" ]
 }
 
+# Whether an attempt is not over. If its supervisor is gone it is ended here, since perhaps nobody else knows of it.
+r_holds() { # NAME SLOT
+  r_name "$1"
+  # The name of an attempt may come again, the slot of its supervisor does not.
+  r_signed && [ "$r_slot" = "$2" ] && [ ! -f "$r_dir/exit" ] || return 1
+  ! r_alive || return 0
+  r_claim "$r_dir/begun" ''
+  r_id=$2
+  r_bury "$1"
+  [ ! -f "$r_dir/exit" ]
+}
+
 r_hold() { # LOCK NAME, of an attempt that is signed → 0: it holds the lock; 1: another does; 2: not writable
-  [ -d "$r_home/locks" ] || r_home_again
+  [ -w "$r_home/locks/." ] || r_home_again
   r_holder=
   { printf '%s\n' "$2"; } 2>/dev/null >"$r_home/locks/$1@$r_warm" && ! r_rivals "$1" "$r_warm" && return 0
   rm -f "$r_home/locks/$1@$r_warm"
@@ -156,8 +179,9 @@ r_clock() { # → r_offset, what makes wall time of uptime
 r_record() { # CODE REASON FILE
   r_begin=
   r_offset=
-  [ -r "$r_dir/begun" ] && read -r r_begin r_x r_x r_offset <"$r_dir/begun"
-  [ -n "$r_offset" ] || r_clock
+  r_plain "$r_dir/begun" && read -r r_begin r_x r_x r_offset 2>/dev/null <"$r_dir/begun"
+  r_whole "$r_offset" || r_clock
+  r_whole "$r_begin" || r_begin=
   r_uptime
   r_ran=$((r_now - ${r_begin:-$r_now}))
   [ "$r_ran" -ge 0 ] || r_ran=0
@@ -165,18 +189,25 @@ r_record() { # CODE REASON FILE
   r_reason=$2
   r_file=$3
   set --
+  r_plain "$r_dir/stdout" || printf '' 2>/dev/null >"$r_dir/stdout"
+  r_plain "$r_dir/stderr" || printf '' 2>/dev/null >"$r_dir/stderr"
   if [ -s "$r_dir/stdout" ] || [ -s "$r_dir/stderr" ]; then set -- $(cd "$r_dir" && wc -c stdout stderr); fi
   r_ms=$((r_now + r_offset))
   r_full=
   # What the supervised put there is none: the supervisor's own word takes its place.
-  [ ! -e "$r_dir/exit" ] || { [ "$r_file" != exit.next ] && [ -f "$r_dir/exit" ]; } || rm -rf "$r_dir/exit"
+  if r_plain "$r_dir/exit" && [ "$r_file" = exit.next ]; then r_drop "$r_dir/exit"; fi
+  r_plain "$r_dir/$r_file"
   until printf '{"exit_code":%d,"stdout_bytes":%d,"stderr_bytes":%d,"started_at":%d,"ended_at":%d,"reason":"%s"%s}\n' \
     "$r_code" "${1:-0}" "${3:-0}" "$((r_ms - r_ran))" "$r_ms" "$r_reason" "$r_full" 2>/dev/null 1<>"$r_dir/$r_file" &&
     { [ -f "$r_dir/exit" ] || mv "$r_dir/$r_file" "$r_dir/exit" 2>/dev/null; }; do
     [ -d "$r_dir" ] || return 1
-    r_full=',"disk_full":true'
+    [ ! -w "$r_dir/." ] || r_full=',"disk_full":true'
     # The starter kept room for a record, before the process could take all there is.
     if [ -f "$r_dir/room" ]; then rm -f "$r_dir/room"; else sleep 1; fi
+    # Or it has closed the directory, or put something in the way.
+    chmod u+rwx "$r_dir" 2>/dev/null
+    r_plain "$r_dir/$r_file"
+    r_plain "$r_dir/exit"
   done
 }
 
@@ -184,12 +215,18 @@ r_record() { # CODE REASON FILE
 r_bury() { # NAME
   r_life
   r_was=
-  [ -r "$r_dir/begun" ] && read -r r_x r_y r_was r_y <"$r_dir/begun"
+  r_plain "$r_dir/begun" && read -r r_x r_y r_was r_y 2>/dev/null <"$r_dir/begun"
   r_why=supervisor_died
   [ "${r_was:-$r_life}" = "$r_life" ] || r_why=container_gone
   r_uptime
   r_kill_tree "$1" '' - "$r_now" "$((r_now + 1000))"
-  [ -f "$r_dir/exit" ] || r_record -1 "$r_why" "exit.$r_now.$r_id"
+  r_plain "$r_dir/exit" || r_record -1 "$r_why" "exit.$r_now.$r_id"
+  r_wake
+}
+
+r_wake() { # who waits for the end of r_dir's supervisor, also if others hold its fifo open
+  r_signed || r_slot=${r_mine-}
+  [ ! -p "$r_home/spare/$r_slot.alive" ] || printf '.\n' 1<>"$r_home/spare/$r_slot.alive"
 }
 
 # The first reason wins, `exited` of the supervisor included: that is how a cancel that races the end is decided.
@@ -199,7 +236,7 @@ r_end() { # NAME SID REASON GRACE_MS
   r_kill=$((r_now + $4))
   r_claim "$r_dir/reason" "$3 $r_term $r_kill"
   # On a full disk the words find place where the starter kept some, without taking it from the record.
-  [ $? != 2 ] || printf '%s\n' "$3 $r_term $r_kill" 2>/dev/null 1<>"$r_dir/room"
+  [ $? != 2 ] || { r_plain "$r_dir/room" && printf '%s\n' "$3 $r_term $r_kill" 2>/dev/null 1<>"$r_dir/room"; }
   r_kill_tree "$1" "$2" int "$r_term" "$r_kill"
 }
 
@@ -230,8 +267,9 @@ r_supervise() { # SLOT UMASK
   done <&7
   exec 7>&-
   r_name "${r_name:-.}"
+  r_mine=$1
   r_begin=
-  [ -r "$r_dir/begun" ] && read -r r_begin r_slot r_x <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
+  r_plain "$r_dir/begun" && read -r r_begin r_slot r_x 2>/dev/null <"$r_dir/begun" && [ "$r_slot" = "$1" ] || r_begin=
   if [ -z "$r_begin" ]; then
     # Never begun. Who still waits for the main process to be ready finds the end of it when we are gone.
     rm -f "$r_home/spare/$1".*
@@ -240,11 +278,17 @@ r_supervise() { # SLOT UMASK
   r_claim "$r_dir/reason" exited
   r_why=
   [ -s "$r_dir/reason" ] || r_nap 50 # claimed by another, but not yet written
-  read -r r_why r_term r_kill <"$r_dir/reason" || { [ -f "$r_dir/room" ] && read -r r_why r_term r_kill <"$r_dir/room"; }
+  r_term= r_kill=
+  { r_plain "$r_dir/reason" && read -r r_why r_term r_kill <"$r_dir/reason"; } 2>/dev/null ||
+    { r_plain "$r_dir/room" && read -r r_why r_term r_kill <"$r_dir/room"; } 2>/dev/null
+  case $r_why in cancelled | timeout | orphaned | stopped) ;; *) r_why=exited ;; esac
   r_signed
   r_uptime
+  # A task can write them too. No stop has a longer grace than ten minutes.
+  r_whole "$r_term" && r_whole "$r_kill" && [ "$r_kill" -le "$((r_now + 600000))" ] || { r_term= r_kill=; }
   r_kill_tree "$r_task.$r_number" "$r_sid" - "${r_term:-$r_now}" "${r_kill:-$((r_now + 1000))}"
-  r_record "$r_status" "${r_why:-exited}" exit.next
+  r_record "$r_status" "$r_why" exit.next
+  printf '.\n' >&9
   exit 0
 }
 
@@ -258,7 +302,7 @@ r_sweep() { # SLOT: what nobody needs once the process runs. A short one leaves 
 r_guard() { # SLOT
   # To read only: when the others are gone, this ends.
   exec 6<"$r_home/spare/$1.told" 7>&-
-  read -r r_name r_file r_timeout r_begin r_dead <&6 && [ -n "$r_name" ] || exit 0
+  read -r r_name r_file r_timeout r_begin r_dead <&6 && [ -n "$r_name" ] && r_whole "$r_timeout" && r_whole "$r_begin" || exit 0
   exec 6<&-
   r_name "$r_name"
   trap 'kill $r_sleep 2>/dev/null; exit 0' TERM
@@ -267,9 +311,11 @@ r_guard() { # SLOT
   r_fine=1
   r_next=50
   r_ttl=$((${RDEV_ORPHAN_TTL_S:-1800} * 1000))
+  r_last=$r_begin
   while :; do
     r_uptime
-    printf '%s\n' "$r_now" 1<>"$r_dir/heartbeat"
+    r_plain "$r_dir/heartbeat"
+    printf '%s\n' "$r_now" 2>/dev/null 1<>"$r_dir/heartbeat"
     read -r r_x </proc/self/stat
     set -- ${r_x##*) }
     if [ "$2" != $$ ]; then
@@ -291,9 +337,11 @@ r_guard() { # SLOT
       r_end "$r_task.$r_number" "$r_sid" timeout 5000
       r_left=3000
     fi
+    # Never back, and not ahead: a task can write there, but neither end the others nor keep them.
     r_seen=
-    read -r r_seen <"$r_home/contact"
-    if [ "$((r_now - ${r_seen:-$r_now}))" -gt "$r_ttl" ]; then
+    r_plain "$r_home/contact" && read -r r_seen <"$r_home/contact"
+    if r_whole "$r_seen" && [ "$r_seen" -gt "$r_last" ] && [ "$r_seen" -le "$((r_now + 1000))" ]; then r_last=$r_seen; fi
+    if [ "$((r_now - r_last))" -gt "$r_ttl" ]; then
       r_signed
       r_end "$r_task.$r_number" "$r_sid" orphaned 5000
     fi

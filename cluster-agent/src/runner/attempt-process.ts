@@ -5,10 +5,12 @@
 import type { AttemptRef, ExitRecord, RejectReason, StopReason } from '@rdev/shared/domain/attempt'
 import { fullJitter } from '@rdev/shared/domain/backoff'
 import { pause } from '../drive.ts'
-import type { AttemptDirectories, Log, ProcessSpec, StartOutcome, Timers } from '../ports.ts'
+import type { AttemptDirectories, HubReports, Log, ProcessSpec, StartOutcome, Timers } from '../ports.ts'
 import type { AttemptInput } from './attempt-run-machine.ts'
 
 const removeTries = 5
+/** How long a pod that answers may fail to start a process before it is asked to refuse the attempt. */
+export const startBoundMs = 120_000
 
 /** Thrown to a code agent whose process must not run. What the code agent answers then is not used. */
 export class RejectedStart extends Error {
@@ -20,6 +22,7 @@ export class RejectedStart extends Error {
 
 export interface AttemptProcessDeps {
   readonly directories: AttemptDirectories
+  readonly hub: Pick<HubReports, 'hello'>
   readonly timers: Timers
   readonly log: Log
 }
@@ -54,11 +57,36 @@ export class AttemptProcess {
   /** Throws RejectedStart if the process must not run. */
   async start(spec: ProcessSpec): Promise<void> {
     const { pod, name } = this.#at
-    const started = await this.#until('start', () => this.#deps.directories.start(pod, name, spec, this.#over.signal))
+    const bound = this.#startBound()
+    const started = await this.#until('start', () => this.#deps.directories.start(pod, name, spec, this.#over.signal).catch(bound))
     if (!started) throw new RejectedStart()
     if (started.outcome === 'started' || started.outcome === 'exists') return this.#step({ type: 'started' })
     this.#step({ type: 'rejected', ...refusalOf(started) })
+    // A task can remove the home's name. Whatever the pod's home is now, nothing starts there before it is known.
+    if (started.outcome === 'failed' && started.moved) this.#deps.hub.hello()
     throw new RejectedStart()
+  }
+
+  /**
+   * What to do about a start that threw. A pod that answers but starts nothing for `startBoundMs` is asked to refuse the attempt, so that the task
+   * does not wait for it until its time limit. Time in which the pod does not answer does not count: it may start the attempt when it is back.
+   */
+  #startBound(): (cause: unknown) => Promise<StartOutcome> {
+    const { directories, timers } = this.#deps
+    const { pod, name } = this.#at
+    let since = timers.now()
+    return async (cause) => {
+      const answers =
+        this.#over.signal.aborted ||
+        (await directories.touch(pod).then(
+          () => true,
+          () => false,
+        ))
+      if (!answers) since = timers.now()
+      if (this.#over.signal.aborted || timers.now() - since < startBoundMs) throw cause
+      if ((await directories.refuse(pod, name)) === 'there') return { outcome: 'exists' }
+      return { outcome: 'failed', detail: `the pod answers, but started no process for ${startBoundMs / 1000} s: ${messageOf(cause)}` }
+    }
   }
 
   /** Waits for the end of a process that was started. */
@@ -120,8 +148,7 @@ export class AttemptProcess {
           this.#step({ type: 'pod_gone' })
           return undefined
         }
-        const message = error instanceof Error ? error.message : 'unknown'
-        log('warn', 'pod could not be asked', { ...ref, pod, what, message, tries })
+        log('warn', 'pod could not be asked', { ...ref, pod, what, message: messageOf(error), tries })
         await pause(timers, 50 + fullJitter(tries, timers.random(), 200, 5_000))
       }
     }
@@ -138,6 +165,8 @@ export class AttemptProcess {
     }
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown')
 
 function refusalOf(start: Exclude<StartOutcome, { outcome: 'started' | 'exists' }>): { reason: RejectReason; detail: string | undefined } {
   if (start.outcome === 'floor') return { reason: 'floor', detail: undefined }

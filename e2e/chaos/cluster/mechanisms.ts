@@ -25,8 +25,9 @@ const oneLife: Mechanism = {
 /** A follower that knows the end counts as complete. */
 const recordIsAll: Mechanism = {
   file: `${agent}pods/follow.ts`,
-  find: 'record !== undefined && at.stdout >= record.stdout_bytes && at.stderr >= record.stderr_bytes',
-  put: 'record !== undefined',
+  find: `    at.stdout >= Math.min(record.stdout_bytes, sizes?.stdout ?? Infinity) &&
+    at.stderr >= Math.min(record.stderr_bytes, sizes?.stderr ?? Infinity)`,
+  put: '    true',
 }
 
 export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] | Mechanism>> = {
@@ -60,8 +61,8 @@ export const mechanismsOfCluster: Readonly<Record<string, readonly Mechanism[] |
   },
   'exit code in the record': {
     file: `${agent}pods/supervisor.sh`,
-    find: 'r_record "$r_status" "${r_why:-exited}" exit.next',
-    put: 'r_record 0 "${r_why:-exited}" exit.next',
+    find: 'r_record "$r_status" "$r_why" exit.next',
+    put: 'r_record 0 "$r_why" exit.next',
     ...proves('pods', '31 a process'),
   },
   'life of a container': { ...oneLife, ...proves('pods', '31 a container') },

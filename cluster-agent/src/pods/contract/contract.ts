@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAttemptDirectories } from '../attempt-directories.ts'
 import { attemptOf, type ContractSetup, hardTexts, nasty, collect, never, newcomers, residents, sha256, until } from './judge.ts'
+import { hostileContract } from './hostile.ts'
 import { lockContract } from './locks.ts'
 import { startContract } from './starts.ts'
 import { supervisorContract } from './supervisor.ts'
@@ -32,6 +33,7 @@ export function podHostContract(name: string, prepare: () => Promise<ContractSet
     lockContract(setup)
     startContract(setup, () => bundle.host)
     supervisorContract(setup)
+    hostileContract(setup)
     temporaryContract(setup)
 
     test('the inventory has the pod, ready', async () => {

@@ -69,17 +69,17 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await ended()
     // The steps of a start one at a time, in an order that is rare in a race.
     const lines = await sh(`eval ${quote(libraryText('start'))}
-      sign() { mkdir "$r_home/attempts/$1" && echo "1 slot-$2 1 owner" >"$r_home/attempts/$1/supervisor"; }
+      sign() { mkdir "$r_home/attempts/$1" && { sh -c 'sleep 600; :' rdev "$2" & } && echo "$! $2 1 owner" >"$r_home/attempts/$1/supervisor"; }
       a=${task}.8 b=${task}.9 file=$r_home/locks/${lock}
-      sign $a a; sign $b b; r_warm=slot-b
-      : >"$file@slot-a" # a has made its file, and not written it yet
+      sign $a a0; sign $b b0; r_warm=b0
+      : >"$file@a0" # a has made its file, and not written it yet
       r_hold ${lock} $b && echo "b holds, and sweeps [$r_dead]"
-      echo "$a" >"$file@slot-a"
-      r_rivals ${lock} slot-a && echo "a finds $r_holder"
-      rm "$file@slot-b"
-      r_rivals ${lock} slot-a || echo "a holds"
+      echo "$a" >"$file@a0"
+      r_rivals ${lock} a0 && echo "a finds $r_holder"
+      rm "$file@b0"
+      r_rivals ${lock} a0 || echo "a holds"
       r_hold ${lock} $b || echo "b finds $r_holder"
-      echo "${task}.1" >"$file@old"
+      echo "${task}.1" >"$file@01d"
       : >"$r_home/attempts/$a/exit"
       r_hold ${lock} $b && echo "b holds, and sweeps [$r_dead]"
       rm -r "$file"@* "$r_home/attempts/$a" "$r_home/attempts/$b"`)
@@ -88,7 +88,7 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
       `a finds ${task}.9`,
       'a holds',
       `b finds ${task}.8`,
-      `b holds, and sweeps [ ${lock}@old ${lock}@slot-a]`,
+      `b holds, and sweeps [ ${lock}@01d ${lock}@a0]`,
     ])
   })
 
