@@ -5,6 +5,7 @@ import { createAuthentication } from './middleware/auth.ts'
 import { drainRest } from './middleware/drain.ts'
 import type { AppEnv } from './middleware/env.ts'
 import { createIdempotency } from './middleware/idempotency.ts'
+import { otherOrigins } from './middleware/other-origins.ts'
 import { notFound, onError } from './middleware/problem.ts'
 import { requestId } from './middleware/request-id.ts'
 import type { Deps } from './ports/deps.ts'
@@ -47,6 +48,7 @@ export function createApp(deps: Deps, options: AppOptions = {}): Hono<AppEnv> {
     await next()
     await drainRest(c.req.raw)
   })
+  app.use(otherOrigins)
 
   for (const routes of [
     tasks(deps),

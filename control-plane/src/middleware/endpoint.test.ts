@@ -31,7 +31,8 @@ test('every handler has an operation of the list', async () => {
 
 test('middleware for every request adds no route', async () => {
   const { app } = await setup()
-  expect(app.routes.filter(({ method }) => method === 'ALL').map(({ method, path }) => `${method} ${path}`)).toEqual(['ALL /*', 'ALL /*'])
+  const paths = app.routes.filter(({ method }) => method === 'ALL').map(({ path }) => path)
+  expect(new Set(paths)).toEqual(new Set(['/*']))
 })
 
 test('a handler knows its operation', async () => {

@@ -272,6 +272,24 @@ test('EventSource with a ticket goes on after the ticket has expired, with no co
   expect((await call('GET', events, { headers: { ...sse, 'last-event-id': '3.' } })).status).toBe(400)
 })
 
+test('pages of another origin may come back with a ticket by fetch, and read why it is refused', async () => {
+  const { call, id, events } = await setup()
+  const { url } = await (await call('POST', `/v1/tasks/${id}/tickets`)).json<z.infer<typeof streamTicketSchema>>()
+  const origin = (response: Response) => response.headers.get('access-control-allow-origin')
+  // Last-Event-ID is a header for which browsers ask first, except EventSource's own.
+  const asking = { 'access-control-request-method': 'GET', 'access-control-request-headers': 'last-event-id' }
+  const asked = await call('OPTIONS', url, { key: null, headers: asking })
+  expect([asked.status, origin(asked), asked.headers.get('access-control-allow-headers')]).toEqual([204, '*', 'last-event-id'])
+  const refused = await call('GET', `${url}x`, { key: null, headers: sse })
+  expect([refused.status, origin(refused)]).toEqual([401, '*'])
+
+  // A key is for no page of another origin.
+  expect(origin(await call('GET', events))).toBeNull()
+  expect(origin(await call('GET', url))).toBeNull()
+  const other = await call('OPTIONS', events, { key: null, headers: asking })
+  expect([other.status, origin(other)]).toEqual([405, null])
+})
+
 test('a stream whose key is revoked ends and says so', async () => {
   const streamLimits = { heartbeatMs: 5, rotateMs: 600_000, drainMs: 30_000, recheckMs: 10 }
   const { call, events, makeKey, stores, clock } = await setup({ streamLimits })

@@ -27,8 +27,6 @@ export function taskEvents(deps: Deps, limits: StreamLimits): Hono<AppEnv> {
     const caller: Caller = ticket === null ? c.var.caller : await callerOfTicket(deps, c, { id, ticket, proof: last?.proof })
     const wanted = negotiate(c)
     const format = wanted === serverSentEvents && ticket !== null ? provenServerSentEvents(after, await deps.tokens.proof(ticket)) : wanted
-    // The ticket in the URL is all that admits, so pages of every origin may use it.
-    if (ticket !== null) c.header('access-control-allow-origin', '*')
     const task = await getTask(deps, id, caller.project_ids)
     c.header('vary', 'accept')
 
