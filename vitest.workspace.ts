@@ -67,6 +67,16 @@ export default defineConfig({
         test: { name: 'e2e', include: ['e2e/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, isolate: false },
       },
       {
+        // Tasks that attack their pod. A time limit has a minute of grace in the agent, and the tests of one pod wait for each other.
+        test: {
+          name: 'hostile',
+          include: ['e2e/hostile/*.hostile.test.ts'],
+          testTimeout: 1_200_000,
+          hookTimeout: 180_000,
+          maxConcurrency: 100,
+        },
+      },
+      {
         // Real processes are killed, frozen and cut off from each other; each file has a stack of its own.
         test: {
           name: 'chaos',
