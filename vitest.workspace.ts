@@ -71,6 +71,16 @@ export default defineConfig({
         test: { name: 'readers', include: ['e2e/readers/*.test.ts'], testTimeout: 180_000, hookTimeout: 600_000 },
       },
       {
+        // Tasks that attack their pod. A time limit has a minute of grace in the agent, and the tests of one pod wait for each other.
+        test: {
+          name: 'hostile',
+          include: ['e2e/hostile/*.hostile.test.ts'],
+          testTimeout: 1_200_000,
+          hookTimeout: 180_000,
+          maxConcurrency: 100,
+        },
+      },
+      {
         // Real processes are killed, frozen and cut off from each other; each file has a stack of its own.
         test: {
           name: 'chaos',

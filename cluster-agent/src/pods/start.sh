@@ -3,7 +3,7 @@
 r_umask=$(umask)
 umask 077
 
-r_home_again() { # the folders of the rdev home. Whatever a task removed of them, closed, or put in their places is mended
+r_home_again() { # the folders of the rdev home. Whatever a task removed of them, closed or replaced is mended
   for r_x in '' /attempts /floors /incoming /spare /locks; do
     [ ! -w "$r_home$r_x/." ] || continue
     if [ -d "$r_home$r_x" ]; then chmod u+rwx "$r_home$r_x"; else rm -f "$r_home$r_x" && mkdir -p "$r_home$r_x"; fi 2>/dev/null
