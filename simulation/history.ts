@@ -134,7 +134,7 @@ export class History {
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
       [...this.cluster.pods.values()].flatMap(({ inventory }) => inventory.project_id ?? []),
     )
-    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
+    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, { ...limits, allow_pool: true })
     await this.plane.keys.replace(this.plane.now())
     this.startAgent()
     for (const fault of allFaults) {

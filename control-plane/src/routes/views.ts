@@ -55,6 +55,7 @@ export function toProjectView(project: Project): z.infer<typeof projectSchema> {
     max_queued: project.max_queued,
     paused: project.paused,
     allow_bypass_permissions: project.allow_bypass_permissions,
+    allow_pool: project.allow_pool,
     created_at: toInstant(project.created_at),
     updated_at: toInstant(project.updated_at),
   }
