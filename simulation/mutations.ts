@@ -258,8 +258,8 @@ export const mutations: readonly Mutation[] = [
     name: 'silent-pod',
     guards: 'a pod that did not answer is told as not ready',
     module: runner,
-    find: 'return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
-    put: 'return providers ? { ...pod, providers: [...providers] } : pod',
+    find: 'const told = providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
+    put: 'const told = providers ? { ...pod, providers: [...providers] } : pod',
   },
   {
     name: 'refused-for-ever',

@@ -105,6 +105,23 @@ test('a restricted key sees only clusters that one of its projects is in, whatev
   expect((await seen(null))[0]).toEqual(['away', 'home', 'quiet'])
 })
 
+test('a worker that is not ready says why, where its agent did', async () => {
+  const { call, hubs } = await setup()
+  const { pods } = await hubs.status('home')
+  hubs.connect(
+    'home',
+    '1',
+    pods.map((pod) => (pod.name === 'worker-0' ? { ...pod, ready: false, detail: 'it did not answer' } : pod)),
+  )
+  const { data } = workerPageSchema.parse(await (await call('GET', '/v1/workers')).json())
+  expect(data.map(({ name, ready, detail }) => [name, ready, detail])).toEqual([
+    ['demo-0', true, null],
+    ['other-0', true, null],
+    ['trusted-0', true, null],
+    ['worker-0', false, 'it did not answer'],
+  ])
+})
+
 test('workers are the pods of all clusters, and a restricted key sees its own and the pool', async () => {
   const { call, makeKey, hubs } = await setup()
   const { key } = await makeKey({ project_ids: ['demo'] })

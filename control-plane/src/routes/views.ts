@@ -100,8 +100,8 @@ export function toQueueView({ lanes, more_lanes, clusters }: Queue): QueueView {
 }
 
 export function toWorkerView(clusterId: string, pod: HubStatus['pods'][number]): z.infer<typeof workerSchema> {
-  const { name, role, project_id, ready, slots, running, providers } = pod
-  return { name, cluster_id: clusterId, role, project_id, ready, slots, running, providers: [...providers] }
+  const { name, role, project_id, ready, detail = null, slots, running, providers } = pod
+  return { name, cluster_id: clusterId, role, project_id, ready, detail, slots, running, providers: [...providers] }
 }
 
 export function toKeyView(key: ApiKey): z.infer<typeof keySchema> {

@@ -76,6 +76,7 @@ export const workerSchema = z
     role: z.enum(podRoles),
     project_id: z.string().nullable(),
     ready: z.boolean(),
+    detail: z.string().nullable().meta({ description: 'Why it is not ready, where its agent knows.' }),
     slots: z.int(),
     running: z.int(),
     providers: z.array(z.enum(agentProviders)),
