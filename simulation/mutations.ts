@@ -283,6 +283,13 @@ export const mutations: readonly Mutation[] = [
     put: 'if (list.pod.name !== null) return attempts',
   },
   {
+    name: 'inventory-parts',
+    guards: 'nothing of an inventory that comes in parts is believed before its last part',
+    module: 'control-plane/src/objects/cluster-hub/inventory-parts.ts',
+    find: 'if (parts === 1) return { told: null, whole: frame }',
+    put: 'if (parts > 0) return { told: null, whole: frame }',
+  },
+  {
     name: 'drain-parks',
     guards: 'a draining agent that loses its connection does not dial again and supersede the next agent',
     module: hubLink,
