@@ -7,6 +7,7 @@ import process from 'node:process'
 import { promisify } from 'node:util'
 import { expect, it, onTestFinished } from 'vitest'
 import { postgresStores } from '../control-plane/src/stores/postgres/postgres-stores.ts'
+import { anActor } from '../control-plane/src/testing/actor.ts'
 import { aSpec } from '../control-plane/src/testing/spec.ts'
 import { migrate, readMigrations } from './migrate.ts'
 import { openPGlite } from './neon-proxy/pglite-backend.ts'
@@ -102,15 +103,13 @@ it('keeps what waited, ran and had ended before there were lanes', async () => {
     ...Array.from({ length: 3 }, () => ({ pod: 'demo-pod', pod_uid: 'uid-1', project_id: 'demo' })),
     { pod: 'worker', pod_uid: 'uid-2', project_id: null },
   ]
-  const claimed = await stores.dispatch.claim({
-    clusterId: 'home',
-    claimId: 'now',
-    keyId: null,
-    slots,
-    leaseMs: 60_000,
-    generation,
-    number: 1,
-  })
+  const claim = (number: number) =>
+    stores.dispatch.claim({ clusterId: 'home', claimId: `now ${number}`, keyId: null, slots, leaseMs: 60_000, generation, number })
+  // What waited for the pool waits on, because nobody has said yet that the project may use it.
+  const first = await claim(1)
+  expect(first.map(({ task }) => task.id)).toEqual(['task_1', 'task_3'])
+  expect(await stores.projects.change('demo', anActor(), { allow_pool: true })).toMatchObject({ allow_pool: true })
+  const claimed = [...first, ...(await claim(2))].toSorted((a, b) => (a.task.id < b.task.id ? -1 : 1))
   expect(claimed.map(({ task, provider_session_id }) => [task.id, task.pod, provider_session_id])).toEqual([
     ['task_1', 'demo-pod', null],
     ['task_2', 'worker', null],

@@ -242,6 +242,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     }
     await startControlPlane()
     closers.push(() => stack.controlPlane.stop())
+    // Before the agent comes: whether a project may use the pool is an operator's word, and the tasks of this stack are all yours.
+    for (const id of options.projects ?? [demo]) {
+      await client().json('POST', '/v1/projects', { id, cluster_id: clusterId, allow_pool: true })
+    }
     closers.push(async () => void (await Promise.all([...agents].map((agent) => agent.stop()))))
     await startAgent()
     await stack.connected()

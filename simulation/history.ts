@@ -79,6 +79,8 @@ export class History {
   readerCutMs = 0
   readonly #leaving = new Set<AgentProcess>()
   readonly #moving: boolean
+  /** In some histories agents tell even small inventories in parts. */
+  readonly #partChars: number | undefined
   #agentCount = 0
 
   constructor(seed: number, { trace, strict = false }: RunOptions) {
@@ -92,6 +94,7 @@ export class History {
     // Others are about pods, agents and objects that come and go at the same time.
     const moving = !restless && plan.maybe(0.35)
     this.#moving = moving
+    this.#partChars = seed % 3 === 0 ? 500 : undefined
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
     this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
     this.plane = new ControlPlane(this.kernel, this.database)
@@ -134,7 +137,7 @@ export class History {
       [...this.cluster.pods.values()].map((pod) => pod.inventory),
       [...this.cluster.pods.values()].flatMap(({ inventory }) => inventory.project_id ?? []),
     )
-    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, limits)
+    for (const [id, limits] of this.workload.limits) await this.database.stores.projects.change(id, client, { ...limits, allow_pool: true })
     await this.plane.keys.replace(this.plane.now())
     this.startAgent()
     for (const fault of allFaults) {
@@ -248,6 +251,7 @@ export class History {
       this.resources,
       `agent ${++this.#agentCount}`,
       this.plane.keys.current,
+      this.#partChars,
     )
     this.agents.push(agent)
     agent.start()

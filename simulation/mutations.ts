@@ -258,8 +258,8 @@ export const mutations: readonly Mutation[] = [
     name: 'silent-pod',
     guards: 'a pod that did not answer is told as not ready',
     module: runner,
-    find: 'return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
-    put: 'return providers ? { ...pod, providers: [...providers] } : pod',
+    find: 'const told = providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }',
+    put: 'const told = providers ? { ...pod, providers: [...providers] } : pod',
   },
   {
     name: 'refused-for-ever',
@@ -281,6 +281,13 @@ export const mutations: readonly Mutation[] = [
     module: runner,
     find: 'if (!overfull(list)) return listed.has(podKey(list.pod)) ? attempts : []',
     put: 'if (list.pod.name !== null) return attempts',
+  },
+  {
+    name: 'inventory-parts',
+    guards: 'nothing of an inventory that comes in parts is believed before its last part',
+    module: 'control-plane/src/objects/cluster-hub/inventory-parts.ts',
+    find: 'if (parts === 1) return { told: null, whole: frame }',
+    put: 'if (parts > 0) return { told: null, whole: frame }',
   },
   {
     name: 'drain-parks',

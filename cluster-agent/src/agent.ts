@@ -32,10 +32,12 @@ export interface AgentDeps {
   readonly timers: Timers
   readonly dial: Dial
   readonly log: Log
+  /** See HubLinkOptions. */
+  readonly partChars?: number | undefined
 }
 
 export function createAgent(deps: AgentDeps): Agent {
-  const { url, clusterId, key, instance, host, directories, agents, resourceKinds, timers, dial, log } = deps
+  const { url, clusterId, key, instance, host, directories, agents, resourceKinds, timers, dial, log, partChars } = deps
   const platform: SocketPlatform = { url, timers, dial, group: new ReconnectGroup() }
   // The runner reports to the link, and the link calls the runner, so one of them is assigned later.
   let link: HubLink | undefined
@@ -57,7 +59,7 @@ export function createAgent(deps: AgentDeps): Agent {
   })
   const resources = createResources({ kinds: resourceKinds, timers, log }, (observed) => link?.observed(observed))
   const owner = { ...runner, desired: resources.desired, lost: resources.lost }
-  const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log }, owner)
+  const hubLink = createHubLink(platform, { clusterId, key, version: agentVersion, instance, log, partChars }, owner)
   link = hubLink
 
   return {

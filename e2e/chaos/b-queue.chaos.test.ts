@@ -73,7 +73,7 @@ scenario(
   async () => {
     for (const project of ['flooder', 'single']) {
       await rows(
-        `insert into projects (id, cluster_id, max_running, created_at, updated_at) values ('${project}', 'local', 1000, now(), now())`,
+        `insert into projects (id, cluster_id, max_running, allow_pool, created_at, updated_at) values ('${project}', 'local', 1000, true, now(), now())`,
       )
     }
     const flood = { kind: 'shell', project_id: 'flooder', target: 'pool', command: 'sleep 0.3' }

@@ -23,7 +23,15 @@ export class AgentProcess {
   skewMs = 0
   readonly #agent: Agent
 
-  constructor(kernel: Kernel, network: Network, cluster: Cluster, resources: SimulatedResources, name: string, keyId: string) {
+  constructor(
+    kernel: Kernel,
+    network: Network,
+    cluster: Cluster,
+    resources: SimulatedResources,
+    name: string,
+    keyId: string,
+    partChars?: number,
+  ) {
     this.kernel = kernel
     this.network = network
     this.name = name
@@ -49,6 +57,7 @@ export class AgentProcess {
       resourceKinds: [resources.kind(this.life)],
       timers,
       dial: simDial(kernel, this.life, network),
+      partChars,
       log: (_level, phrase, { reason, ...fields } = {}) => {
         kernel.count(reason === undefined ? phrase : `${phrase}: ${String(reason)}`)
         this.say(() => `${phrase} ${JSON.stringify({ reason, ...fields })}`)

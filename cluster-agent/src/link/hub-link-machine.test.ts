@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Pod } from '@rdev/shared/domain/pod'
+import { decodeFrame, encodeFrame } from '@rdev/shared/wire/codec'
 import type { HubDown } from '@rdev/shared/wire/hub-frames'
+import { hubUpSchema } from '@rdev/shared/wire/hub-frames'
 import { protocolVersion } from '@rdev/shared/wire/version'
 import type { LinkEffect, LinkInput, LinkState } from './hub-link-machine.ts'
 import { helloEveryMs, newLink, stepLink } from './hub-link-machine.ts'
@@ -158,4 +160,42 @@ test('desired resources are handed on and observed ones are sent; alive needs no
   expect(it.feed({ type: 'observed', observed })).toEqual([{ type: 'send', frame: { type: 'observed', ...observed } }])
   expect(it.frame({ type: 'alive', server_time: 1 })).toEqual([])
   expect(sentTypes(it.feed({ type: 'heartbeat', attempts: [ref], wallMs: 1 }))).toEqual(['heartbeat'])
+})
+
+const sent = (effects: readonly LinkEffect[]) => effects.flatMap((effect) => (effect.type === 'send' ? [effect.frame] : []))
+
+test('an inventory and a heartbeat that one frame could not hold are told in several, which a hub takes', () => {
+  const it = setup()
+  const pods = Array.from({ length: 4_000 }, (_, i) => ({ ...pod, name: `pod-${'x'.repeat(200)}-${i}`, ready: false, detail: 'silent' }))
+  const attempts = Array.from({ length: 20_000 }, (_, i) => ({
+    ...ref,
+    attempt: i + 1,
+    pod: pods[i % 4_000]!.name,
+    state: 'running' as const,
+  }))
+  it.feed({ type: 'opened' })
+  it.feed({ type: 'pods', pods, unlisted: false })
+  const frames = sent(it.feed({ type: 'gathered', gathering: 1, pods, attempts, about }))
+  it.frame(welcome)
+  const beats = sent(it.feed({ type: 'heartbeat', attempts, wallMs: 5 }))
+  for (const frame of [...frames, ...beats]) {
+    const text = encodeFrame(frame)
+    expect(Buffer.byteLength(text)).toBeLessThan(512 * 1024)
+    expect(decodeFrame(hubUpSchema, text)).toMatchObject({ ok: true })
+  }
+  const hellos = frames.flatMap((frame) => (frame.type === 'hello' ? [frame] : []))
+  expect(hellos.flatMap((frame) => frame.pods)).toEqual(pods)
+  expect(hellos.flatMap((frame) => frame.attempts)).toEqual(attempts)
+  expect(hellos.map(({ part, parts }) => [part, parts])).toEqual(hellos.map((_, i) => [i + 1, hellos.length]))
+  // The inventory that changed meanwhile follows, whole, in parts of its own.
+  const later = frames.slice(hellos.length).flatMap((frame) => (frame.type === 'pods' ? [frame] : []))
+  expect(later.flatMap((frame) => frame.pods)).toEqual(pods)
+  expect(later.map(({ part, parts }) => [part, parts])).toEqual(later.map((_, i) => [i + 1, later.length]))
+  expect(beats.flatMap((frame) => (frame.type === 'heartbeat' ? frame.attempts : []))).toHaveLength(20_000)
+})
+
+test('a small inventory is one frame, as older hubs take it', () => {
+  const it = setup()
+  it.feed({ type: 'opened' })
+  for (const frame of sent(it.gathered())) expect(Object.keys(frame)).not.toContain('part')
 })

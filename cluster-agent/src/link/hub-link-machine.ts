@@ -7,6 +7,7 @@ import type { DesiredResources, ObservedResources } from '@rdev/shared/domain/re
 import type { Step, StepContext } from '@rdev/shared/domain/step'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import { protocolVersion } from '@rdev/shared/wire/version'
+import { inParts, maxPartChars } from './frame-parts.ts'
 
 /** The shortest time between two hellos that the agent wants by itself. A token that is refused again and again must not become a loop. */
 export const helloEveryMs = 2_000
@@ -24,6 +25,8 @@ export interface LinkState {
   readonly held: readonly HubUp[]
   readonly draining: boolean
   readonly epoch: number
+  /** Characters of a part of a frame. The simulator has smaller parts than ships. */
+  readonly partChars: number
 }
 
 export type LinkInput =
@@ -67,6 +70,7 @@ export const newLink: LinkState = {
   held: [],
   draining: false,
   epoch: 0,
+  partChars: maxPartChars,
 }
 
 const maxDetail = 2000
@@ -112,8 +116,11 @@ export function stepLink(state: LinkState, input: LinkInput, { now }: StepContex
 function send(state: LinkState, frame: HubUp): LinkStep {
   if (state.phase === 'down') return nothing(state)
   if (state.phase === 'gathering') return nothing({ ...state, held: [...state.held, frame] })
-  return { state, effects: [{ type: 'send', frame }] }
+  return { state, effects: sends(state, [frame]) }
 }
+
+const sends = ({ partChars }: LinkState, frames: readonly HubUp[]): LinkEffect[] =>
+  frames.flatMap((frame) => inParts(frame, partChars)).map((frame) => ({ type: 'send', frame }))
 
 function gather(state: LinkState): LinkStep {
   const gathering = state.gathering + 1
@@ -143,7 +150,7 @@ function gathered(state: LinkState, input: Extract<LinkInput, { type: 'gathered'
   if (state.draining && !state.held.some((frame) => frame.type === 'drain')) frames.push({ type: 'drain' })
   return {
     state: { ...state, phase: 'hello_sent', helloAt: now, held: [] },
-    effects: frames.map((frame): LinkEffect => ({ type: 'send', frame })),
+    effects: sends(state, frames),
   }
 }
 

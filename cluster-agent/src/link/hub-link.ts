@@ -36,6 +36,8 @@ export interface HubLinkOptions {
   /** Random per process, so that the hub knows a restarted agent. */
   readonly instance: string
   readonly log: Log
+  /** Characters of a part of a frame, instead of those that ship. */
+  readonly partChars?: number | undefined
 }
 
 export interface HubLink extends HubReports {
@@ -51,7 +53,7 @@ export function createHubLink(platform: SocketPlatform, options: HubLinkOptions,
   const { timers } = platform
   const named = new NamedTimers<'hello' | 'heartbeat'>(timers)
   const { version, instance, log } = options
-  const machine = drive(timers, stepLink, newLink, perform)
+  const machine = drive(timers, stepLink, { ...newLink, partChars: options.partChars ?? newLink.partChars }, perform)
   const { step } = machine
 
   const socket = new ReconnectingSocket<HubDown>(platform, {

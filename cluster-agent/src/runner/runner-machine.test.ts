@@ -107,11 +107,11 @@ test('an attempt that the hub does not want is cleared in its pod, once', () => 
 // Found by the simulator: the hub took an attempt of a silent pod for lost, while it ran.
 test('a pod that does not answer is told as not ready, so that the hub concludes nothing about its attempts', () => {
   const it = setup()
-  expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
+  expect(inventoryFor(it.state)).toMatchObject([{ ...home, ready: false }])
   it.gathered([])
   expect(inventoryFor(it.state)).toEqual([home])
   expect(it.gathered(undefined)).toEqual([{ type: 'gather_again', pods: ['demo'] }])
-  expect(inventoryFor(it.state)).toEqual([{ ...home, ready: false }])
+  expect(inventoryFor(it.state)).toMatchObject([{ ...home, ready: false }])
 })
 
 // Found by the simulator: another agent had finished and removed the attempt, and its run stayed here for ever.
@@ -240,4 +240,35 @@ test('a pod with more directories than it can have tells a part of them, its run
   expect(it.step({ type: 'gathered', lists: rest, refused: [] })).toEqual([{ type: 'touch' }])
   expect(inventoryFor(it.state).map(({ ready }) => ready)).toEqual([true, true])
   expect(attemptsOf(it.state, rest)).toHaveLength(home.slots + maxLeftovers)
+})
+
+test('a pod that is not ready says why, where this agent knows', () => {
+  const said = (it: ReturnType<typeof setup>) => inventoryFor(it.state).map(({ ready, detail }) => [ready, detail])
+  const it = setup(home, { ...home, name: 'away', uid: 'u2', ready: false })
+  const list = (found: { home: string; attempts: readonly AttemptPresence[] } | undefined) =>
+    it.step({ type: 'gathered', lists: it.state.pods.map((pod) => ({ pod, found })), refused: [] })
+  expect(said(it)).toEqual([
+    [false, 'its attempts have not been listed yet'],
+    [false, 'its cluster tells it as not ready'],
+  ])
+  list(undefined)
+  expect(said(it)).toEqual([
+    [false, 'it did not answer when its attempts were listed'],
+    [false, 'its cluster tells it as not ready'],
+  ])
+  const many = Array.from({ length: 10_000 }, (_, i) => presenceOf(shell(i + 1)))
+  list({ home: 'a', attempts: many })
+  expect(said(it).map(([, detail]) => detail)).toEqual(
+    Array(2).fill('it has 10000 attempt directories, more than the 204 that rdev can have made'),
+  )
+  list({ home: 'a', attempts: [] })
+  expect(said(it)).toEqual([
+    [true, undefined],
+    [false, 'its cluster tells it as not ready'],
+  ])
+  list({ home: 'b', attempts: [] })
+  expect(said(it)[0]).toEqual([false, 'its home changed: another pod may have its name by now'])
+  // Another pod of the name has its own reasons.
+  it.step({ type: 'pods', pods: [{ ...home, uid: 'u3' }] })
+  expect(said(it)).toEqual([[false, 'its attempts have not been listed yet']])
 })

@@ -17,6 +17,8 @@ export interface RunnerState {
   readonly pods: readonly Pod[]
   /** Pods whose attempts a gathering has listed, by `podKey`, and the providers found in them. */
   readonly listed: ReadonlyMap<string, readonly AgentProvider[]>
+  /** Why the last gathering did not list a pod that it asked, by `podKey`. */
+  readonly troubles: ReadonlyMap<string, string>
   /** The homes of pods, by `podKey`: an assignment for one pod must not start in a later pod of the same name. */
   readonly homes: ReadonlyMap<string, Home>
   readonly runs: ReadonlyMap<string, Run>
@@ -125,6 +127,7 @@ type RunnerStep = Step<RunnerState, RunnerEffect>
 export const newRunner: RunnerState = {
   pods: [],
   listed: new Map(),
+  troubles: new Map(),
   homes: new Map(),
   runs: new Map(),
   present: new Map(),
@@ -145,13 +148,25 @@ const nothing = (state: RunnerState): RunnerStep => ({ state, effects: [] })
 
 /**
  * The inventory for the hub. A pod whose attempts are not known is told as not ready. If it were left out, the hub would take it for gone; if it
- * were told as ready, for empty.
+ * were told as ready, for empty. A pod that is not ready says why.
  */
 export const inventoryFor = (state: RunnerState): readonly Pod[] =>
   state.pods.map((pod) => {
     const providers = state.listed.get(podKey(pod))
-    return providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }
+    const told = providers ? { ...pod, providers: [...providers] } : { ...pod, ready: false }
+    return told.ready ? told : { ...told, detail: state.troubles.get(podKey(pod)) ?? (pod.ready ? notListed : notReady) }
   })
+const notListed = 'its attempts have not been listed yet'
+const notReady = 'its cluster tells it as not ready'
+
+/** Why the attempts of a pod that was asked are not believed; undefined: they are, or the cluster has said that the pod is not ready. */
+function troubleOf(list: PodList, home: Home | undefined): string | undefined {
+  const { found, pod } = list
+  if (overfull(list))
+    return `it has ${found?.attempts.length} attempt directories, more than the ${attemptsAtMost(list)} that rdev can have made`
+  if (home?.other !== undefined) return 'its home changed: another pod may have its name by now'
+  return found === undefined && pod.ready ? 'it did not answer when its attempts were listed' : undefined
+}
 
 /** Whether there is a ready pod whose attempts no gathering has listed. */
 export const hasUnlisted = (state: RunnerState): boolean => state.pods.some((pod) => pod.ready && !state.listed.has(podKey(pod)))
@@ -226,12 +241,13 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
   const keys = new Set(all.map(podKey))
   const names = new Set(all.map((pod) => pod.name))
   const listed = new Map([...state.listed].filter(([key]) => keys.has(key)))
+  const troubles = new Map([...state.troubles].filter(([key]) => keys.has(key)))
   const homes = new Map([...state.homes].filter(([key]) => keys.has(key)))
   const present = new Map([...state.present].filter(([, found]) => names.has(found.pod)))
   // A run is not gone while a later pod has the name: its start may have reached that pod, or that pod may have the same disk.
   const gone = [...state.runs].filter(([, run]) => !names.has(run.pod.name))
   return {
-    state: { ...state, pods: all, listed, homes, present },
+    state: { ...state, pods: all, listed, troubles, homes, present },
     effects: gone.map(([name]): RunnerEffect => ({ type: 'pod_gone', name })),
   }
 }
@@ -239,6 +255,7 @@ function pods(state: RunnerState, all: readonly Pod[]): RunnerStep {
 function gathered(state: RunnerState, lists: readonly PodList[], refused: readonly string[]): RunnerStep {
   const listed = new Map(state.listed)
   const silent: Pod[] = []
+  const troubles = new Map(state.troubles)
   const homes = new Map(state.homes)
   const effects: RunnerEffect[] = []
   for (const list of lists) {
@@ -246,6 +263,9 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
     const before = homes.get(podKey(pod))
     const home = found === undefined ? before : homeAfter(before, found.home)
     if (home !== undefined) homes.set(podKey(pod), home)
+    const trouble = troubleOf(list, home)
+    if (trouble === undefined) troubles.delete(podKey(pod))
+    else troubles.set(podKey(pod), trouble)
     if (overfull(list)) effects.push({ type: 'overfull', pod: pod.name, attempts: found?.attempts.length ?? 0 })
     if (found === undefined || home?.other !== undefined || overfull(list)) {
       silent.push(pod)
@@ -266,7 +286,7 @@ function gathered(state: RunnerState, lists: readonly PodList[], refused: readon
     const run = state.runs.get(name)
     if (run && answered.has(run.pod.name) && !present.has(name)) effects.push({ type: 'missing', name })
   }
-  return { state: { ...state, listed, homes, present }, effects }
+  return { state: { ...state, listed, troubles, homes, present }, effects }
 }
 
 /** A new pod may answer to the name before the inventory tells of it. A home that differs is therefore believed only after some gatherings. */
@@ -277,7 +297,8 @@ function homeAfter(before: Home | undefined, name: string): Home {
   return times >= newHomeAfter ? { name } : { name: before.name, other: { name, times } }
 }
 
-const overfull = ({ pod, found }: PodList): boolean => (found?.attempts.length ?? 0) > pod.slots + maxLeftovers
+const attemptsAtMost = ({ pod }: PodList): number => pod.slots + maxLeftovers
+const overfull = (list: PodList): boolean => (list.found?.attempts.length ?? 0) > attemptsAtMost(list)
 
 /**
  * The attempts that a gathering found in the pods whose lists are believed. A pod with too many tells a part, those with a run first: the hub
@@ -289,7 +310,7 @@ export const attemptsOf = ({ listed, runs }: Pick<RunnerState, 'listed' | 'runs'
     if (!overfull(list)) return listed.has(podKey(list.pod)) ? attempts : []
     const known = attempts.filter((found) => runs.has(nameOf(found)))
     const others = attempts.filter((found) => !runs.has(nameOf(found)))
-    return [...known, ...others].slice(0, list.pod.slots + maxLeftovers)
+    return [...known, ...others].slice(0, attemptsAtMost(list))
   })
 
 function refusal(state: RunnerState, assignment: Assignment, invalid: string | undefined): Refusal | undefined {

@@ -51,6 +51,7 @@ export async function objects() {
   const project = `p-${cluster}`
   const pod = (change: Partial<Pod> = {}): Pod => aPod({ project_id: project, ...change })
   await world.stores.projects.report(cluster, [pod()], [project])
+  await world.stores.projects.change(project, anActor(), { allow_pool: true })
 
   const began = Date.now() - 60_000
   let queued = 0

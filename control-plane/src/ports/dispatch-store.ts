@@ -40,8 +40,8 @@ export interface DispatchStore {
    * queued → leased for at most one task per slot. Inside a lane by priority, then run_after, then arrival; at most `max_running` live
    * tasks per project, one per workspace of a project and one per session; a session with a pod goes back to it. Slots of the pool are
    * shared among lanes by weight (start-time fair queueing: Goyal, Vin, Cheng, SIGCOMM 1996; docs/queue.md): a lane with thousands queued
-   * delays another by one slot. A lane that is paused, or whose tasks are all in the future or blocked, takes no slot from others. Tasks past
-   * `queue_deadline_at` are not claimed. The row and its attempt keep the slot's pod and `pod_uid`.
+   * delays another by one slot. A lane that is paused, or whose tasks are all in the future or blocked, takes no slot from others. Tasks of a project
+   * without `allow_pool` get no slot of the pool, whatever holds their conversation. Tasks past `queue_deadline_at` are not claimed. The row and its attempt keep the slot's pod and `pod_uid`.
    * Repeating with the same `claimId` returns what that claim leased and leases nothing more (an answer can be lost after the commit).
    * A claim leases nothing if its generation is not the newest, if a claim with a higher number of its generation has run, or if it has run
    * itself: a statement that runs late or twice would lease tasks that no hub knows of.

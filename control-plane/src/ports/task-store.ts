@@ -13,16 +13,19 @@ export interface NewTask {
   readonly retry_of: string | null
 }
 
-/** `repeated`: a task with that id existed already; it is answered as it is now, so inserting is safe to repeat with the same id. */
+/**
+ * `repeated`: a task with that id existed already; it is answered as it is now, so inserting is safe to repeat with the same id. `no_pool`: its
+ * target is the pool, which its project may not use.
+ */
 export type Inserted =
   | { readonly task: Task; readonly repeated: boolean }
-  | { readonly refused: 'no_project' | 'no_session' | 'queue_full' }
+  | { readonly refused: 'no_project' | 'no_session' | 'no_pool' | 'queue_full' }
 
 /**
  * Why the head of a lane is not running. `due`: nothing blocks it, and it gets the next free slot. `later`: its `run_after` has not come.
- * `max_running`, `paused`: its lane may start nothing. `workspace`, `session`: another live or earlier task holds it.
+ * `max_running`, `paused`: its lane may start nothing. `pool_not_allowed`: its target is the pool, which its project may not use. `workspace`, `session`: another live or earlier task holds it.
  */
-export type WaitReason = 'due' | 'later' | 'max_running' | 'paused' | 'workspace' | 'session'
+export type WaitReason = 'due' | 'later' | 'max_running' | 'paused' | 'pool_not_allowed' | 'workspace' | 'session'
 
 export interface QueueLane {
   readonly project_id: string
@@ -34,6 +37,7 @@ export interface QueueLane {
   readonly weight: number
   readonly max_queued: number
   readonly paused: boolean
+  readonly allow_pool: boolean
   /** When the oldest queued task was created. */
   readonly oldest_at: number
   readonly priorities: readonly { readonly priority: number; readonly depth: number }[]

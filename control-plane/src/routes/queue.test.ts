@@ -129,6 +129,20 @@ test('a task of a session waits for the session’s pod, whatever others are fre
   expect(await head()).toMatchObject({ reason: 'no_pod' })
 })
 
+test('a task of the pool waits where the project may not use it any more, and so does one that a worker’s conversation binds', async () => {
+  const { head, createTask, shellTask, start, finish, patch } = await setup()
+  const talking = await createTask({ kind: 'agent', project_id: 'demo', prompt: 'x', target: 'pool' })
+  await start(talking.id)
+  await finish(talking.id, { provider_session_id: 'told' })
+  const pooled = await createTask({ ...shellTask, target: 'pool' })
+  await patch({ allow_pool: false })
+  expect(await head()).toEqual({ task_id: pooled.id, reason: 'pool_not_allowed', until: null, by: null })
+  const more = await createTask({ kind: 'agent', project_id: 'demo', prompt: 'y', session_id: talking.session_id, priority: 1 })
+  expect(await head()).toMatchObject({ task_id: more.id, reason: 'pool_not_allowed' })
+  await patch({ allow_pool: true })
+  expect(await head()).toMatchObject({ task_id: more.id, reason: 'due' })
+})
+
 test('limits of a project are set one by one, and the hub is told', async () => {
   const { call, patch, hubs } = await setup()
   const changed = projectSchema.parse(await (await patch({ weight: 200, max_running: 0 })).json())

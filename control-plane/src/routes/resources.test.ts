@@ -33,6 +33,43 @@ test('an operator registers a project for a cluster, once, and its hub is told',
   expect(await register('mine', 'home', key)).toEqual([403, null])
 })
 
+test('only a key of every project says whether a project may use the pool', async () => {
+  const { call, makeKey } = await setup()
+  const patch = async (body: object, key?: string) => {
+    const response = await call('PATCH', '/v1/projects/trusted', { ...(key && { key }), body })
+    return [response.status, await response.json<Problem & { allow_pool?: boolean }>()] as const
+  }
+  const shown = async () => (await (await call('GET', '/v1/projects/trusted')).json<{ allow_pool: boolean }>()).allow_pool
+  expect(await shown()).toBe(false)
+  const { key: restricted } = await makeKey({ project_ids: ['trusted'], scopes: ['admin'] })
+  for (const allow_pool of [true, false]) {
+    const [status, problem] = await patch({ weight: 7, allow_pool }, restricted)
+    expect([status, problem.code, problem.errors?.map(({ pointer }) => pointer)]).toEqual([403, 'FORBIDDEN', ['/allow_pool']])
+    expect(problem.detail).toContain('every project')
+  }
+  expect(await shown()).toBe(false)
+  // Its other fields are the restricted key's as before.
+  expect((await patch({ weight: 7 }, restricted))[0]).toBe(200)
+  expect((await call('POST', '/v1/projects/trusted/pause', { key: restricted })).status).toBe(200)
+  const { key } = await makeKey({ scopes: ['projects:write'] })
+  expect(await patch({ allow_pool: true }, key)).toMatchObject([200, { allow_pool: true, weight: 7 }])
+  expect(await shown()).toBe(true)
+})
+
+test('a project is registered with or without the pool; one that is there is changed only by a word about it', async () => {
+  const { call } = await setup()
+  const register = async (body: object) => {
+    const response = await call('POST', '/v1/projects', { body: { cluster_id: 'home', ...body } })
+    return [response.status, (await response.json<{ allow_pool?: boolean }>()).allow_pool]
+  }
+  expect(await register({ id: 'one' })).toEqual([201, false])
+  expect(await register({ id: 'two', allow_pool: true })).toEqual([201, true])
+  expect(await register({ id: 'two' })).toEqual([201, true])
+  expect(await register({ id: 'two', allow_pool: false })).toEqual([201, false])
+  expect(await register({ id: 'one', cluster_id: 'away', allow_pool: true })).toEqual([409, undefined])
+  expect(await (await call('GET', '/v1/projects/one')).json()).toMatchObject({ allow_pool: false })
+})
+
 test('sessions are listed and read, and a restricted key sees its own', async () => {
   const { call, createTask, makeKey } = await setup()
   const { key } = await makeKey({ project_ids: ['demo'] })
@@ -66,6 +103,23 @@ test('a restricted key sees only clusters that one of its projects is in, whatev
   ])
   expect(await seen(['nowhere'])).toEqual([[], []])
   expect((await seen(null))[0]).toEqual(['away', 'home', 'quiet'])
+})
+
+test('a worker that is not ready says why, where its agent did', async () => {
+  const { call, hubs } = await setup()
+  const { pods } = await hubs.status('home')
+  hubs.connect(
+    'home',
+    '1',
+    pods.map((pod) => (pod.name === 'worker-0' ? { ...pod, ready: false, detail: 'it did not answer' } : pod)),
+  )
+  const { data } = workerPageSchema.parse(await (await call('GET', '/v1/workers')).json())
+  expect(data.map(({ name, ready, detail }) => [name, ready, detail])).toEqual([
+    ['demo-0', true, null],
+    ['other-0', true, null],
+    ['trusted-0', true, null],
+    ['worker-0', false, 'it did not answer'],
+  ])
 })
 
 test('workers are the pods of all clusters, and a restricted key sees its own and the pool', async () => {

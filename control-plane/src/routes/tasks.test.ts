@@ -186,6 +186,29 @@ test('bypassPermissions is refused unless the project allows it', async () => {
   expect((await post('nowhere')).status).toBe(404)
 })
 
+test('the pool is refused unless the project may use it, in every way to queue a task', async () => {
+  const { call, createTask, shellTask } = await setup()
+  const body = { ...shellTask, project_id: 'trusted', target: 'pool' }
+  const post = (path: string, sent: object) => call('POST', path, { body: sent })
+  const refused = await post('/v1/tasks', body)
+  const { code, detail, errors } = await refused.json<Problem>()
+  expect([refused.status, code, errors?.map(({ pointer }) => pointer)]).toEqual([403, 'FORBIDDEN', ['/target']])
+  expect(detail).toContain('allow_pool')
+  expect((await post('/v1/projects/trusted/shell', { command: 'true', target: 'pool' })).status).toBe(403)
+  const batch = await post('/v1/tasks/batch', { tasks: [body, { ...body, target: 'project' }, { ...body, project_id: 'demo' }] })
+  const { results } = await batch.json<{ results: { status: number; problem?: Problem }[] }>()
+  expect(results.map(({ status, problem }) => [status, problem?.code, problem?.errors?.map(({ pointer }) => pointer)])).toEqual([
+    [403, 'FORBIDDEN', ['/tasks/0/target']],
+    [202, undefined, undefined],
+    [202, undefined, undefined],
+  ])
+  expect((await call('PATCH', '/v1/projects/trusted', { body: { allow_pool: true } })).status).toBe(200)
+  const task = await createTask(body)
+  await call('POST', `/v1/tasks/${task.id}/cancel`)
+  await call('PATCH', '/v1/projects/trusted', { body: { allow_pool: false } })
+  expect((await call('POST', `/v1/tasks/${task.id}/retry`)).status).toBe(403)
+})
+
 test('a project that does not exist, or is another’s, is a 404', async () => {
   const { call, shellTask, makeKey } = await setup()
   const { key } = await makeKey({ project_ids: ['demo'] })

@@ -55,6 +55,7 @@ export function toProjectView(project: Project): z.infer<typeof projectSchema> {
     max_queued: project.max_queued,
     paused: project.paused,
     allow_bypass_permissions: project.allow_bypass_permissions,
+    allow_pool: project.allow_pool,
     created_at: toInstant(project.created_at),
     updated_at: toInstant(project.updated_at),
   }
@@ -99,8 +100,8 @@ export function toQueueView({ lanes, more_lanes, clusters }: Queue): QueueView {
 }
 
 export function toWorkerView(clusterId: string, pod: HubStatus['pods'][number]): z.infer<typeof workerSchema> {
-  const { name, role, project_id, ready, slots, running, providers } = pod
-  return { name, cluster_id: clusterId, role, project_id, ready, slots, running, providers: [...providers] }
+  const { name, role, project_id, ready, detail = null, slots, running, providers } = pod
+  return { name, cluster_id: clusterId, role, project_id, ready, detail, slots, running, providers: [...providers] }
 }
 
 export function toKeyView(key: ApiKey): z.infer<typeof keySchema> {

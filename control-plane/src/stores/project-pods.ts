@@ -18,11 +18,12 @@ export function projectPods(pods: readonly Pod[]): ProjectPod[] {
 }
 
 /** The fields that a change may set; other fields of the object are dropped. */
-export function given({ max_running, weight, max_queued, paused }: ProjectChange): ProjectChange {
+export function given({ max_running, weight, max_queued, paused, allow_pool }: ProjectChange): ProjectChange {
   return {
     ...(max_running !== undefined && { max_running }),
     ...(weight !== undefined && { weight }),
     ...(max_queued !== undefined && { max_queued }),
     ...(paused !== undefined && { paused }),
+    ...(allow_pool !== undefined && { allow_pool }),
   }
 }

@@ -42,7 +42,7 @@ const pod = (name: string, project_id: string | null, more: Partial<Pod> = {}): 
   ...more,
 })
 
-/** A cluster `home` with the projects `demo`, `other` and `trusted` (which allows bypassPermissions) and one worker. */
+/** A cluster `home` with one worker and the projects `demo` and `other` (which may use the pool) and `trusted` (which allows bypassPermissions). */
 export async function setup(options: AppOptions & { readonly deps?: Partial<Deps> } = {}) {
   const clock = manualClock()
   const random = seededRandomness()
@@ -71,6 +71,7 @@ export async function setup(options: AppOptions & { readonly deps?: Partial<Deps
     pod('worker-0', null),
   ]
   await stores.projects.report('home', pods, ['demo', 'other', 'trusted'])
+  for (const id of ['demo', 'other']) await stores.projects.change(id, anActor(), { allow_pool: true })
   hubs.connect('home', '1.0.0', pods)
 
   /** A key with every scope but `admin` and `cluster:connect`, for every project, unless said otherwise. */

@@ -144,6 +144,8 @@ function taskOf(spec: TaskSpec, inserted: Inserted): Task | DomainError {
       return noSuchProject(spec.project_id)
     case 'no_session':
       return noSuchSession(spec.session_id)
+    case 'no_pool':
+      return refuse('FORBIDDEN', 'target', `project ${spec.project_id} may not use the pool: it has no allow_pool`)
     case 'queue_full':
       return new DomainError('TOO_MANY_REQUESTS', `project ${spec.project_id} has as many tasks queued as it may: its max_queued`, {
         retryAfterS: 5,

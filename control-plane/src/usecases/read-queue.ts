@@ -31,12 +31,13 @@ export async function readQueue(
   }
 }
 
-function slotFor({ project_id, head }: QueueLane, { connected, pods }: HubStatus): QueueReason {
+function slotFor({ project_id, head, allow_pool }: QueueLane, { connected, pods }: HubStatus): QueueReason {
   if (!connected) return 'agent_away'
   const fits = (pod: HubStatus['pods'][number]) => {
     if (head.session_pod !== null) return pod.name === head.session_pod
     return head.target === 'pool' ? pod.role === 'worker' : pod.project_id === project_id
   }
+  if (!allow_pool && pods.some((pod) => pod.role === 'worker' && fits(pod))) return 'pool_not_allowed'
   const fit = pods.filter((pod) => pod.ready && fits(pod))
   if (fit.length === 0) return 'no_pod'
   return fit.some((pod) => freeSlots(pod, pod.running) > 0) ? 'due' : 'no_place'

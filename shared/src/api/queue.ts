@@ -10,8 +10,8 @@ const queueHeadSchema = z
     task_id: z.string(),
     reason: z.enum(queueReasons).meta({
       description:
-        '`due`: it goes to the next free slot. `later`: `until` has not come. `paused`: the project is. `max_running`: so many of the ' +
-        'project run. `workspace`, `session`: another task, `by`, has it. `agent_away`: the cluster is not connected. `no_pod`: no pod ' +
+        '`due`: it goes to the next free slot. `later`: `until` has not come. `paused`: the project is. `pool_not_allowed`: it would ' +
+        'run in a worker, and the project has no `allow_pool`. `max_running`: so many of the project run. `workspace`, `session`: another task, `by`, has it. `agent_away`: the cluster is not connected. `no_pod`: no pod ' +
         'for it is ready. `no_place`: all slots of such pods are taken.',
     }),
     until: instantSchema.nullable().meta({ description: 'With `later`.' }),

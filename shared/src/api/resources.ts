@@ -18,6 +18,7 @@ export const projectSchema = z
     max_queued: z.int().meta({ description: 'At most so many of its tasks may be queued; more are refused with 429.' }),
     paused: z.boolean().meta({ description: 'Nothing of it is started; what runs goes on.' }),
     allow_bypass_permissions: z.boolean(),
+    allow_pool: z.boolean().meta({ description: 'Its tasks may run in workers (`target: pool`), which they share with those of others.' }),
     created_at: instantSchema,
     updated_at: instantSchema,
   })
@@ -30,11 +31,27 @@ export const changeProjectSchema = z
     max_running: limit('max_running').meta({ description: 'At most so many of its tasks are leased or running at once. 0: none.' }),
     weight: limit('weight').meta({ description: 'Its share of the pool: 200 gets twice as many slots as 100.' }),
     max_queued: limit('max_queued').meta({ description: 'At most so many of its tasks may be queued; those that are stay.' }),
+    allow_pool: z
+      .boolean()
+      .optional()
+      .meta({
+        description:
+          'Whether its tasks may run in workers, whose tasks of all projects can read and change what is each other’s. For a key of every ' +
+          'project only. False: what runs there goes on, what is queued for the pool waits.',
+      }),
   })
   .refine((change) => Object.values(change).some((value) => value !== undefined), { message: 'give at least one field to change' })
   .meta({ id: 'ChangeProject' })
 
-export const createProjectSchema = z.strictObject({ id: projectIdSchema, cluster_id: clusterIdSchema }).meta({ id: 'CreateProject' })
+export const createProjectSchema = z
+  .strictObject({
+    id: projectIdSchema,
+    cluster_id: clusterIdSchema,
+    allow_pool: z.boolean().optional().meta({
+      description: 'Whether its tasks may run in workers; a project that is there already is changed. Default: false, or as it is.',
+    }),
+  })
+  .meta({ id: 'CreateProject' })
 
 export const sessionSchema = z
   .object({
@@ -59,6 +76,7 @@ export const workerSchema = z
     role: z.enum(podRoles),
     project_id: z.string().nullable(),
     ready: z.boolean(),
+    detail: z.string().nullable().meta({ description: 'Why it is not ready, where its agent knows.' }),
     slots: z.int(),
     running: z.int(),
     providers: z.array(z.enum(agentProviders)),

@@ -114,7 +114,7 @@ const common = {
   target: z
     .enum(taskTargets)
     .default('project')
-    .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster." }),
+    .meta({ description: "`project`: the project's own pod; `pool`: any worker of the cluster, where the project has `allow_pool`." }),
   labels: label.default({}).meta({ override: { default: {} } }),
   metadata: z
     .record(z.string(), jsonValue)

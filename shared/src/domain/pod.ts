@@ -17,6 +17,8 @@ export interface Pod {
   readonly allow_bypass_permissions: boolean
   /** Whether the settings in a repository may say where the model is and which servers start. The operator sets it; absent: no. */
   readonly trust_repository_settings?: boolean | undefined
+  /** Why it is not ready, in a few words, where the agent knows. */
+  readonly detail?: string | undefined
 }
 
 export const podLabels = {

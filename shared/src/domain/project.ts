@@ -21,6 +21,11 @@ export interface Project {
   readonly paused: boolean
   /** Whether its tasks may use `permission_mode: bypassPermissions`. The operator sets it on the pod; a caller cannot. */
   readonly allow_bypass_permissions: boolean
+  /**
+   * Whether its tasks may run in workers. Tasks of all projects there are one user of one machine and can read and change what is each other's,
+   * so only a caller of every project says so.
+   */
+  readonly allow_pool: boolean
   readonly created_at: number
   readonly updated_at: number
 }
@@ -33,4 +38,4 @@ export const projectLimits = {
   weight: { min: 1, max: 1_000 },
   max_queued: { min: 0, max: 10_000_000 },
 } as const
-export type ProjectChange = Partial<Pick<Project, 'max_running' | 'weight' | 'max_queued' | 'paused'>>
+export type ProjectChange = Partial<Pick<Project, 'max_running' | 'weight' | 'max_queued' | 'paused' | 'allow_pool'>>

@@ -59,6 +59,12 @@ test('unknown fields of a newer end are ignored', () => {
   })
 })
 
+test('a pod may say why it is not ready, shortly', () => {
+  const told = (detail: unknown) => up({ type: 'pods', pods: [{ ...pod, ready: false, detail }] })
+  expect(told('it did not answer')).toMatchObject({ ok: true, frame: { pods: [{ detail: 'it did not answer' }] } })
+  for (const detail of ['x'.repeat(201), 7, 'a\u0000b', '\ud800']) expect(told(detail)).toEqual({ ok: false, reason: 'malformed' })
+})
+
 test('frames of unknown types are distinguished from malformed ones, both ways', () => {
   for (const decode of [up, down]) {
     expect(decode({ type: 'weather', sunny: true })).toEqual({ ok: false, reason: 'unknown_type' })

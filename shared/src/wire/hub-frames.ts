@@ -2,6 +2,7 @@
 // Level-triggered: `hello` lists everything that exists, `welcome` everything that should exist, and both may be repeated.
 
 import { z } from 'zod'
+import { maxInventoryParts, maxInventoryPods } from './limits.ts'
 import {
   assignmentSchema,
   attemptRefSchema,
@@ -15,6 +16,15 @@ import {
   wallMsSchema,
 } from './parts.ts'
 
+/**
+ * An inventory that one frame could not hold is told in several, one after the other; together they are one frame of its type. Nothing of it holds
+ * before the last. Left out: this frame is all of it.
+ */
+const inParts = {
+  part: z.int().min(1).max(maxInventoryParts).optional(),
+  parts: z.int().min(1).max(maxInventoryParts).optional(),
+}
+
 /** Agent → hub. */
 export const hubUpSchema = z.discriminatedUnion('type', [
   /** First frame of a connection, and the answer to `sync`. `instance` is random per agent process. */
@@ -24,8 +34,9 @@ export const hubUpSchema = z.discriminatedUnion('type', [
     agent_version: z.string().max(64),
     instance: z.string().min(8).max(64),
     agent_time: z.int(),
-    pods: z.array(podSchema).max(5000),
+    pods: z.array(podSchema).max(maxInventoryPods),
     attempts: z.array(presenceSchema).max(20_000),
+    ...inParts,
   }),
   /** The attempt's directory exists and its process was started; also the answer to a repeated assignment. */
   z.object({ type: z.literal('accepted'), attempts: z.array(attemptRefSchema.extend({ started_at: wallMsSchema })).max(1000) }),
@@ -35,7 +46,8 @@ export const hubUpSchema = z.discriminatedUnion('type', [
     attempts: z.array(attemptRefSchema.extend({ reason: rejectReasonSchema, detail: z.string().max(2000).optional() })).max(1000),
   }),
   /** The whole inventory, after a change of it. */
-  z.object({ type: z.literal('pods'), pods: z.array(podSchema).max(5000) }),
+  z.object({ type: z.literal('pods'), pods: z.array(podSchema).max(maxInventoryPods), ...inParts }),
+  /** Live attempts, in several heartbeats where they are many. */
   z.object({ type: z.literal('heartbeat'), agent_time: z.int(), attempts: z.array(attemptRefSchema).max(20_000) }),
   /** The result is in the task's log and the processes are gone: the slot is free. */
   z.object({ type: z.literal('finished'), attempts: z.array(attemptRefSchema).max(1000) }),

@@ -2,6 +2,10 @@
 
 /** A larger frame closes the socket: a peer must not make the other hold unbounded memory. (Cloudflare's own limit is higher.) */
 export const maxFrameBytes = 1024 * 1024
+/** An inventory that is told in parts: what a hub holds of it in memory, whoever tells it. */
+export const maxInventoryParts = 128
+export const maxInventoryPods = 5_000
+export const maxInventoryAttempts = 50_000
 /** A batch is sent after this wait, or earlier if it reaches one of the next two limits. The first event after silence is sent at once. */
 export const maxBatchWaitMs = 50
 export const maxBatchEvents = 64

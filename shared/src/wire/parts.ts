@@ -39,6 +39,8 @@ export const podSchema: z.ZodType<Pod> = z.object({
   slots: z.int().min(0).max(1000),
   providers: z.array(z.enum(agentProviders)),
   allow_bypass_permissions: z.boolean(),
+  /** Older agents do not send it. */
+  detail: keptText(1, 200).optional(),
 })
 
 export const presenceSchema: z.ZodType<AttemptPresence> = attemptRefSchema.extend({

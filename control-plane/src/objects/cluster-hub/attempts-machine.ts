@@ -9,7 +9,7 @@ import type { Task } from '@rdev/shared/domain/task'
 import type { HubUp } from '@rdev/shared/wire/hub-frames'
 import { askHello, assign, endAttempt, inParts, nameOf, podOf, refOf, write, type Draft } from './draft.ts'
 import { hubCeilingMs, orphanMs } from '@rdev/shared/domain/limits'
-import { maxFailedDispatches, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
+import { maxFailedDispatches, maxStops, podAbsentMs, type Connection, type Dispatch, type Live } from './state.ts'
 
 type Frame<Type extends HubUp['type']> = Extract<HubUp, { type: Type }>
 
@@ -100,7 +100,14 @@ export function reconcile(d: Draft, connection: Connection, rows: readonly Dispa
     .filter((ref) => !known.has(nameOf(ref)) && !d.live.has(nameOf(ref)))
   const [first = [], ...more] = inParts(adopt)
   const send = { type: 'send' as const, connection: connection.id }
-  d.effects.push({ ...send, frame: { type: 'welcome', epoch: connection.epoch, server_time: now, adopt: first, stop } })
+  d.effects.push({
+    ...send,
+    frame: { type: 'welcome', epoch: connection.epoch, server_time: now, adopt: first, stop: stop.slice(0, maxStops) },
+  })
+  for (let from = maxStops; from < stop.length; from += maxStops) {
+    const rest = stop.slice(from, from + maxStops)
+    d.effects.push({ ...send, frame: { type: 'welcome', epoch: connection.epoch, server_time: now, adopt: [], stop: rest } })
+  }
   for (const tasks of more) d.effects.push({ ...send, frame: { type: 'assign', tasks } })
   assign(d, again)
   if (started.length > 0) write(d, { kind: 'mark_started', started })

@@ -156,7 +156,7 @@ export class ClusterHubDriver implements ObjectDriver {
     const decoded = decodeFrame(hubUpSchema, message)
     if (decoded.ok) {
       this.#loop.step({ type: 'frame', connection, frame: decoded.frame })
-      if (decoded.frame.type === 'hello') this.#release()
+      if (decoded.frame.type === 'hello' && this.#loop.state.connection?.hello !== null) this.#release()
     } else if (decoded.reason !== 'unknown_type') {
       const reason = decoded.reason.replace('_', ' ')
       this.#loop.log('warn', 'malformed frame of an agent', { reason })

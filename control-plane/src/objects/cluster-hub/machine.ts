@@ -27,6 +27,7 @@ import {
 } from './draft.ts'
 import { closeLines, hasKeyEnded, judgeKey, keyJudged, newThingsMs } from './key-machine.ts'
 import { desiredRead, desiredReadFailed, observed, readDesired, tellDesired, tellHeld } from './desired-machine.ts'
+import { joinParts } from './inventory-parts.ts'
 import { foundMissingPods, podsToLookBeside } from './pods-machine.ts'
 import { judgeKeyEveryMs, leaseMs, orphanMs, sweepEveryMs } from '@rdev/shared/domain/limits'
 import {
@@ -116,7 +117,7 @@ function apply(d: Draft, input: HubInput, random: number, now: number): void {
   }
 }
 
-const newConnection = { version: null, protocol: 0, hello: null, draining: false, judging: false, desiredHeld: false } as const
+const newConnection = { version: null, protocol: 0, hello: null, told: null, draining: false, judging: false, desiredHeld: false } as const
 
 function connected(d: Draft, { connection: id, key }: Extract<HubInput, { type: 'connected' }>, now: number): void {
   if (d.connection !== null) {
@@ -152,8 +153,17 @@ function refuseKey(d: Draft, keyId: string, now: number): void {
 function frame(d: Draft, { id }: Connection, up: HubUp, random: number, now: number): void {
   // After `hello` comes what the agent did not know before.
   judgeKey(d, now, up.type === 'hello' ? newThingsMs : judgeKeyEveryMs)
-  const { connection } = d
-  if (connection?.id !== id) return
+  if (d.connection?.id !== id) return
+  if (up.type !== 'hello' && up.type !== 'pods') return take(d, d.connection, up, random, now)
+  const joined = joinParts(d.connection.told, up)
+  if (joined === 'refused') return hangUp(d, d.connection, closeCodes.malformed, 'an inventory whose parts do not fit', now)
+  const connection = { ...d.connection, told: joined.told }
+  d.connection = connection
+  if (joined.whole !== null) take(d, connection, joined.whole, random, now)
+}
+
+/** A frame of which no part is missing. */
+function take(d: Draft, connection: Connection, up: HubUp, random: number, now: number): void {
   switch (up.type) {
     case 'hello':
       return hello(d, connection, up, now)

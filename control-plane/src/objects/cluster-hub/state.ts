@@ -8,6 +8,7 @@ import type { Step } from '@rdev/shared/domain/step'
 import type { Task, TaskOutcome } from '@rdev/shared/domain/task'
 import type { HubDown, HubUp } from '@rdev/shared/wire/hub-frames'
 import type { LiveTask, Slot } from '../../ports/dispatch-store.ts'
+import type { PartsTold } from './inventory-parts.ts'
 
 /** A leased or running task with the token that opens its log. */
 export interface Dispatch extends LiveTask {
@@ -60,6 +61,8 @@ export interface Connection {
   readonly protocol: number
   /** What the agent said it has; null before `hello`. */
   readonly hello: readonly AttemptPresence[] | null
+  /** The parts of an inventory of which more are to come. */
+  readonly told: PartsTold | null
   readonly draining: boolean
 }
 
@@ -285,3 +288,5 @@ export const maxEarlyFrames = 1_000
 export const maxClaimSlots = 100
 /** Characters of assignments in one frame, so that the frame stays below its limit however long the prompts are. */
 export const maxAssignChars = 256 * 1024
+/** Attempts to stop in one `welcome`; more are told in further ones. */
+export const maxStops = 5_000

@@ -26,6 +26,27 @@ export function claimContract(setup: () => Contract): void {
       expect(await claim(valid)).toEqual([task.id])
     })
 
+    it('leases nothing into the pool for a project that may not use it; what waits goes on when it may again', async () => {
+      const { add, addMany, claim, converse, end, projects, takeOver } = setup()
+      await takeOver()
+      const allow = (allow_pool: boolean) => projects.change('demo', anActor(), { allow_pool })
+      // A conversation that a worker holds, whatever target its next task names.
+      const { session_id } = await converse({ target: 'pool' })
+      await end((await claim(slots('worker', null)))[0]!.task, 'succeeded', { provider_session_id: 'told' })
+      const more = { kind: 'agent', provider: 'claude-code', prompt: 'more', command: null, session_id } as const
+      const bound = await add({ ...more, priority: 1 })
+      const held = await add({ target: 'pool', workspace: 'main', priority: 2 })
+      const open = await add({ target: 'pool', priority: 3 })
+      await addMany(3, { target: 'pool', priority: 4 })
+      const home = await add({ priority: 5 })
+      const other = await add({ project_id: 'other', target: 'pool', priority: 900 })
+      await allow(false)
+      expect(ids(await claim([...slots('worker', null, 4), ...demoSlots(2)])).sort()).toEqual([home.id, other.id].sort())
+      expect(ids(await claim([...slots('worker', null, 4), ...demoSlots(2)]))).toEqual([])
+      await allow(true)
+      expect(ids(await claim(slots('worker', null, 3))).sort()).toEqual([bound.id, held.id, open.id].sort())
+    })
+
     it('leases a task for its slot, as the next attempt', async () => {
       const { add, claim, dispatch, tasks, id, live: liveOf } = setup()
       const task = await add()

@@ -59,6 +59,21 @@ export function insertContract(setup: () => Contract): void {
       expect(said(await tasks.insert([fresh({ ...agent, project_id: 'other' })]))).toEqual(['no_session'])
     })
 
+    it('refuses tasks of the pool, and only these, where the project may not use it', async () => {
+      const { fresh, tasks, projects } = setup()
+      const [pooled, home] = [fresh({ project_id: 'far', target: 'pool' }), fresh({ project_id: 'far' })]
+      expect(said(await tasks.insert([pooled]))).toEqual(['no_pool'])
+      await projects.change('far', anActor(), { max_queued: 1 })
+      // A refused one takes no room in the lane.
+      expect(said(await tasks.insert([pooled, home, fresh({ target: 'pool' })]))).toEqual(['no_pool', 'new', 'new'])
+      await projects.change('far', anActor(), { allow_pool: true, max_queued: 2 })
+      expect(said(await tasks.insert([pooled]))).toEqual(['new'])
+      // One that is there is answered as it is, also after the permission went.
+      await projects.change('far', anActor(), { allow_pool: false })
+      expect(said(await tasks.insert([pooled]))).toEqual(['repeated'])
+      expect(said(await tasks.insert([pooled, fresh({ project_id: 'far', target: 'pool' })]))).toEqual(['repeated', 'no_pool'])
+    })
+
     it('takes 500 at once', async () => {
       const { fresh, tasks } = setup()
       const list = Array.from({ length: 500 }, () => fresh())

@@ -15,7 +15,7 @@ export function laneContract(setup: () => Contract): void {
       names.map((name) => pod(`${name}-pod`, name)),
       names,
     )
-    for (const name of names) await projects.change(name, anActor(), { ...many, weight: weights[name]! })
+    for (const name of names) await projects.change(name, anActor(), { ...many, weight: weights[name]!, allow_pool: true })
   }
 
   /** Whose tasks were leased, in order of the claims. */

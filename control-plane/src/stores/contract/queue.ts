@@ -28,6 +28,7 @@ export function queueContract(setup: () => Contract): void {
         weight: 100,
         max_queued: 100_000,
         paused: false,
+        allow_pool: true,
         oldest_at: first.created_at,
         priorities: [
           { priority: 7, depth: 1 },
@@ -61,6 +62,12 @@ export function queueContract(setup: () => Contract): void {
       await projects.change('demo', anActor(), { paused: true, max_running: 4 })
       expect(await head()).toMatchObject({ task_id: waits.id, reason: 'paused' })
       await projects.change('demo', anActor(), { paused: false })
+      const pooled = await add({ target: 'pool', priority: 1 })
+      expect(await head()).toMatchObject({ task_id: pooled.id, reason: 'due' })
+      await projects.change('demo', anActor(), { allow_pool: false })
+      expect(await head()).toMatchObject({ task_id: pooled.id, reason: 'pool_not_allowed', by: null })
+      await projects.change('demo', anActor(), { allow_pool: true })
+      await end(await lease(slots('worker', null)))
       await end(holder)
       await end(await lease())
 

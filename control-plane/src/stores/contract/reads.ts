@@ -128,7 +128,7 @@ export function readContract(setup: () => Contract): void {
       const { projects, clusters } = setup()
       expect(await clusters.list()).toEqual([{ id: 'away' }, { id: 'home' }])
       expect(await projects.get('demo', null)).toMatchObject({ cluster_id: 'home', pod: 'demo-pod', max_running: 4 })
-      expect(await projects.get('demo', null)).toMatchObject({ allow_bypass_permissions: false })
+      expect(await projects.get('far', null)).toMatchObject({ allow_bypass_permissions: false, allow_pool: false })
       expect((await projects.list(null, { limit: 2 })).data.map((project) => project.id)).toEqual(['demo', 'far'])
       const { next_cursor } = await projects.list(null, { limit: 2 })
       expect((await projects.list(null, { limit: 2, cursor: next_cursor! })).data.map((project) => project.id)).toEqual(['other'])
@@ -148,7 +148,7 @@ export function readContract(setup: () => Contract): void {
     it('are registered by an operator’s word, once and for one cluster', async () => {
       const { projects, clusters } = setup()
       const project = await projects.register('early', 'later', anActor())
-      expect(project).toMatchObject({ id: 'early', cluster_id: 'later', pod: null, max_running: 4, paused: false })
+      expect(project).toMatchObject({ id: 'early', cluster_id: 'later', pod: null, max_running: 4, paused: false, allow_pool: false })
       expect(await clusters.list()).toContainEqual({ id: 'later' })
       expect(await projects.register('early', 'later', anActor())).toEqual(project)
       expect(await projects.register('early', 'home', anActor())).toEqual(project)

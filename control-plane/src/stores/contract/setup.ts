@@ -62,6 +62,7 @@ export async function contractSetup({ stores }: StoresUnderTest) {
   const { dispatch, tasks, projects } = stores
   await projects.report('home', [pod('demo-pod', 'demo'), pod('other-pod', 'other')], ['demo', 'other'])
   await projects.report('away', [pod('far-pod', 'far')], ['far'])
+  for (const name of ['demo', 'other']) await projects.change(name, anActor(), { allow_pool: true })
 
   const id = (kind: 'task' | 'session' | 'key' | 'claim') => newId(kind, Date.now() + serial++, new Uint8Array(10))
   let generation = 0

@@ -92,6 +92,7 @@ function whatFits(
     const own = `project ${lane.id}`
     const slotClass = boundPod !== null ? classOfPod.get(boundPod) : task.spec.target === pool ? pool : own
     if (slotClass === undefined || (slotClass !== pool && slotClass !== own) || !classes.has(slotClass)) return []
+    if (slotClass === pool && !lane.allow_pool) return []
     return [{ task, lane, boundPod, slotClass }]
   })
 }

@@ -72,7 +72,7 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
           const before = rows.projects.get(id)
           if (!before) {
             if (!mayRegister.includes(id)) continue
-            const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions }
+            const fresh = { id, cluster_id: clusterId, pod, ...projectDefaults, allow_bypass_permissions, allow_pool: false }
             rows.projects.set(id, { ...fresh, created_at: now, updated_at: now })
           } else if (
             before.cluster_id === clusterId &&
@@ -92,7 +92,7 @@ export function memoryStores(clock: Clock, onEnd: (task: Task) => void = () => {
         const before = rows.projects.get(id)
         if (before) return before
         const now = clock.now()
-        const unknown = { pod: null, allow_bypass_permissions: false, created_at: now, updated_at: now }
+        const unknown = { pod: null, allow_bypass_permissions: false, allow_pool: false, created_at: now, updated_at: now }
         const project = { id, cluster_id: clusterId, ...projectDefaults, ...unknown }
         rows.clusters.add(clusterId)
         rows.projects.set(id, project)

@@ -5,7 +5,7 @@ import type { MemoryRows } from './rows.ts'
 
 /** A lane in the view of the queue; `queued` are its queued tasks, at least one. */
 export function queueLane(rows: MemoryRows, projectId: string, queued: readonly Task[], now: number): QueueLane {
-  const { cluster_id, max_running, weight, max_queued, paused } = rows.projects.get(projectId)!
+  const { cluster_id, max_running, weight, max_queued, paused, allow_pool } = rows.projects.get(projectId)!
   const live = [...rows.tasks.values()].filter(
     (task) => (task.status === 'leased' || task.status === 'running') && task.spec.project_id === projectId,
   )
@@ -25,6 +25,7 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
   const inTheWay = (): { reason: WaitReason; by: string | null } => {
     if (due.length === 0) return { reason: 'later', by: null }
     if (paused) return { reason: 'paused', by: null }
+    if (head.spec.target === 'pool' && session_pod === null && !allow_pool) return { reason: 'pool_not_allowed', by: null }
     if (live.length >= max_running) return { reason: 'max_running', by: null }
     for (const kind of ['workspace', 'session'] as const) {
       const by = holder(kind)
@@ -42,6 +43,7 @@ export function queueLane(rows: MemoryRows, projectId: string, queued: readonly 
     weight,
     max_queued,
     paused,
+    allow_pool,
     oldest_at: oldest.created_at,
     priorities: [...depths].map(([priority, depth]) => ({ priority, depth })).sort((a, b) => a.priority - b.priority),
     head: { task_id: head.id, ...inTheWay(), target: head.spec.target, session_pod, run_after: head.run_after },

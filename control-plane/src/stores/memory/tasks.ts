@@ -17,6 +17,7 @@ export function memoryTasks(rows: MemoryRows, clock: Clock): TaskStore {
     if (spec.session_id !== null && !new_session && rows.sessions.get(spec.session_id)?.project_id !== spec.project_id) {
       return { refused: 'no_session' }
     }
+    if (spec.target === 'pool' && !project.allow_pool) return { refused: 'no_pool' }
     let depth = 0
     for (const task of rows.tasks.values()) if (task.status === 'queued' && task.spec.project_id === project.id) depth++
     if (depth >= project.max_queued) {

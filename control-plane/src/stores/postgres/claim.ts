@@ -58,7 +58,7 @@ live_task as materialized (
 ),
 running as materialized (select project_id, count(*) from live_task group by project_id),
 lane as materialized (
-  select p.id, p.cluster_id, p.weight, p.max_running - coalesce(running.count, 0) as room, greatest(l.vtime, pool.vtime, 0) as next_tag
+  select p.id, p.cluster_id, p.weight, p.allow_pool, p.max_running - coalesce(running.count, 0) as room, greatest(l.vtime, pool.vtime, 0) as next_tag
   from lane_head join projects p on p.id = lane_head.lane
   left join running on running.project_id = p.id
   left join lanes l on l.project_id = p.id
@@ -67,9 +67,10 @@ lane as materialized (
 ),
 ${keyHeads(sql`select h.* from lane_head h join lane on lane.id = h.lane`)},
 ready as materialized (
-  select key_head.*, ${isOpen('key_head.turn')} as open, lane.next_tag, lane.weight, lane.room, class_slots.slots
+  select key_head.*, ${isOpen('key_head.turn')} as open, lane.next_tag, lane.weight, lane.room, lane.allow_pool, class_slots.slots
   from key_head join lane on lane.id = key_head.lane
   left join class_slots on ${isOpen('key_head.turn')} and class_slots.class = case key_head.turn when 'pool' then '' else key_head.lane end
+    and (class_slots.class <> '' or lane.allow_pool)
   where key_head.run_after <= ${storeNow} and (class_slots.class is not null or not ${isOpen('key_head.turn')})
 ),
 -- At most as many lanes as the pool has slots: a head with a later start tag than all of theirs gets no slot.
@@ -91,9 +92,9 @@ wanted as materialized (
   from ready left join horizon on true
 ),
 due as materialized (
-  select ${headColumns('w')}, w.open, w.next_tag, w.weight, w.room from wanted w where w.most = 1 and ${waits('w')}
+  select ${headColumns('w')}, w.open, w.next_tag, w.weight, w.room, w.allow_pool from wanted w where w.most = 1 and ${waits('w')}
   union all
-  select ${headColumns('t')}, w.open, w.next_tag, w.weight, w.room
+  select ${headColumns('t')}, w.open, w.next_tag, w.weight, w.room, w.allow_pool
   from wanted w cross join lateral (
     select * from (
       select ${headColumns('t')} from tasks t
@@ -122,7 +123,8 @@ fit as materialized (
     select class_slots.class from class_slots where s.pod is null and class_slots.class = case h.target when 'pool' then '' else h.lane end
     limit 1
   ) slot_class
-  where not exists (select from live_task l where l.project_id = h.lane and l.workspace = h.workspace)
+  where (slot_class.class <> '' or h.allow_pool)
+    and not exists (select from live_task l where l.project_id = h.lane and l.workspace = h.workspace)
     and not exists (select from live_task l where l.session_id = h.session_id)
     and (h.session_id is null or not exists (
       select from tasks e

@@ -37,7 +37,8 @@ const joinSessionKey = (from: SQL) => sql`rekeyed as (
 const openKeyList = sql.raw(`(${openKeys.map((key) => `'${key}'`).join(', ')})`)
 
 /**
- * Always answers one row: the project's facts, and the task if it was inserted. Null project: there is none. `session`: the session exists.
+ * Always answers one row: the project's facts, and the task if it was inserted. Null project: there is none. `session`: the session exists;
+ * `pool`: the task does not need the pool, or its project may use it.
  */
 export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
   const { id, spec, actor, created_at, new_session, retry_of } = fresh
@@ -53,7 +54,8 @@ export function insertOneStatement(fresh: NewTask, known: number | null): SQL {
   return sql`
 with project as materialized (
   select p.id, p.cluster_id, ${depth('p', sql`${known}::int8`)} as depth, p.max_queued,
-    ${continues ? sql`exists (select from sessions s where s.id = ${spec.session_id} and s.project_id = p.id)` : sql`true`} as session
+    ${continues ? sql`exists (select from sessions s where s.id = ${spec.session_id} and s.project_id = p.id)` : sql`true`} as session,
+    ${spec.target === 'pool' ? sql`p.allow_pool` : sql`true`} as pool
   from projects p where p.id = ${spec.project_id}
 ),
 fresh as (
@@ -63,11 +65,11 @@ fresh as (
     ${JSON.stringify(spec)}::json, ${actor.key_id}, ${at(created_at)}, project.cluster_id, project.id, ${orderingKeyOf(spec, new_session)}, ${retry_of},
     -- If the caller's clock is ahead of the store's, take the store's: a new task must be due at once.
     'queued', greatest(least(${at(created_at)}, ${storeNow}), ${spec.run_after === null ? none : at(spec.run_after)}), ${deadline === null ? none : at(deadline)}
-  from project where project.session and project.depth < project.max_queued
+  from project where project.session and project.pool and project.depth < project.max_queued
   on conflict (id) do nothing
   returning ${columnsOf(tasks, 't')}
 )${spec.session_id === null ? sql`` : new_session ? begun : continued}
-select project.depth, project.session as has_session, project.depth < project.max_queued as has_room, ${columnsOf(tasks, 'fresh')}
+select project.depth, project.session as has_session, project.pool as has_pool, project.depth < project.max_queued as has_room, ${columnsOf(tasks, 'fresh')}
 from project left join fresh on true`
 }
 
@@ -108,13 +110,13 @@ with told as materialized (
 ),
 known as materialized (select * from json_to_recordset(${JSON.stringify(depths)}::json) as (id text, depth int8)),
 project as materialized (
-  select p.id, p.cluster_id, p.max_queued, ${depth('p', sql`known.depth`)} as depth
+  select p.id, p.cluster_id, p.max_queued, p.allow_pool, ${depth('p', sql`known.depth`)} as depth
   from projects p left join known using (id) where p.id in (select project_id from told)
 ),
--- A task that exists already, or whose session is missing, does not count against max_queued.
+-- A task that exists already, whose session is missing, or that may not use the pool, does not count against max_queued.
 judged as materialized (
-  select told.*, project.cluster_id, project.depth, project.max_queued, session.ok as has_session,
-    row_number() over (partition by told.project_id, session.ok and known_task.id is null order by told.ord) as nth
+  select told.*, project.cluster_id, project.depth, project.max_queued, session.ok as has_session, pool.ok as has_pool,
+    row_number() over (partition by told.project_id, session.ok and pool.ok and known_task.id is null order by told.ord) as nth
   from told
   left join project on project.id = told.project_id
   left join tasks known_task on known_task.id = told.id
@@ -122,13 +124,14 @@ judged as materialized (
     select told.session_id is null or told.new_session
       or exists (select from sessions s where s.id = told.session_id and s.project_id = told.project_id) as ok
   ) session
+  cross join lateral (select told.target <> 'pool' or coalesce(project.allow_pool, false) as ok) pool
 ),
 fresh as (
   insert into tasks as t (id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec, created_by, created_at, cluster_id,
     lane, turn, retry_of, status, run_after, queue_deadline_at)
   select id, project_id, session_id, workspace, kind, target, priority, timeout_s, spec::json, created_by, created_at, cluster_id,
     project_id, turn, retry_of, 'queued', greatest(least(created_at, ${storeNow}), run_after), queue_deadline_at
-  from judged where cluster_id is not null and has_session and depth + nth <= max_queued
+  from judged where cluster_id is not null and has_session and has_pool and depth + nth <= max_queued
   order by ord
   on conflict (id) do nothing
   returning ${columnsOf(tasks, 't')}
@@ -151,7 +154,7 @@ continued as (
   where s.id = held.id
 ),
 ${joinSessionKey(sql`select held.id from held`)}
-select judged.ord, judged.project_id as lane_id, judged.cluster_id is not null as has_project, judged.has_session,
+select judged.ord, judged.project_id as lane_id, judged.cluster_id is not null as has_project, judged.has_session, judged.has_pool,
   coalesce(judged.depth + judged.nth <= judged.max_queued, false) as has_room, judged.depth, ${columnsOf(tasks, 'fresh')}
 from judged left join fresh using (id)
 order by judged.ord`

@@ -92,7 +92,7 @@ export function postgresInsert(database: Database, clock: Clock): TaskStore['ins
 
 function answerOf(row: Readonly<Record<string, unknown>> | undefined): Answer {
   if (row?.has_project !== true) return { task: null, refused: 'no_project', depth: 0 }
-  const refused = row.has_session !== true ? 'no_session' : row.has_room !== true ? 'queue_full' : null
+  const refused = row.has_session !== true ? 'no_session' : row.has_pool !== true ? 'no_pool' : row.has_room !== true ? 'queue_full' : null
   return { task: row.id === null ? null : rawTask(row), refused, depth: Number(row.depth) }
 }
 

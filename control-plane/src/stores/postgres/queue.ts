@@ -17,7 +17,7 @@ export function queueStatement(filter: { projects: ProjectFilter; project_id?: s
   const one = filter.project_id === undefined ? sql`true` : sql`p.id in (select json_array_elements_text(${names([filter.project_id])}))`
   return sql`
 with recursive lane as materialized (
-  select p.id, p.cluster_id, p.max_running, p.weight, p.max_queued, p.paused, q.depth::int8 as depth, q.oldest, q.priorities
+  select p.id, p.cluster_id, p.max_running, p.weight, p.max_queued, p.paused, p.allow_pool, q.depth::int8 as depth, q.oldest, q.priorities
   from projects p cross join lateral (
     select sum(n) as depth, min(oldest) as oldest, json_agg(json_build_object('priority', priority, 'depth', n) order by priority) as priorities
     from (
@@ -36,7 +36,7 @@ head as materialized (
   from key_head t
   order by t.lane, t.run_after > ${storeNow}, case when t.run_after <= ${storeNow} then t.priority end, t.run_after, t.priority, t.id
 )
-select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.depth::float8 as depth,
+select lane.id as project_id, lane.cluster_id, lane.max_running, lane.weight, lane.max_queued, lane.paused, lane.allow_pool, lane.depth::float8 as depth,
   running.count::int as live, ${ms('oldest.created_at')} as oldest_at, lane.priorities, head.id as task_id, head.target, head.later,
   ${ms('head.run_after')} as run_after, workspace.id as workspace_by, session.id as session_by,
   conversation.pod as session_pod
@@ -54,10 +54,12 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
   const text = (name: string) => String(row[name])
   const textOrNull = (name: string) => (typeof row[name] === 'string' ? row[name] : null)
   const paused = row.paused === true
+  const allow_pool = row.allow_pool === true
   const by = { workspace: textOrNull('workspace_by'), session: textOrNull('session_by') }
   const inTheWay = (): { reason: WaitReason; by: string | null } => {
     if (row.later === true) return { reason: 'later', by: null }
     if (paused) return { reason: 'paused', by: null }
+    if (row.target === 'pool' && row.session_pod === null && !allow_pool) return { reason: 'pool_not_allowed', by: null }
     if (Number(row.live) >= Number(row.max_running)) return { reason: 'max_running', by: null }
     for (const reason of ['workspace', 'session'] as const) if (by[reason] !== null) return { reason, by: by[reason] }
     return { reason: 'due', by: null }
@@ -71,6 +73,7 @@ export function queueLaneOf(row: Readonly<Record<string, unknown>>): QueueLane {
     weight: Number(row.weight),
     max_queued: Number(row.max_queued),
     paused,
+    allow_pool,
     oldest_at: Number(row.oldest_at),
     priorities: row.priorities as QueueLane['priorities'],
     head: {

@@ -70,6 +70,7 @@ export const projects = pgTable(
     max_queued: integer().notNull().default(projectDefaults.max_queued),
     paused: boolean().notNull().default(projectDefaults.paused),
     allow_bypass_permissions: boolean().notNull().default(false),
+    allow_pool: boolean().notNull().default(false),
     created_at: instant().notNull(),
     updated_at: instant().notNull(),
   },

@@ -61,7 +61,8 @@ export const updateProject = defineOperation({
   method: 'PATCH',
   path: '/v1/projects/:id',
   summary: 'Set limits of a project',
-  description: 'Sets what is given. A lower limit ends nothing: what runs goes on, and what is queued stays.',
+  description:
+    'Sets what is given. A lower limit ends nothing: what runs goes on, and what is queued stays. Only a key of every project sets `allow_pool`.',
   body: changeProjectSchema,
   audit: 'project.update',
 })

@@ -1,0 +1,1 @@
+ALTER TABLE "projects" ADD COLUMN "allow_pool" boolean DEFAULT false NOT NULL;
