@@ -50,7 +50,8 @@ test('it fixes a failing test with its tools, telling what it says, with deltas'
   expect(await result).toMatchObject({ status: 'succeeded', turns: 6, result: expect.stringContaining('Fixed') })
   expect((await result).usage?.output_tokens).toBeGreaterThan(0)
   expect(await readFile(`${pod.workspace}/sum.js`, 'utf8')).toContain('a + b')
-  expect(attempt.types.slice(0, 2)).toEqual(['agent.started', 'message.user'])
+  // Some versions write about their database first.
+  expect(attempt.types.filter((type) => type !== 'output').slice(0, 2)).toEqual(['agent.started', 'message.user'])
   expect(data(attempt, 'tool.started').map((tool) => tool.name)).toEqual(['bash', 'read', 'read', 'edit', 'bash'])
   expect(data(attempt, 'tool.finished').every((tool) => typeof tool.duration_ms === 'number')).toBe(true)
   expect(attempt.deltas.map((delta) => delta.text).join('')).toBe(

@@ -81,6 +81,8 @@ export class OpenCodeRun {
   /** A cancel was asked for: the exit record says how the run ended, not the messages. */
   #cancelled = false
   #exited = false
+  /** Whether the stream has events of messages. */
+  #tellsMessages = false
   /** Whether the current connection told something new. */
   #progress = false
   #restingSince: number | undefined
@@ -317,7 +319,11 @@ export class OpenCodeRun {
   /** Emits what an event tells. True if it is time to look whether the run has ended, or if it has. */
   async #tell(client: OpenCodeClient, told: Json): Promise<boolean> {
     if (this.#request.deltas) this.#delta(told)
-    return (await this.#step(client, (state, context) => onEvent(state, told, context))) || this.#finished
+    const { sessionID, status } = json(told.properties)
+    if (told.type === 'message.updated') this.#tellsMessages = true
+    // 1.15.0 has no events of messages, but one at the begin of each step: then the list is read.
+    const unseen = told.type === 'session.status' && sessionID === this.#state.session && json(status).type === 'busy' && !this.#tellsMessages
+    return (await this.#step(client, (state, context) => onEvent(state, told, context))) || unseen || this.#finished
   }
 
   /** Takes a step and does what follows from it. True if the server says that it rests. */
