@@ -136,7 +136,7 @@ export function hostileContract(setup: () => ReturnType<typeof attemptOf>): void
   test('an attempt that removes its directory and ends its guard leaves no process', async () => {
     const { start, ended, tree, follow, sh, attempt } = setup()
     await start(
-      `echo up; until [ -e "$HOME/go.$RDEV_ATTEMPT" ]; do sleep 0.1; done; ${alone}; rm -rf ${mine}; setsid sleep 600 & exec sleep 600`,
+      `echo up; until [ -e "$HOME/go.$RDEV_ATTEMPT" ]; do sleep 0.1; done; rm -rf ${mine}; ${alone}; setsid sleep 600 & exec sleep 600`,
     )
     const end = ended().catch(String)
     for await (const _ of follow()) break
