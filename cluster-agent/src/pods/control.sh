@@ -144,7 +144,11 @@ rdev_stop() { # ID NAME GRACE_MS REASON
       # For ten seconds no process of the attempt was left, and whoever is named as its supervisor wrote no record: it was stopped, or waits for
       # orders that were taken, or is none.
       r_claim "$r_dir/begun" ''
-      kill -s KILL "$r_pid" 2>/dev/null
+      # Its guard has the slot in its argv too, and may be stopped as well.
+      for r_x in $(grep -lzxF "$r_slot" /proc/[0-9]*/cmdline 2>/dev/null); do
+        r_x=${r_x#/proc/}
+        kill -s KILL "${r_x%/cmdline}" 2>/dev/null
+      done
       r_id=$1
       r_bury "$2"
     elif r_alive && [ ! -f "$r_dir/begun" ]; then

@@ -136,7 +136,7 @@ export function hostileContract(setup: () => ReturnType<typeof attemptOf>): void
   test('an attempt that removes its directory and ends its guard leaves no process', async () => {
     const { start, ended, tree, follow, sh, attempt } = setup()
     await start(
-      `echo up; until [ -e "$HOME/go.$RDEV_ATTEMPT" ]; do sleep 0.1; done; ${alone}; rm -rf ${mine}; setsid sleep 600 & exec sleep 600`,
+      `echo up; until [ -e "$HOME/go.$RDEV_ATTEMPT" ]; do sleep 0.1; done; rm -rf ${mine}; ${alone}; setsid sleep 600 & exec sleep 600`,
     )
     const end = ended().catch(String)
     for await (const _ of follow()) break
@@ -169,12 +169,17 @@ export function hostileContract(setup: () => ReturnType<typeof attemptOf>): void
   })
 
   test('a supervisor that was stopped does not hold up a stop', async () => {
-    const { start, ended, tree, directories, pod, attempt, follow } = setup()
-    await start(`echo up; kill -STOP $PPID; exec sleep 600`)
+    const { start, ended, tree, directories, pod, attempt, follow, sh } = setup()
+    await start(
+      `read -r pid slot rest <${mine}/supervisor; echo "$slot" >"$HOME/slot.$RDEV_ATTEMPT"; ` +
+        `for pid in $(cat /proc/$PPID/task/*/children); do [ $pid = $$ ] || kill -STOP $pid; done; kill -STOP $PPID; echo up; exec sleep 600`,
+    )
     for await (const _ of follow()) break
     await directories.stop(pod, attempt, 0, 'cancelled')
     expect(await tree()).toEqual([])
     expect(await ended()).toMatchObject({ stdout_bytes: 3, reason: 'supervisor_died' })
+    // No process stays stopped for ever.
+    await until(async () => (await sh(`grep -lzxFf "$HOME/slot.${attempt}" /proc/[0-9]*/cmdline 2>/dev/null | wc -l`)) === '0')
   })
 
   test('what was written to the fifos of waiting supervisors, and who holds them open, does not stop the next start', async () => {
