@@ -18,7 +18,7 @@ const quiet = {
   OPENCODE_CLIENT: 'rdev',
 }
 
-/** Places in the configuration that the script fills. */
+/** What stands in the configuration that the script fills. */
 const here = '@rdev-base-url@'
 const instructions = '@rdev-instructions@'
 

@@ -322,7 +322,8 @@ export class OpenCodeRun {
     const { sessionID, status } = json(told.properties)
     if (told.type === 'message.updated') this.#tellsMessages = true
     // 1.15.0 has no events of messages, but one at the begin of each step: then the list is read.
-    const unseen = told.type === 'session.status' && sessionID === this.#state.session && json(status).type === 'busy' && !this.#tellsMessages
+    const unseen =
+      told.type === 'session.status' && sessionID === this.#state.session && json(status).type === 'busy' && !this.#tellsMessages
     return (await this.#step(client, (state, context) => onEvent(state, told, context))) || unseen || this.#finished
   }
 
