@@ -15,6 +15,8 @@ beforeAll(async () => {
   stack = await setup({
     podHost: async () => {
       pods = await createClusterPods({ namespace: 'rdev-hostile' })
+      // The home is empty at first.
+      await pods.run('demo', 'mkdir -p "$HOME/workspace"')
       return pods.agentEnv
     },
   })

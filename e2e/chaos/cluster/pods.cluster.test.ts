@@ -124,8 +124,8 @@ scenario(
     )
     await scene.noted(id, 'counted')
     expect((await left('orphaned', id)).length).toBeGreaterThanOrEqual(3)
-    // Supervisor and guard are killed together, so neither sees the other die.
-    expect(await pods.run('orphaned', 'exec pkill -KILL -f "lib/[0-9a-f]*[.]sh [s]upervise"')).toMatchObject({ exitCode: 0 })
+    // Supervisor and guard are killed together, so neither sees the other die. Their text begins with their slot.
+    expect(await pods.run('orphaned', 'exec pkill -KILL -f "^sh -c [#] [0-9a-f]{16}"')).toMatchObject({ exitCode: 0 })
     const { task, stdout } = await scene.end(id)
     expect(await left('orphaned', id)).toEqual([])
     expect(task).toMatchObject({ status: 'failed', error_code: 'LOST', exit_code: -1, error: expect.stringContaining('incomplete') })

@@ -69,7 +69,12 @@ export function lockContract(setup: () => ReturnType<typeof attemptOf>): void {
     await ended()
     // The steps of a start one at a time, in an order that is rare in a race.
     const lines = await sh(`eval ${quote(libraryText('start'))}
-      sign() { mkdir "$r_home/attempts/$1" && { sh -c 'sleep 600; :' rdev "$2" & } && echo "$! $2 1 owner" >"$r_home/attempts/$1/supervisor"; }
+      sign() {
+        mkdir "$r_home/attempts/$1"
+        sh -c 'sleep 600; :' rdev "$2" &
+        until grep -q "$2" "/proc/$!/cmdline"; do sleep 0.01; done # it has its words when it is that program
+        echo "$! $2 1 owner" >"$r_home/attempts/$1/supervisor"
+      }
       a=${task}.8 b=${task}.9 file=$r_home/locks/${lock}
       sign $a a0; sign $b b0; r_warm=b0
       : >"$file@a0" # a has made its file, and not written it yet
