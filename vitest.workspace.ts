@@ -91,6 +91,10 @@ export default defineConfig({
         },
       },
       {
+        // The same attacks in a pod of a cluster, one after the other.
+        test: { name: 'hostile-cluster', include: ['e2e/hostile/*.in-cluster.test.ts'], hookTimeout: 300_000 },
+      },
+      {
         test: {
           name: 'cluster',
           include: ['{cluster-agent,e2e}/**/*.cluster.test.ts'],

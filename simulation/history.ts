@@ -94,7 +94,7 @@ export class History {
     // Others are about pods, agents and objects that come and go at the same time.
     const moving = !restless && plan.maybe(0.35)
     this.#moving = moving
-    this.#partChars = seed % 3 === 0 ? 500 : undefined
+    this.#partChars = seed % 10 === 0 ? 500 : undefined
     this.workload = drawWorkload(plan, this.lengthMs * 0.7, restless)
     this.database = new Database(this.kernel, memoryStores({ now: () => this.plane.now() }))
     this.plane = new ControlPlane(this.kernel, this.database)

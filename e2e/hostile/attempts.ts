@@ -188,7 +188,7 @@ sh -c 'sleep 600; :' rdev "$slot" & echo "$! $slot $sid $owner" >"$mine/supervis
   attempt(
     'makes the directory of its next attempt, with a record',
     // Lost if the pod was listed in between: then it has that attempt already, and lets none of its number start.
-    [...own, ...gone],
+    [...own, ...unwatched, ...gone],
     `case $RDEV_ATTEMPT in *.1) ;; *) exit 4 ;; esac
 next=\${mine%.*}.2; mkdir "$next"; mkfifo "$next/stdout"; echo '0 0 0 0' >"$next/begun"; own=$mine mine=$next; record 0 0 cancelled; mine=$own; alone; rm -rf "$mine"; exec sleep 600`,
     { again: true },
@@ -222,7 +222,8 @@ echo x >"\${mine%.*}.2"; alone; rm -rf "$mine"; exec sleep 600`,
     own,
     `for i in 1 2 3; do for pid in $(others); do case $(tr '\\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) in *rdev_block* | tail*) kill -9 "$pid" ;; esac; done; sleep 0.5; done; exit 4`,
   ),
-  attempt('kills every process of the pod that it finds', [...own, ...unwatched], 'kill -9 $(others); exit 4', {
+  // Where it kills the first process of its container, all of them end.
+  attempt('kills every process of the pod that it finds', [...own, ...unwatched, ...gone], 'kill -9 $(others); exit 4', {
     beside: [...unwatched, ...gone, ...killed],
   }),
   attempt('goes away with a cleared environment and a session of its own', own, `away 'exec sleep 20'; exit 4`),

@@ -72,7 +72,6 @@ test('two hundred lines and the hub link: when one is back, all others dial', { 
     .toBe(true)
   // Their own waits would take longer than this.
   await plane.until(allThere, longWaitMs * 0.75)
-  // No socket dialled more than once, but for those that the plane was too busy to answer within the ten seconds of a dial.
-  const again = tasks.filter((task, i) => task.lines - before[i]! !== 1)
-  expect(again.length).toBeLessThan(lineCount / 10)
+  // No socket dials again and again: once, and once more where this computer was too busy to answer within the ten seconds of a dial.
+  expect(tasks.filter((task, i) => task.lines - before[i]! > 2)).toEqual([])
 })
