@@ -85,7 +85,7 @@ export default defineConfig({
         test: {
           name: 'chaos',
           include: ['e2e/chaos/*.chaos.test.ts'],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 180_000,
           maxWorkers: 2,
         },
