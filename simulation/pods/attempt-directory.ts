@@ -94,12 +94,10 @@ export class AttemptDirectory implements ProcessOwner {
       `pod ${this.#pod.name}/${this.#pod.uid}`,
       () => `PROCESS of ${this.name} starts${supervisor.dead ? ', without its supervisor' : ''}`,
     )
-    if (impostor) {
-      kernel.count('impostor')
-      this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, { ...plan, endsAfterMs: 24 * 3_600_000, childMs: 0 }, this)
-      return
-    }
-    this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, plan, this)
+    // It never ends by itself, and no supervisor ends it.
+    const its = impostor ? { ...plan, endsAfterMs: 24 * 3_600_000, childMs: 0 } : plan
+    this.tree = new ProcessTree(kernel, this.#pod.ledger, life, facts, its, this)
+    if (impostor) return kernel.count('impostor')
     kernel.after(timeoutMs, supervisor, () => this.end('timeout', 5_000))
     if (!supervisor.dead) this.#guard(supervisor)
     else if (this.#guarded) kernel.after(kernel.random.int(50, guardEveryMs), life, () => this.exit === undefined && this.bury(() => {}))

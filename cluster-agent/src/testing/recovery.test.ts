@@ -55,7 +55,8 @@ function open() {
   return tasks
 }
 
-test('two hundred lines and the hub link: when one is back, all others dial', { timeout: 150_000 }, async () => {
+// Tried again, because a computer that is too busy to answer a dial in ten seconds makes its socket dial once more.
+test('two hundred lines and the hub link: when one is back, all others dial', { timeout: 150_000, retry: 2 }, async () => {
   const tasks = open()
   const allThere = () => plane.connected && tasks.every((task) => task.line !== undefined)
   await plane.until(allThere)
@@ -72,6 +73,6 @@ test('two hundred lines and the hub link: when one is back, all others dial', { 
     .toBe(true)
   // Their own waits would take longer than this.
   await plane.until(allThere, longWaitMs * 0.75)
-  // No socket dials again and again: once, and once more where this computer was too busy to answer within the ten seconds of a dial.
-  expect(tasks.filter((task, i) => task.lines - before[i]! > 2)).toEqual([])
+  // No socket dialled more than once.
+  expect(tasks.map((task, i) => task.lines - before[i]!)).toEqual(tasks.map(() => 1))
 })
