@@ -7,6 +7,7 @@ import type { Pod } from '@rdev/shared/domain/pod'
 import { isProjectId } from '@rdev/shared/domain/project'
 import { attemptSpecOf } from '@rdev/shared/domain/task'
 import type { TaskOutcome } from '@rdev/shared/domain/task'
+import { inLists } from '@rdev/shared/wire/lists'
 import {
   missingPodMs,
   maxAssignChars,
@@ -101,22 +102,8 @@ export const assignmentOf = ({ task, uid, provider_session_id, token }: Live): A
   token,
 })
 
-/** Splits assignments into one list per frame (`maxAssignChars`); at least one list, which may be empty. */
-export function inParts(entries: readonly Live[]): Assignment[][] {
-  const parts: Assignment[][] = [[]]
-  let chars = 0
-  for (const entry of entries) {
-    const assignment = assignmentOf(entry)
-    const length = JSON.stringify(assignment).length
-    if (chars > 0 && chars + length > maxAssignChars) {
-      parts.push([])
-      chars = 0
-    }
-    parts.at(-1)!.push(assignment)
-    chars += length
-  }
-  return parts
-}
+/** Assignments in one list per frame; at least one list, which may be empty. */
+export const inParts = (entries: readonly Live[]): Assignment[][] => inLists(entries.map(assignmentOf), maxAssignChars)
 
 export function assign(d: Draft, entries: readonly Live[]): void {
   const connection = d.connection?.id
